@@ -1,0 +1,125 @@
+//! Names as small numbers that never change their meaning.
+//!
+//! Profiles outlive catalogs, so what a profile stores must not depend on the order of a catalog's lists. The table of
+//! symbols only ever grows: a new catalog version starts from its predecessor's table, so a number that a profile
+//! stored last year still means the same name today, whatever was reordered, added or removed in between.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A name's number in the [`Symbols`] table. Only ever compare symbols of the same table or of its descendants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Symbol(u32);
+
+impl Symbol {
+    /// Returns the symbol as a number, for packing.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Makes a symbol from a packed number.
+    #[must_use]
+    pub const fn from_packed(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// How many different values one set attribute may ever have had, over all catalog versions: a set is one 64-bit mask.
+pub const SET_VALUES_MAX: usize = 64;
+
+/// The append-only table of names, and of the bit that each value of a set attribute owns.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    numbers: HashMap<Arc<str>, u32>,
+    names: Vec<Arc<str>>,
+    set_bits: HashMap<Symbol, Vec<Symbol>>,
+}
+
+impl Symbols {
+    /// Returns the symbol of `name`, adding it to the table when it is new.
+    pub fn intern(&mut self, name: &str) -> Symbol {
+        if let Some(&number) = self.numbers.get(name) {
+            return Symbol(number);
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let shared: Arc<str> = Arc::from(name);
+        self.names.push(Arc::clone(&shared));
+        self.numbers.insert(shared, number);
+        Symbol(number)
+    }
+
+    /// Returns the symbol of `name` when the table has it.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Symbol> {
+        self.numbers.get(name).copied().map(Symbol)
+    }
+
+    /// Returns the name of a symbol, or `"?"` for a number that this table never gave out.
+    #[must_use]
+    pub fn name(&self, symbol: Symbol) -> &str {
+        self.names.get(symbol.0 as usize).map_or("?", |name| name)
+    }
+
+    /// Returns the bit (0 to 63) that `value` owns in the masks of the set attribute `attribute`, giving out the next
+    /// free one when it is new; `None` when all [`SET_VALUES_MAX`] are taken.
+    pub fn set_bit(&mut self, attribute: Symbol, value: Symbol) -> Option<u8> {
+        let bits = self.set_bits.entry(attribute).or_default();
+        let position = bits.iter().position(|&known| known == value).unwrap_or_else(|| {
+            bits.push(value);
+            bits.len() - 1
+        });
+        if position >= SET_VALUES_MAX {
+            bits.truncate(SET_VALUES_MAX);
+            return None;
+        }
+        u8::try_from(position).ok()
+    }
+
+    /// Returns the values of a set attribute in the order of their bits, bit 0 first.
+    #[must_use]
+    pub fn set_values(&self, attribute: Symbol) -> &[Symbol] {
+        self.set_bits.get(&attribute).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns how many names the table has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Tells whether the table has no name yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_number_when_others_are_added() {
+        let mut symbols = Symbols::default();
+        let fund = symbols.intern("fund");
+        let mut newer = symbols.clone();
+        newer.intern("savings");
+        assert_eq!(newer.intern("fund"), fund);
+        assert_eq!(newer.name(fund), "fund");
+        assert_eq!(symbols.find("savings"), None);
+    }
+
+    #[test]
+    fn the_sixty_fifth_value_of_a_set_is_refused_and_changes_nothing() {
+        let mut symbols = Symbols::default();
+        let holdings = symbols.intern("holdings");
+        for number in 0..SET_VALUES_MAX {
+            let value = symbols.intern(&format!("value {number}"));
+            assert_eq!(symbols.set_bit(holdings, value).map(usize::from), Some(number));
+        }
+        let extra = symbols.intern("one too many");
+        assert_eq!(symbols.set_bit(holdings, extra), None);
+        assert_eq!(symbols.set_values(holdings).len(), SET_VALUES_MAX);
+    }
+}

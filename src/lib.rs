@@ -1,0 +1,3 @@
+//! NBO, a real-time next-best-offer decision engine.
+
+pub mod domain;

@@ -1,0 +1,2 @@
+//! The `nbo` command.
+fn main() {}
