@@ -1,0 +1,16 @@
+//! The build script: what the program needs besides its own sources.
+
+mod onnxruntime;
+
+fn main() {
+    onnxruntime::provide();
+}
+
+/// Tells cargo something, as in `rerun-if-changed=build` or `warning=...`.
+#[expect(
+    clippy::print_stdout,
+    reason = "cargo reads a build script's directives from its standard output"
+)]
+fn tell_cargo(directive: &str) {
+    println!("cargo::{directive}");
+}

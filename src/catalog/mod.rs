@@ -1,0 +1,3 @@
+//! One immutable, validated version of everything a decision depends on.
+
+pub mod manifest;
