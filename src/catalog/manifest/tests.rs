@@ -197,7 +197,7 @@ fn a_column_that_reads_nothing_known_is_refused() {
         )],
     );
     check(
-        "\"calls\"",
+        "\"job_retired\"",
         "\"age\"",
         &[("\"age\"", "column name \"age\" is empty or not the only one")],
     );
