@@ -1,0 +1,81 @@
+//! A condition: compiled once when a catalog is loaded, evaluated for every decision.
+
+use super::check;
+use super::evaluate;
+use super::facts::{Facts, Verdict};
+use super::fault::Fault;
+use super::parse;
+use super::program::{Slot, Test};
+use super::scope::{Scope, Space};
+
+/// A compiled condition.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    source: Box<str>,
+    test: Test,
+    reads: Box<[(Space, u16)]>,
+    reads_now: bool,
+}
+
+impl Condition {
+    /// Compiles `source` for facts of the shape of `scope`.
+    ///
+    /// # Errors
+    ///
+    /// Every fault that can be told at once, in the order of the source: all slips of writing, or else all faults of
+    /// meaning.
+    pub fn compile(source: &str, scope: &Scope<'_>) -> Result<Self, Vec<Fault>> {
+        let tree = parse::parse(source)?;
+        let test = check::check(source, &tree, scope)?;
+        let (mut reads, mut reads_now) = (Vec::new(), false);
+        test.visit(&mut |seen| match seen {
+            Some(slot) => reads.push((slot.space, slot.index)),
+            None => reads_now = true,
+        });
+        reads.sort_unstable();
+        reads.dedup();
+        Ok(Self {
+            source: source.into(),
+            test,
+            reads: reads.into(),
+            reads_now,
+        })
+    }
+
+    /// Evaluates the condition. Never fails and never allocates; takes some tens of nanoseconds.
+    #[must_use]
+    pub fn evaluate(&self, facts: &Facts<'_>) -> Verdict {
+        evaluate::test(&self.test, facts)
+    }
+
+    /// Returns the text that was compiled.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Returns the variables that the outcome may depend on, sorted, each once.
+    #[must_use]
+    pub fn reads(&self) -> &[(Space, u16)] {
+        &self.reads
+    }
+
+    /// Tells whether the outcome may depend on a variable of `space`.
+    #[must_use]
+    pub fn reads_space(&self, space: Space) -> bool {
+        self.reads.iter().any(|(read, _)| *read == space)
+    }
+
+    /// Tells whether the outcome may depend on `now`.
+    #[must_use]
+    pub fn reads_now(&self) -> bool {
+        self.reads_now
+    }
+
+    /// Returns the first variable, in the order of the source, whose absence makes the outcome unknown; `None` when the
+    /// outcome is known, or unknown only because a calculation has no result.
+    #[must_use]
+    pub fn missing(&self, facts: &Facts<'_>) -> Option<(Space, u16)> {
+        evaluate::missing(&self.test, facts).map(|Slot { space, index }| (space, index))
+    }
+}
