@@ -1,6 +1,49 @@
-//! NBO, a real-time next-best-offer decision engine.
+//! NBO, a real-time next-best-offer decision engine: it keeps every customer's profile in memory, hears every behaviour,
+//! and answers which offers to show this customer, here and now, with the reason for each offer shown or withheld.
+//!
+//! # One decision
+//!
+//! ```text
+//! request ─ convert ─ one catalog snapshot, one `now`
+//!                        │   under one customer's lock, synchronously:
+//!                        ├─ fold the events of the call into the profile
+//!                        ├─ gate:  hard suppression → eligibility → applicability → suitability
+//!                        ├─ features → score (one batch per model) → priority → total order      (or the cached list)
+//!                        ├─ fill the placements, best first, within opt-outs and caps
+//!                        └─ reserve what is shown
+//! answer ─ offers, factors, reasons, versions, `valid_until`
+//! ```
+//!
+//! Priority = propensity × context weight × value × lever. An offer that fails a stage can never win, whatever its score.
+//!
+//! # The layers, lowest first; imports go up this list only
+//!
+//! * [`domain`]: nouns. Ids, time, values, events, profiles, contacts, entries, decisions, reasons.
+//! * [`rules`]: conditions. CEL text → checked → compiled → evaluated with three truth values.
+//! * [`catalog`]: one immutable, validated version of schema, offers, rules, intents, caps, placements, model columns.
+//! * [`decision`]: verbs, all pure. Fold, facts, gate, features, rank, policy, fill.
+//! * [`model`]: scoring through ONNX Runtime, loaded at run time.
+//! * [`store`]: all customers, sharded and packed.
+//! * [`engine`]: the conductor, one function per kind of request.
+//! * The shell, the only part with async, I/O and a clock: [`clock`], [`config`], [`telemetry`], [`server`], [`sim`], [`load`],
+//!   [`import`], [`cli`].
+//!
+//! # Invariants, most of them absences
+//!
+//! * Below [`engine`] nothing reads a clock, does I/O, locks, waits, or draws a random number. `now` is an argument.
+//! * State is the fold of entries: [`decision::fold`] is the only code that changes a profile.
+//! * A decision is a function of (catalog, scores, profile, request, `now`): the same inputs give the same bytes. Behaviour
+//!   is seen in time steps, so an answer is exact until its `valid_until`.
+//! * A cap is checked and reserved under one lock in one synchronous call. No lock is held over an `.await`, and no second
+//!   customer is touched under a customer's lock.
+//! * Profiles hold symbols, never positions in a catalog, so they survive any reload.
+//! * Wire types stop in [`server`]; input is validated there once, and the core cannot fail.
+//! * A scoring fault lowers the rung, never fails the call.
 
 pub mod catalog;
+pub mod decision;
 pub mod domain;
+pub mod engine;
 pub mod model;
 pub mod rules;
+pub mod store;

@@ -1,0 +1,244 @@
+//! Filling placements from the ranking, best first, within opt-outs and caps.
+//!
+//! Order of the checks for each offer of the ranking, the first that fails is the reason: the placement does not take
+//! it; no treatment for the channel; already shown in an earlier placement of this answer (unless duplicates are
+//! allowed; the next best takes its place); enough of its group; a cap. Opt-out, and a contact history that is full,
+//! stop everything beforehand.
+
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::domain::contact::Contact;
+use crate::domain::decision::{Filled, Ranked, Ranking, Shown, Stage, Withheld};
+use crate::domain::profile::{CONTACTS_KEPT, CONTACTS_MAX, Profile};
+use crate::domain::request::{OffersRequest, PlacementRequest};
+use crate::domain::symbol::Symbol;
+use crate::domain::time::Timestamp;
+
+use super::gate::plain_reason;
+use super::policy::{self, Candidate, Reached};
+use super::rank;
+
+/// The customer wants no offers on this channel.
+pub const OPT_OUT: &str = "opt-out";
+/// The customer's contact history is full of contacts that caps still need.
+pub const HISTORY_FULL: &str = "contact-history-full";
+/// The placement takes other groups or labels only.
+pub const NOT_FOR_PLACEMENT: &str = "not-for-this-placement";
+/// The offer has no treatment for the channel.
+pub const NO_TREATMENT: &str = "no-treatment-for-channel";
+/// The offer is shown in an earlier placement of the same answer.
+pub const SHOWN_ELSEWHERE: &str = "shown-in-earlier-placement";
+/// The placement has enough offers of the group.
+pub const GROUP_FULL: &str = "enough-of-this-group";
+/// Better offers filled the placement.
+pub const OUTRANKED: &str = "outranked";
+
+/// The filled placements.
+#[derive(Debug)]
+pub struct Outcome {
+    /// One per requested placement.
+    pub placements: Vec<Filled>,
+    /// Until when time alone cannot change which offers are shown.
+    pub valid_until: Timestamp,
+}
+
+#[derive(Clone, Copy)]
+enum Obstacle {
+    Plain(&'static str),
+    Cap(Reached),
+}
+
+/// One placement being filled.
+struct Filling<'a> {
+    catalog: &'a Catalog,
+    contacts: &'a [Contact],
+    request: &'a OffersRequest,
+    channel: Symbol,
+    now: Timestamp,
+    /// What this call has chosen so far: (placement, offer position).
+    chosen: Vec<(Symbol, usize)>,
+    valid_until: Timestamp,
+}
+
+/// Returns the built-in rule that keeps every offer from this customer on this channel, if one does.
+#[must_use]
+pub fn suppression(
+    catalog: &Catalog,
+    profile: &Profile,
+    request: &OffersRequest,
+    now: Timestamp,
+) -> Option<&'static str> {
+    if profile.is_opted_out_of(catalog.channels[request.channel].symbol) {
+        return Some(OPT_OUT);
+    }
+    let wanted: usize = request.placements.iter().map(|placement| placement.count).sum();
+    let contacts = &profile.contacts;
+    let full = contacts.len() + wanted > CONTACTS_MAX
+        && contacts.len() >= CONTACTS_KEPT
+        && policy::oldest_unneeded(contacts, catalog, now).is_none();
+    full.then_some(HISTORY_FULL)
+}
+
+/// Returns every requested placement with its fallback content.
+#[must_use]
+pub fn nothing(request: &OffersRequest) -> Vec<Filled> {
+    let empty = |wanted: &PlacementRequest| Filled {
+        placement: wanted.placement,
+        offers: Vec::new(),
+        fallback: true,
+    };
+    request.placements.iter().map(empty).collect()
+}
+
+/// Fills the requested placements in their order.
+#[must_use]
+pub fn fill(
+    catalog: &Catalog,
+    ranking: &Ranking,
+    profile: &Profile,
+    request: &OffersRequest,
+    now: Timestamp,
+    withheld: Option<&mut Vec<Withheld>>,
+) -> Outcome {
+    let mut filling = Filling {
+        catalog,
+        contacts: &profile.contacts,
+        request,
+        channel: catalog.channels[request.channel].symbol,
+        now,
+        chosen: Vec::with_capacity(request.placements.iter().map(|placement| placement.count).sum()),
+        valid_until: ranking.valid_until,
+    };
+    if let Some(rule) = suppression(catalog, profile, request, now) {
+        if let Some(withheld) = withheld {
+            withheld.extend((0..catalog.offers.len()).map(|offer| plain_reason(offer, Stage::HardSuppression, rule)));
+        }
+        let valid_until = if rule == OPT_OUT { Timestamp::FAR_FUTURE } else { now };
+        return Outcome {
+            placements: nothing(request),
+            valid_until,
+        };
+    }
+    let mut reasons = Vec::new();
+    let explain = withheld.is_some();
+    let placements = (0..request.placements.len())
+        .map(|at| filling.placement(ranking, at, explain.then_some(&mut reasons)))
+        .collect();
+    if let Some(withheld) = withheld {
+        reasons.retain(|reason| filling.chosen.iter().all(|&(_, offer)| offer != reason.offer));
+        withheld.append(&mut reasons);
+    }
+    Outcome {
+        placements,
+        valid_until: filling.valid_until,
+    }
+}
+
+impl Filling<'_> {
+    fn placement(&mut self, ranking: &Ranking, at: usize, mut reasons: Option<&mut Vec<Withheld>>) -> Filled {
+        let wanted = self.request.placements[at];
+        let first_chosen = self.chosen.len();
+        let mut offers = Vec::with_capacity(wanted.count.min(ranking.offers.len()));
+        for ranked in &ranking.offers {
+            let offer = usize::from(ranked.offer);
+            let obstacle = if offers.len() == wanted.count {
+                if reasons.is_none() {
+                    break;
+                }
+                self.obstacle(wanted.placement, offer, first_chosen)
+                    .or(Some(Obstacle::Plain(OUTRANKED)))
+            } else {
+                let obstacle = self.obstacle(wanted.placement, offer, first_chosen);
+                if let Some(Obstacle::Cap(Reached {
+                    eligible_again_at: Some(again),
+                    ..
+                })) = &obstacle
+                {
+                    self.valid_until = self.valid_until.min(*again);
+                }
+                obstacle
+            };
+            match obstacle {
+                None => {
+                    self.chosen
+                        .push((self.catalog.placements[wanted.placement].symbol, offer));
+                    offers.push(self.shown(ranked, offers.len() + 1));
+                }
+                Some(obstacle) => {
+                    if let Some(reasons) = reasons.as_deref_mut() {
+                        reasons.push(self.reason(offer, at, obstacle));
+                    }
+                }
+            }
+        }
+        let fallback = offers.is_empty();
+        Filled {
+            placement: wanted.placement,
+            offers,
+            fallback,
+        }
+    }
+
+    fn shown(&self, ranked: &Ranked, rank: usize) -> Shown {
+        Shown {
+            offer: usize::from(ranked.offer),
+            rank,
+            priority: ranked.priority,
+            factors: rank::factors(self.catalog, ranked),
+            rung: ranked.rung,
+        }
+    }
+
+    fn obstacle(&self, placement_at: usize, offer_at: usize, first_chosen: usize) -> Option<Obstacle> {
+        let placement = &self.catalog.placements[placement_at];
+        let offer = &self.catalog.offers[offer_at];
+        if !placement.offers[offer_at] {
+            return Some(Obstacle::Plain(NOT_FOR_PLACEMENT));
+        }
+        if offer.treatments[self.request.channel].is_none() {
+            return Some(Obstacle::Plain(NO_TREATMENT));
+        }
+        if !self.request.duplicates
+            && self.chosen[..first_chosen]
+                .iter()
+                .any(|&(_, chosen)| chosen == offer_at)
+        {
+            return Some(Obstacle::Plain(SHOWN_ELSEWHERE));
+        }
+        let of_group = |&&(_, chosen): &&(Symbol, usize)| self.catalog.offers[chosen].group == offer.group;
+        if placement
+            .per_group_max
+            .is_some_and(|max| self.chosen[first_chosen..].iter().filter(of_group).count() >= max)
+        {
+            return Some(Obstacle::Plain(GROUP_FULL));
+        }
+        let candidate = Candidate {
+            offer: offer_at,
+            channel: self.channel,
+            placement: placement.symbol,
+        };
+        policy::first_reached(self.catalog, self.contacts, &self.chosen, candidate, self.now).map(Obstacle::Cap)
+    }
+
+    fn reason(&self, offer: usize, placement: usize, obstacle: Obstacle) -> Withheld {
+        match obstacle {
+            Obstacle::Plain(rule) => Withheld {
+                placement: Some(placement),
+                ..plain_reason(offer, Stage::Placement, rule)
+            },
+            Obstacle::Cap(reached) => {
+                let cap = &self.catalog.caps[reached.cap];
+                Withheld {
+                    placement: Some(placement),
+                    rule: Arc::clone(&cap.id),
+                    because: Arc::clone(&cap.because),
+                    count: Some(reached.count),
+                    limit: Some(cap.limit),
+                    eligible_again_at: reached.eligible_again_at,
+                    ..plain_reason(offer, Stage::ContactPolicy, "")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! An entry into a profile: the only way in which a profile changes.
+//!
+//! Behaviour does not depend on the order of arrival: an event that comes late lands in the time step, session and
+//! place among the latest where it would have been. Counts and sums are whole numbers, and "latest" is decided by the
+//! event's own time and then its id. (Only which ids are remembered for recognising repeats follows the arrival.)
+
+use crate::catalog::{AggregateKind, Catalog, EventType};
+use crate::domain::contact::{Contact, Counted};
+use crate::domain::entry::{Entry, OutcomeReport, ProfileChange, Reservation};
+use crate::domain::event::Event;
+use crate::domain::profile::{
+    Bucket, CONTACTS_KEPT, EVENT_IDS_KEPT, EVENTS_KEPT, EventDigest, Latest, Profile, SESSIONS_KEPT, Session,
+    TRACES_PER_INTENT, Trace,
+};
+use crate::domain::symbol::Symbol;
+use crate::domain::time::{Millis, Timestamp};
+use crate::domain::value::Value;
+use crate::rules::{Condition, Facts, Truth};
+
+use super::policy;
+
+/// Sums are kept in thousandths, so that adding them up is exact in any order.
+pub const SUM_SCALE: f64 = 1_000.0;
+
+/// Applies one entry and tells whether it changed anything. A repeated event or outcome, and a profile change that
+/// says what is already so, change nothing, not even the version.
+pub fn apply(profile: &mut Profile, entry: &Entry, catalog: &Catalog) -> bool {
+    let (changed, moves_ranking) = match entry {
+        Entry::Profile(change) => (apply_change(profile, change), true),
+        Entry::Event(event) => (apply_event(profile, event, catalog), true),
+        Entry::Decision(reservation) => {
+            apply_reservation(profile, reservation, catalog);
+            (true, catalog.ranking_reads_reservations)
+        }
+        Entry::Outcome(report) => (apply_outcome(profile, report), true),
+    };
+    if changed {
+        profile.version += 1;
+        profile.ranking_version += u64::from(moves_ranking);
+    }
+    changed
+}
+
+fn apply_change(profile: &mut Profile, change: &ProfileChange) -> bool {
+    let before = change.replace.then(|| std::mem::take(&mut profile.attributes));
+    let mut changed = false;
+    for &(attribute, value) in &change.attributes {
+        changed |= set_attribute(&mut profile.attributes, attribute, value);
+    }
+    if let Some(before) = before {
+        changed = before != profile.attributes;
+    }
+    for &(channel, opted_out) in &change.opt_outs {
+        changed |= match (profile.opt_outs.binary_search(&channel), opted_out) {
+            (Err(at), true) => {
+                profile.opt_outs.insert(at, channel);
+                true
+            }
+            (Ok(at), false) => {
+                profile.opt_outs.remove(at);
+                true
+            }
+            _ => false,
+        };
+    }
+    if let Some(opted_out) = change.opt_out_of_all {
+        changed |= profile.opted_out_of_all != opted_out;
+        profile.opted_out_of_all = opted_out;
+    }
+    changed
+}
+
+fn set_attribute(attributes: &mut Vec<(Symbol, Value)>, attribute: Symbol, value: Value) -> bool {
+    match (attributes.binary_search_by_key(&attribute, |entry| entry.0), value) {
+        (Ok(at), Value::Missing) => {
+            attributes.remove(at);
+            true
+        }
+        (Ok(at), _) => std::mem::replace(&mut attributes[at].1, value) != value,
+        (Err(_), Value::Missing) => false,
+        (Err(at), _) => {
+            attributes.insert(at, (attribute, value));
+            true
+        }
+    }
+}
+
+fn apply_event(profile: &mut Profile, event: &Event, catalog: &Catalog) -> bool {
+    if profile.remembers_event(event.id_hash) {
+        return false;
+    }
+    remember(profile, event);
+    if let Some(session_hash) = event.session_hash {
+        join_session(&mut profile.sessions, session_hash, event.time);
+    }
+    if let Some(event_type) = catalog
+        .events
+        .iter()
+        .find(|candidate| candidate.symbol == event.event_type)
+    {
+        let values = lay_out(event, event_type);
+        feed_aggregates(profile, event, event_type, &values, catalog);
+        feed_intents(profile, event, event_type, &values, catalog);
+    }
+    true
+}
+
+fn remember(profile: &mut Profile, event: &Event) {
+    profile.events.push(EventDigest {
+        id_hash: event.id_hash,
+        event_type: event.event_type,
+        time: event.time,
+        channel: event.channel,
+        place: event.place,
+    });
+    if profile.events.len() > EVENTS_KEPT {
+        profile.older_event_ids.push(profile.events.remove(0).id_hash);
+        if profile.older_event_ids.len() > EVENT_IDS_KEPT - EVENTS_KEPT {
+            profile.older_event_ids.remove(0);
+        }
+    }
+}
+
+fn join_session(sessions: &mut Vec<Session>, id_hash: u64, time: Timestamp) {
+    if let Some(session) = sessions.iter_mut().find(|session| session.id_hash == id_hash) {
+        session.first = session.first.min(time);
+        session.last = session.last.max(time);
+        session.events = session.events.saturating_add(1);
+    } else {
+        sessions.push(Session {
+            id_hash,
+            first: time,
+            last: time,
+            events: 1,
+        });
+    }
+    sessions.sort_unstable_by_key(|session| (session.first, session.id_hash));
+    if sessions.len() > SESSIONS_KEPT {
+        sessions.remove(0);
+    }
+}
+
+/// Lays the event's values out as its type's conditions see them; the last two are the channel and the place.
+fn lay_out(event: &Event, event_type: &EventType) -> Vec<Value> {
+    let width = event_type.schema.variables.len();
+    let mut values = vec![Value::Missing; width];
+    for (attribute, value) in &event.attributes {
+        if let Some(&position) = event_type.schema.positions.get(attribute) {
+            values[position] = *value;
+        }
+    }
+    if let [.., channel, place] = values.as_mut_slice() {
+        *channel = event.channel.map_or(Value::Missing, Value::Category);
+        *place = event.place.map_or(Value::Missing, Value::Category);
+    }
+    values
+}
+
+fn holds(condition: Option<&Condition>, values: &[Value], at: Timestamp) -> bool {
+    condition.is_none_or(|condition| {
+        condition
+            .evaluate(&Facts {
+                event: values,
+                now: at,
+                ..Facts::default()
+            })
+            .truth
+            == Truth::True
+    })
+}
+
+fn feed_aggregates(profile: &mut Profile, event: &Event, event_type: &EventType, values: &[Value], catalog: &Catalog) {
+    for &position in &event_type.feeds_aggregates {
+        let aggregate = &catalog.aggregates[position];
+        let in_class = aggregate
+            .by
+            .is_none_or(|(at, class)| values[at] == Value::Category(class));
+        if !in_class || !holds(aggregate.condition.as_ref(), values, event.time) {
+            continue;
+        }
+        let value = aggregate.attribute.map_or(Value::Missing, |at| values[at]);
+        match (aggregate.kind, value) {
+            (AggregateKind::Count, _) => {
+                add(
+                    &mut profile.buckets,
+                    aggregate.symbol,
+                    step_of(event.time, aggregate.step),
+                    1,
+                    aggregate.steps,
+                );
+            }
+            (AggregateKind::Sum, Value::Number(number)) => {
+                let step = step_of(event.time, aggregate.step);
+                add(
+                    &mut profile.buckets,
+                    aggregate.symbol,
+                    step,
+                    thousandths(number),
+                    aggregate.steps,
+                );
+            }
+            (AggregateKind::Recency, _) => note_latest(&mut profile.latest, aggregate.symbol, event, Value::Missing),
+            (AggregateKind::Last, known) if known != Value::Missing => {
+                note_latest(&mut profile.latest, aggregate.symbol, event, known);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "`as` saturates, which is the limit of a sum"
+)]
+fn thousandths(number: f64) -> i64 {
+    (number * SUM_SCALE).round() as i64
+}
+
+/// Returns the time step that an instant falls into: the instant divided by the step, rounded down.
+#[must_use]
+pub const fn step_of(time: Timestamp, step: Millis) -> i64 {
+    time.as_millis().div_euclid(step.get())
+}
+
+fn add(buckets: &mut Vec<Bucket>, aggregate: Symbol, step: i64, amount: i64, steps: i64) {
+    match buckets.binary_search_by_key(&(aggregate, step), |bucket| (bucket.aggregate, bucket.step)) {
+        Ok(at) => buckets[at].amount = buckets[at].amount.saturating_add(amount),
+        Err(at) => buckets.insert(
+            at,
+            Bucket {
+                aggregate,
+                step,
+                amount,
+            },
+        ),
+    }
+    let newest = buckets
+        .iter()
+        .filter(|bucket| bucket.aggregate == aggregate)
+        .map(|bucket| bucket.step)
+        .max();
+    let oldest_kept = newest.unwrap_or(step) - steps;
+    buckets.retain(|bucket| bucket.aggregate != aggregate || bucket.step > oldest_kept);
+}
+
+fn note_latest(latest: &mut Vec<Latest>, aggregate: Symbol, event: &Event, value: Value) {
+    let new = Latest {
+        aggregate,
+        time: event.time,
+        id_hash: event.id_hash,
+        value,
+    };
+    match latest.binary_search_by_key(&aggregate, |entry| entry.aggregate) {
+        Ok(at) if (latest[at].time, latest[at].id_hash) < (new.time, new.id_hash) => latest[at] = new,
+        Ok(_) => {}
+        Err(at) => latest.insert(at, new),
+    }
+}
+
+fn feed_intents(profile: &mut Profile, event: &Event, event_type: &EventType, values: &[Value], catalog: &Catalog) {
+    for &(intent_at, signal_at) in &event_type.feeds_intents {
+        let intent = &catalog.intents[intent_at];
+        let signal = &intent.signals[signal_at];
+        if holds(signal.condition.as_ref(), values, event.time) {
+            leave_trace(&mut profile.traces, intent.symbol, event, signal.weight_thousandths);
+        }
+    }
+}
+
+fn leave_trace(traces: &mut Vec<Trace>, intent: Symbol, event: &Event, weight_thousandths: u32) {
+    let key = |trace: &Trace| (trace.intent, trace.time, trace.id_hash);
+    match traces.binary_search_by_key(&(intent, event.time, event.id_hash), key) {
+        Ok(at) => traces[at].weight_thousandths = traces[at].weight_thousandths.saturating_add(weight_thousandths),
+        Err(at) => {
+            traces.insert(
+                at,
+                Trace {
+                    intent,
+                    time: event.time,
+                    id_hash: event.id_hash,
+                    weight_thousandths,
+                },
+            );
+            let first = traces.partition_point(|trace| trace.intent < intent);
+            let end = traces.partition_point(|trace| trace.intent <= intent);
+            if end - first > TRACES_PER_INTENT {
+                traces.remove(first);
+            }
+        }
+    }
+}
+
+fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: &Catalog) {
+    profile.decisions = profile.decisions.max(reservation.decision);
+    for &(placement, offer) in &reservation.contacts {
+        profile.contacts.push(Contact::decided(
+            reservation.decision,
+            offer,
+            reservation.channel,
+            placement,
+            reservation.at,
+        ));
+    }
+    while profile.contacts.len() > CONTACTS_KEPT {
+        match policy::oldest_unneeded(&profile.contacts, catalog, reservation.at) {
+            Some(at) => profile.contacts.remove(at),
+            None => break,
+        };
+    }
+}
+
+fn apply_outcome(profile: &mut Profile, report: &OutcomeReport) -> bool {
+    debug_assert_ne!(
+        report.outcome,
+        Counted::Decided,
+        "an outcome is what comes after the decision"
+    );
+    let mut changed = false;
+    for contact in &mut profile.contacts {
+        let meant = contact.decision == report.decision
+            && contact.offer == report.offer
+            && report.placement.is_none_or(|placement| placement == contact.placement);
+        let time = &mut contact.times[report.outcome.index()];
+        if meant && time.is_none() {
+            *time = Some(report.at);
+            changed = true;
+        }
+    }
+    changed
+}

@@ -1,0 +1,173 @@
+//! The gate: which offers may be shown to this customer at all, and why not the others.
+//!
+//! Order of the checks, the first that fails is the reason: validity dates (hard suppression); eligibility,
+//! applicability, suitability, in each the group's rules before the offer's own. A condition that cannot be judged because
+//! something is not known does not hold. Opt-out and caps depend on the channel and come later, in [`super::fill`].
+
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Offer, Rule, Stages};
+use crate::domain::decision::{Stage, Withheld};
+use crate::domain::time::Timestamp;
+use crate::domain::value::Value;
+use crate::rules::{Facts, Space, Truth};
+
+use super::facts::Layout;
+
+/// The rule id of the built-in check of validity dates, for an offer whose time has not come.
+pub const NOT_YET_VALID: &str = "not-yet-valid";
+/// The rule id of the built-in check of validity dates, for an offer whose time is over.
+pub const NO_LONGER_VALID: &str = "no-longer-valid";
+
+/// Asks one list of rules; remembers until when the answer stays.
+fn first_failing<'r>(
+    rules: &'r [Rule],
+    asked_of_offers: Option<bool>,
+    facts: &Facts<'_>,
+    valid_until: &mut Timestamp,
+) -> Option<&'r Rule> {
+    rules
+        .iter()
+        .filter(|rule| asked_of_offers.is_none_or(|wanted| rule.reads_offer == wanted))
+        .find(|rule| {
+            let verdict = rule.condition.evaluate(facts);
+            *valid_until = (*valid_until).min(verdict.valid_until);
+            verdict.truth != Truth::True
+        })
+}
+
+fn stages_pass(stages: &Stages, asked_of_offers: Option<bool>, facts: &Facts<'_>, valid_until: &mut Timestamp) -> bool {
+    [&stages.eligibility, &stages.applicability, &stages.suitability]
+        .into_iter()
+        .all(|rules| first_failing(rules, asked_of_offers, facts, valid_until).is_none())
+}
+
+fn is_in_its_dates(offer: &Offer, now: Timestamp, valid_until: &mut Timestamp) -> bool {
+    if now < offer.valid_from {
+        *valid_until = (*valid_until).min(offer.valid_from);
+        return false;
+    }
+    if now < offer.valid_until {
+        *valid_until = (*valid_until).min(offer.valid_until);
+        return true;
+    }
+    false
+}
+
+/// Puts the positions of the offers that pass into `survivors`, in order, and returns until when that stays the same.
+/// `groups` is scratch space.
+pub fn survivors(
+    catalog: &Catalog,
+    layout: &Layout,
+    context: &[Value],
+    now: Timestamp,
+    groups: &mut Vec<bool>,
+    survivors: &mut Vec<u16>,
+) -> Timestamp {
+    let mut valid_until = Timestamp::FAR_FUTURE;
+    let of_no_offer = layout.facts(&[], context, now);
+    groups.clear();
+    for group in &catalog.groups {
+        groups.push(stages_pass(&group.stages, Some(false), &of_no_offer, &mut valid_until));
+    }
+    survivors.clear();
+    for (position, offer) in (0_u16..).zip(&catalog.offers) {
+        if !groups[offer.group] || !is_in_its_dates(offer, now, &mut valid_until) {
+            continue;
+        }
+        let facts = layout.facts(&offer.attributes, context, now);
+        let group = &catalog.groups[offer.group];
+        let passes = stages_pass(&group.stages, Some(true), &facts, &mut valid_until)
+            && stages_pass(&offer.stages, None, &facts, &mut valid_until);
+        if passes {
+            survivors.push(position);
+        }
+    }
+    valid_until
+}
+
+/// Says why an offer does not pass the gate; `None` when it does.
+#[must_use]
+pub fn explain(
+    catalog: &Catalog,
+    layout: &Layout,
+    context: &[Value],
+    now: Timestamp,
+    position: usize,
+) -> Option<Withheld> {
+    let offer = &catalog.offers[position];
+    let mut valid_until = Timestamp::FAR_FUTURE;
+    if !is_in_its_dates(offer, now, &mut valid_until) {
+        let early = now < offer.valid_from;
+        let mut reason = plain_reason(
+            position,
+            Stage::HardSuppression,
+            if early { NOT_YET_VALID } else { NO_LONGER_VALID },
+        );
+        reason.eligible_again_at = early.then_some(offer.valid_from);
+        return Some(reason);
+    }
+    let facts = layout.facts(&offer.attributes, context, now);
+    let group = &catalog.groups[offer.group].stages;
+    let own = &offer.stages;
+    let stages = [
+        (Stage::Eligibility, &group.eligibility, &own.eligibility),
+        (Stage::Applicability, &group.applicability, &own.applicability),
+        (Stage::Suitability, &group.suitability, &own.suitability),
+    ];
+    for (stage, of_group, of_offer) in stages {
+        for rules in [of_group, of_offer] {
+            let mut until = Timestamp::FAR_FUTURE;
+            if let Some(rule) = first_failing(rules, None, &facts, &mut until) {
+                return Some(failed(catalog, position, stage, rule, &facts));
+            }
+        }
+    }
+    None
+}
+
+fn failed(catalog: &Catalog, position: usize, stage: Stage, rule: &Rule, facts: &Facts<'_>) -> Withheld {
+    let verdict = rule.condition.evaluate(facts);
+    let missing = (verdict.truth == Truth::Unknown)
+        .then(|| rule.condition.missing(facts))
+        .flatten();
+    Withheld {
+        rule: Arc::clone(&rule.id),
+        because: Arc::clone(&rule.because),
+        missing: missing.map(|(space, index)| Arc::from(variable_name(catalog, space, usize::from(index)))),
+        ..plain_reason(position, stage, "")
+    }
+}
+
+/// Makes a reason that has only a stage and a rule.
+#[must_use]
+pub fn plain_reason(offer: usize, stage: Stage, rule: &str) -> Withheld {
+    Withheld {
+        offer,
+        placement: None,
+        stage,
+        rule: Arc::from(rule),
+        because: Arc::from(""),
+        missing: None,
+        count: None,
+        limit: None,
+        eligible_again_at: None,
+    }
+}
+
+/// Returns a variable's full name, as in `profile.age`.
+#[must_use]
+pub fn variable_name(catalog: &Catalog, space: Space, index: usize) -> String {
+    let (prefix, name) = match space {
+        Space::Profile => ("profile", catalog.profile.attributes.get(index).map(|found| &found.id)),
+        Space::Offer => (
+            "offer",
+            catalog.offer_schema.attributes.get(index).map(|found| &found.id),
+        ),
+        Space::Behaviour => ("behaviour", catalog.aggregates.get(index).map(|found| &found.id)),
+        Space::Intent => ("intent", catalog.intents.get(index).map(|found| &found.id)),
+        Space::Context => ("context", catalog.context.attributes.get(index).map(|found| &found.id)),
+        Space::Event => ("event", None),
+    };
+    name.map_or_else(|| prefix.to_owned(), |name| format!("{prefix}.{name}"))
+}

@@ -1,0 +1,64 @@
+//! Entries: everything that can change a customer, as data.
+//!
+//! A profile is nothing but the fold of its entries in order ([`crate::decision::fold`]). The engine makes an entry,
+//! folds it, and hands it to the journal; nothing changes a profile in any other way.
+
+use super::contact::Counted;
+use super::event::Event;
+use super::symbol::Symbol;
+use super::time::Timestamp;
+use super::value::Value;
+
+/// One change of one customer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// Attributes and consent were written.
+    Profile(ProfileChange),
+    /// The customer did something.
+    Event(Event),
+    /// Offers were decided, and so reserved.
+    Decision(Reservation),
+    /// A decided offer was delivered, seen, clicked and so on.
+    Outcome(OutcomeReport),
+}
+
+/// New values of some attributes and consents; what is not named stays as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProfileChange {
+    /// New values; [`Value::Missing`] makes an attribute unknown again.
+    pub attributes: Vec<(Symbol, Value)>,
+    /// Whether all attributes that are not named become unknown.
+    pub replace: bool,
+    /// New answers to "no offers on this channel".
+    pub opt_outs: Vec<(Symbol, bool)>,
+    /// New answer to "no offers at all".
+    pub opt_out_of_all: Option<bool>,
+}
+
+/// The offers of one decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reservation {
+    /// The number of the decision: one more than the profile's latest.
+    pub decision: u32,
+    /// The channel that asked.
+    pub channel: Symbol,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The placement and the offer of each contact, in the order of the answer.
+    pub contacts: Vec<(Symbol, Symbol)>,
+}
+
+/// What became of one decided offer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutcomeReport {
+    /// The number of the decision.
+    pub decision: u32,
+    /// The offer.
+    pub offer: Symbol,
+    /// The placement, when the caller said which; otherwise every contact of the decision with this offer.
+    pub placement: Option<Symbol>,
+    /// What happened; never [`Counted::Decided`].
+    pub outcome: Counted,
+    /// When it happened.
+    pub at: Timestamp,
+}

@@ -1,0 +1,163 @@
+//! What is known of one customer, and its limits.
+//!
+//! The working form: plain sorted lists, unpacked from the store for one request and packed again when something
+//! changed. Everything is keyed by symbols, never by a catalog's positions, so a profile survives any catalog change.
+//!
+//! Every list has a limit, so that no customer can grow without bound; what happens there is said at each constant.
+
+use super::contact::Contact;
+use super::symbol::Symbol;
+use super::time::Timestamp;
+use super::value::Value;
+
+/// Latest events kept with their details, in order of arrival; older ones leave only their id.
+pub const EVENTS_KEPT: usize = 16;
+/// Event ids remembered to recognise repeats, the kept events included. A repeat of an event that lies further back
+/// than this many others counts twice.
+pub const EVENT_IDS_KEPT: usize = 128;
+/// Matching events that one intent remembers; the latest win. More than this many at once say no more about interest.
+pub const TRACES_PER_INTENT: usize = 8;
+/// Sessions remembered; the latest win.
+pub const SESSIONS_KEPT: usize = 16;
+/// Contacts kept when no cap needs them; beyond it the oldest such contact is dropped.
+pub const CONTACTS_KEPT: usize = 256;
+/// Contacts kept at the very most. A customer whose caps still need all of them gets no further offer.
+pub const CONTACTS_MAX: usize = 1_024;
+
+/// One customer's state.
+///
+/// Who it is stays outside: the store knows the id, and nothing that decides needs it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    /// Counts every change, from 0 for a profile that was never written.
+    pub version: u64,
+    /// Counts the changes that can move the ranking; a mere reservation usually does not.
+    pub ranking_version: u64,
+    /// How many decisions were recorded: the number of the latest one.
+    pub decisions: u32,
+    /// The attributes that are known, by symbol.
+    pub attributes: Vec<(Symbol, Value)>,
+    /// Channels on which the customer wants no offers, by symbol.
+    pub opt_outs: Vec<Symbol>,
+    /// Whether the customer wants no offers on any channel.
+    pub opted_out_of_all: bool,
+    /// Counts and sums per aggregate and time step, by (aggregate, step).
+    pub buckets: Vec<Bucket>,
+    /// The latest matching event per aggregate of kind recency or last, by aggregate.
+    pub latest: Vec<Latest>,
+    /// The latest matching events per intent, by (intent, time, id).
+    pub traces: Vec<Trace>,
+    /// The latest sessions, by (first event, hash).
+    pub sessions: Vec<Session>,
+    /// The latest events in order of arrival.
+    pub events: Vec<EventDigest>,
+    /// Hashes of the ids of events before those, in order of arrival.
+    pub older_event_ids: Vec<u64>,
+    /// The contacts in order of decision.
+    pub contacts: Vec<Contact>,
+}
+
+/// The amount that one aggregate gathered in one time step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Which aggregate.
+    pub aggregate: Symbol,
+    /// Which step: the event time divided by the aggregate's step, rounded down.
+    pub step: i64,
+    /// The count, or the sum in thousandths: whole numbers, so that the order of arrival cannot change the result.
+    pub amount: i64,
+}
+
+/// The latest matching event of one aggregate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Latest {
+    /// Which aggregate.
+    pub aggregate: Symbol,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Tells two events of the same instant apart, so that the order of arrival cannot change the result.
+    pub id_hash: u64,
+    /// The value of the declared attribute; missing for a recency.
+    pub value: Value,
+}
+
+/// One event that fed an intent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trace {
+    /// Which intent.
+    pub intent: Symbol,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Tells two events of the same instant apart.
+    pub id_hash: u64,
+    /// How much it weighs when fresh, in thousandths.
+    pub weight_thousandths: u32,
+}
+
+/// One visit: events that carry the same session id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Hash of the session id.
+    pub id_hash: u64,
+    /// Time of its earliest event.
+    pub first: Timestamp,
+    /// Time of its latest event.
+    pub last: Timestamp,
+    /// How many events it had.
+    pub events: u32,
+}
+
+/// What is kept of a recent event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventDigest {
+    /// Hash of the event's id.
+    pub id_hash: u64,
+    /// Its type.
+    pub event_type: Symbol,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The channel, when known.
+    pub channel: Option<Symbol>,
+    /// The page, branch or screen, when known.
+    pub place: Option<Symbol>,
+}
+
+impl Profile {
+    /// Forgets everything but keeps the memory for reuse.
+    pub fn clear(&mut self) {
+        self.version = 0;
+        self.ranking_version = 0;
+        self.decisions = 0;
+        self.attributes.clear();
+        self.opt_outs.clear();
+        self.opted_out_of_all = false;
+        self.buckets.clear();
+        self.latest.clear();
+        self.traces.clear();
+        self.sessions.clear();
+        self.events.clear();
+        self.older_event_ids.clear();
+        self.contacts.clear();
+    }
+
+    /// Returns an attribute's value, or missing.
+    #[must_use]
+    pub fn attribute(&self, attribute: Symbol) -> Value {
+        match self.attributes.binary_search_by_key(&attribute, |entry| entry.0) {
+            Ok(at) => self.attributes[at].1,
+            Err(_) => Value::Missing,
+        }
+    }
+
+    /// Tells whether the customer wants no offers on `channel`.
+    #[must_use]
+    pub fn is_opted_out_of(&self, channel: Symbol) -> bool {
+        self.opted_out_of_all || self.opt_outs.binary_search(&channel).is_ok()
+    }
+
+    /// Tells whether an event with this id was recorded, as far as the profile remembers.
+    #[must_use]
+    pub fn remembers_event(&self, id_hash: u64) -> bool {
+        self.events.iter().any(|event| event.id_hash == id_hash) || self.older_event_ids.contains(&id_hash)
+    }
+}

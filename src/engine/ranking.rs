@@ -1,0 +1,182 @@
+//! Making a customer's ranked list, and keeping it while it holds.
+
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::decision::{features, gate, rank};
+use crate::domain::decision::{Ranked, Ranking, Rung};
+use crate::domain::ids::CustomerKey;
+use crate::domain::profile::Profile;
+use crate::domain::request::OffersRequest;
+use crate::domain::time::Timestamp;
+use crate::domain::value::Value;
+use crate::store::KeyHasher;
+
+use super::{Active, Engine, Workspace};
+
+/// A ranked list with what made it.
+#[derive(Debug)]
+pub(super) struct List {
+    ranking_version: u64,
+    generation: u64,
+    context: Box<[Value]>,
+    /// Whether every model answered; a list made on a lower rung is not served again, so that the model is asked anew.
+    sound: bool,
+    /// The list itself.
+    pub(super) ranking: Ranking,
+}
+
+/// The cached lists.
+pub(super) struct Lists(Cache<u128, Arc<List>, Bytes, BuildHasherDefault<KeyHasher>>);
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<u128, Arc<List>> for Bytes {
+    fn weight(&self, _: &u128, list: &Arc<List>) -> u64 {
+        let offers = list.ranking.offers.capacity() * size_of::<Ranked>();
+        (size_of::<List>() + offers + list.context.len() * size_of::<Value>() + 64) as u64
+    }
+}
+
+impl Lists {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        // A list of 100 offers has about 3 kB; the estimate only sizes the table.
+        let estimated = usize::try_from(bytes_max / 3_000).unwrap_or(usize::MAX).max(16);
+        Self(Cache::with(
+            estimated,
+            bytes_max,
+            Bytes,
+            BuildHasherDefault::default(),
+            quick_cache::sync::DefaultLifecycle::default(),
+        ))
+    }
+
+    pub(super) fn forget(&self, key: CustomerKey) {
+        self.0.remove(&key.get());
+    }
+}
+
+impl Engine {
+    /// Returns the customer's list, cached or made now, and whether it was cached. Called under the customer's lock, so the
+    /// list fits the profile. A list made for a profile that will not be written back must not be kept: `keep` is false.
+    #[expect(clippy::too_many_arguments, reason = "a list depends on all of them")]
+    pub(super) fn list(
+        &self,
+        active: &Active,
+        request: &OffersRequest,
+        key: CustomerKey,
+        profile: &Profile,
+        keep: bool,
+        now: Timestamp,
+        workspace: &mut Workspace,
+    ) -> (Arc<List>, bool) {
+        let kept = self.lists.0.get(&key.get());
+        if let Some(list) = &kept {
+            let same_context = !active.catalog.ranking_reads_context || *list.context == *request.context;
+            let holds = list.generation == active.generation
+                && list.ranking_version == profile.ranking_version
+                && now < list.ranking.valid_until
+                && list.sound
+                && same_context;
+            if holds {
+                return (Arc::clone(list), true);
+            }
+        }
+        let (ranking, sound) = rank_now(active, request, profile, kept.as_deref(), now, workspace);
+        let context = if active.catalog.ranking_reads_context {
+            request.context.as_slice().into()
+        } else {
+            Box::default()
+        };
+        let list = Arc::new(List {
+            ranking_version: profile.ranking_version,
+            generation: active.generation,
+            context,
+            sound,
+            ranking,
+        });
+        if keep {
+            self.lists.0.insert(key.get(), Arc::clone(&list));
+        }
+        (list, false)
+    }
+}
+
+/// Gates, scores and orders; also tells whether every model answered.
+fn rank_now(
+    active: &Active,
+    request: &OffersRequest,
+    profile: &Profile,
+    last: Option<&List>,
+    now: Timestamp,
+    workspace: &mut Workspace,
+) -> (Ranking, bool) {
+    let catalog = &*active.catalog;
+    let Workspace {
+        layout,
+        groups,
+        survivors,
+        of_model,
+        rows,
+        ..
+    } = workspace;
+    let mut valid_until = layout.fill(catalog, profile, now);
+    valid_until = valid_until.min(gate::survivors(
+        catalog,
+        layout,
+        &request.context,
+        now,
+        groups,
+        survivors,
+    ));
+    let mut offers = Vec::with_capacity(survivors.len());
+    let mut sound = true;
+    let model_of = |offer: u16| catalog.groups[catalog.offers[usize::from(offer)].group].model;
+    for &offer in survivors.iter().filter(|&&offer| model_of(offer).is_none()) {
+        let start = catalog.offers[usize::from(offer)].start_propensity;
+        offers.push(rank::ranked(catalog, offer, start, Rung::Start, &layout.intent));
+    }
+    for (at, plan) in catalog.models.iter().enumerate() {
+        of_model.clear();
+        of_model.extend(survivors.iter().filter(|&&offer| model_of(offer) == Some(at)));
+        if of_model.is_empty() {
+            continue;
+        }
+        let scorer = active.models.get(at).and_then(Option::as_ref);
+        let answered = scorer.is_some_and(|scorer| {
+            let until = features::build(catalog, plan, layout, profile, &request.context, of_model, now, rows);
+            valid_until = valid_until.min(until);
+            scorer.score(&rows.cells, &mut rows.scores).is_ok()
+        });
+        sound &= answered || scorer.is_none();
+        for (row, &offer) in of_model.iter().enumerate() {
+            let (propensity, rung) = if answered {
+                (rows.scores[row], Rung::Model)
+            } else {
+                lower_rung(active, last, offer)
+            };
+            offers.push(rank::ranked(catalog, offer, propensity, rung, &layout.intent));
+        }
+    }
+    rank::sort(&mut offers);
+    (Ranking { offers, valid_until }, sound)
+}
+
+/// The last good score for the offer when the customer's list of the same activation has one, else the start propensity.
+fn lower_rung(active: &Active, last: Option<&List>, offer: u16) -> (f32, Rung) {
+    let of_same_catalog = last.filter(|list| list.generation == active.generation);
+    let entry = of_same_catalog.and_then(|list| {
+        list.ranking
+            .offers
+            .iter()
+            .find(|ranked| ranked.offer == offer && ranked.rung != Rung::Start)
+    });
+    match entry {
+        Some(ranked) => (ranked.propensity, Rung::LastGood),
+        None => (active.catalog.offers[usize::from(offer)].start_propensity, Rung::Start),
+    }
+}
