@@ -44,6 +44,7 @@ pub mod catalog;
 pub mod decision;
 pub mod domain;
 pub mod engine;
+pub mod import;
 pub mod model;
 pub mod rules;
 pub mod store;

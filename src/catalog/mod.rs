@@ -8,6 +8,7 @@
 mod column;
 pub mod manifest;
 pub mod source;
+pub mod values;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
