@@ -7,7 +7,7 @@
 //! **From a value to a number.** A column reads one named input and encodes it, all in 64-bit arithmetic: a value that
 //! is not known becomes `missing`, as it stands; any other value becomes a number as [`Encoding`] says, is then clipped
 //! to `clip`, then replaced by `ln(1 + x)` when `log1p` is set, and at the very end rounded to the model's 32 bits
-//! ([`Column::finish`]). A training script does the same in the same order, and the golden rows prove that it did:
+//! ([`super::Column::encode`]). A training script does the same in the same order, and the golden rows prove that it did:
 //! their `inputs` must encode to their `row`, and the model must answer `score` for that row.
 //!
 //! Reading has two stages. [`Manifest::parse`] first reads the text into plain keys, where the first fault ends it, and
@@ -19,6 +19,8 @@ mod raw;
 
 use std::collections::BTreeMap;
 
+use super::ContactScope;
+use crate::domain::contact::Counted;
 use crate::domain::time::Millis;
 
 /// The only format there is; a later one gets the next number.
@@ -102,17 +104,6 @@ pub struct Column {
 }
 
 impl Column {
-    /// Finishes a known value's number: clips it, takes `ln(1 + x)` when asked to, and rounds to 32 bits. Not for
-    /// [`Self::missing`], which stands as it is.
-    #[must_use]
-    pub fn finish(&self, number: f64) -> f32 {
-        let clipped = self.clip.map_or(number, |[low, high]| number.clamp(low, high));
-        let finished = if self.log1p { clipped.ln_1p() } else { clipped };
-        #[expect(clippy::cast_possible_truncation, reason = "the model's numbers are 32-bit floats")]
-        let rounded = finished as f32;
-        rounded
-    }
-
     /// Returns the key of this column's value among [`GoldenRow::inputs`]: the source as the manifest writes it, or for
     /// contacts `contacts.<column name>`, since many columns count contacts.
     #[must_use]
@@ -146,40 +137,10 @@ pub enum Source {
         /// What is counted; in the manifest `count`.
         counted: Counted,
         /// Which offers' contacts are counted; in the manifest `scope`.
-        scope: Scope,
+        scope: ContactScope,
         /// How far back from now; in the manifest `within`, as in `30d`; without it for ever.
         within: Option<Millis>,
     },
-}
-
-/// What happened at the contacts that are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// The offer was in an answer.
-    Decided,
-    /// The offer reached the customer.
-    Delivered,
-    /// The customer saw it.
-    Seen,
-    /// The customer clicked on it.
-    Clicked,
-    /// The customer accepted it.
-    Accepted,
-    /// The customer refused it.
-    Refused,
-    /// The customer bought.
-    Converted,
-}
-
-/// Which offers' contacts are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The offer that is being scored.
-    Offer,
-    /// All offers of its group.
-    Group,
-    /// All offers.
-    All,
 }
 
 /// How a known value becomes a number; in the manifest `as`.
@@ -208,7 +169,7 @@ pub enum Encoding {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GoldenRow {
     /// Named inputs as a request and a profile would have them, by [`Column::input_key`]; an input that is not here is
-    /// not known, and for contacts, intents and aggregates it is 0. `now`, in RFC 3339, goes with `days_since` columns.
+    /// not known, and for contacts and intents it is 0. `now`, in RFC 3339, goes with `days_since` columns.
     pub inputs: BTreeMap<String, InputValue>,
     /// What the inputs encode to: one number a column; in the manifest `null` stands for NaN.
     pub row: Vec<f32>,

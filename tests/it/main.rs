@@ -1,1 +1,4 @@
 //! Integration tests, one binary.
+
+#[cfg(test)]
+mod model;

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use super::place::{Step, place};
 use super::raw::{self, As};
 use super::{
-    COLUMNS_MAX, Column, Counted, Encoding, FORMAT, GOLDEN_ROWS_MAX, GoldenRow, Input, Manifest, ManifestFault, Output,
-    Scope, Source, TOLERANCE_MAX,
+    COLUMNS_MAX, Column, Encoding, FORMAT, GOLDEN_ROWS_MAX, GoldenRow, Input, Manifest, ManifestFault, Output, Source,
+    TOLERANCE_MAX,
 };
+use crate::catalog::ContactScope;
+use crate::domain::contact::Counted;
 use crate::domain::time::Millis;
 use Step::{Element, Key};
 
@@ -274,11 +276,11 @@ const fn counted(count: raw::Count) -> Counted {
     }
 }
 
-const fn scope(scope: raw::Scope) -> Scope {
+const fn scope(scope: raw::Scope) -> ContactScope {
     match scope {
-        raw::Scope::Offer => Scope::Offer,
-        raw::Scope::Group => Scope::Group,
-        raw::Scope::All => Scope::All,
+        raw::Scope::Offer => ContactScope::Offer,
+        raw::Scope::Group => ContactScope::Group,
+        raw::Scope::All => ContactScope::All,
     }
 }
 
