@@ -1,9 +1,11 @@
 //! The build script: what the program needs besides its own sources.
 
 mod onnxruntime;
+mod proto;
 
-fn main() {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     onnxruntime::provide();
+    proto::compile()
 }
 
 /// Tells cargo something, as in `rerun-if-changed=build` or `warning=...`.

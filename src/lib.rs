@@ -47,4 +47,5 @@ pub mod engine;
 pub mod import;
 pub mod model;
 pub mod rules;
+pub mod server;
 pub mod store;
