@@ -6,9 +6,17 @@
 //! files make equal catalogs, and positions (`u16`, `usize`) are only ever used together with the snapshot they belong to.
 
 mod column;
+mod convert;
+pub mod diagnostic;
+mod document;
+mod duration;
+pub mod load;
 pub mod manifest;
+mod read;
+mod shape;
 pub mod source;
 pub mod values;
+mod yaml;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,6 +27,10 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 use crate::rules::{Condition, Variable};
 
+pub use convert::Misfit;
+pub use diagnostic::{Diagnostic, Severity};
+pub use load::{CatalogFiles, load};
+pub use shape::json_schema;
 pub use source::{AggregateKind, AttributeType, Each, FactorSwitches, UnknownCustomer};
 
 /// A whole catalog, compiled.
@@ -68,6 +80,8 @@ pub struct Catalog {
     pub ranking_reads_reservations: bool,
     /// Positions of offers by symbol.
     pub offer_positions: HashMap<Symbol, usize>,
+    /// What was hardly meant as it stands, though the catalog can be used; no errors.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// The attributes of one space with the same variables as conditions see them.

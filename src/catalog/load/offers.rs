@@ -1,0 +1,350 @@
+//! Groups and offers: conditions, factors, attributes, treatments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::super::convert::{midnight, parse_date, suggest};
+use super::super::read::{Item, Sources, check_name};
+use super::super::{Catalog, ColumnSource, Group, Offer, Rule, Schema, Stages, source};
+use super::{Allowed, Loader, Names};
+use crate::catalog::document::At;
+use crate::domain::symbol::Symbol;
+use crate::domain::time::Timestamp;
+use crate::domain::value::Value;
+use crate::rules::{Scope, Space, Variable};
+
+/// The longest text of a treatment or fallback, in bytes: it travels in every answer.
+pub(super) const CONTENT_BYTES_MAX: usize = 4_096;
+
+/// What the conditions of offers may read.
+pub(super) struct Spaces<'a> {
+    pub(super) profile: &'a [Variable],
+    pub(super) offer: &'a [Variable],
+    pub(super) behaviour: &'a [Variable],
+    pub(super) intent: &'a [Variable],
+    pub(super) context: &'a [Variable],
+}
+
+impl Spaces<'_> {
+    fn scope(&self) -> Scope<'_> {
+        Scope::new()
+            .with(Space::Profile, self.profile)
+            .with(Space::Offer, self.offer)
+            .with(Space::Behaviour, self.behaviour)
+            .with(Space::Intent, self.intent)
+            .with(Space::Context, self.context)
+    }
+}
+
+/// The rules of the three stages as they are written.
+type Written<'a> = [(&'static str, &'a [source::Rule]); 3];
+
+impl Loader {
+    pub(super) fn groups(&mut self, sources: &Sources<'_>, names: &Names, spaces: &Spaces<'_>) -> Vec<Group> {
+        let used: BTreeSet<&str> = sources
+            .offers
+            .items
+            .iter()
+            .map(|item| item.source.group.as_str())
+            .collect();
+        let offers_in_doubt = sources.offers.incomplete || !sources.offers.faulty.is_empty();
+        let mut groups = Vec::new();
+        for Item { at, source } in &sources.groups.items {
+            self.number(
+                at.key("start_propensity"),
+                "start_propensity",
+                source.start_propensity,
+                Allowed::Share,
+            );
+            self.number(at.key("value"), "value", source.value, Allowed::NotNegative);
+            self.number(at.key("lever"), "lever", source.lever, Allowed::Positive);
+            self.weights(at.key("intents"), &source.intents, names);
+            self.labels(at.key("labels"), &source.labels);
+            if !used.contains(source.id.as_str()) && !offers_in_doubt {
+                let hint = "give an offer this `group`, or remove it";
+                self.report
+                    .warning(at.key("id"), format!("the group `{}` has no offer", source.id), hint);
+            }
+            let written: Written<'_> = [
+                ("eligibility", &source.eligibility),
+                ("applicability", &source.applicability),
+                ("suitability", &source.suitability),
+            ];
+            groups.push(Group {
+                id: source.id.as_str().into(),
+                symbol: self.symbols.intern(&source.id),
+                name: source.name.as_str().into(),
+                stages: self.stages(*at, &source.id, &written, spaces),
+                model: None,
+            });
+        }
+        groups
+    }
+
+    pub(super) fn offers(
+        &mut self,
+        sources: &Sources<'_>,
+        names: &Names,
+        spaces: &Spaces<'_>,
+        schema: &Schema,
+        zone: &TimeZone,
+    ) -> Vec<Offer> {
+        let mut offers = Vec::new();
+        for item in &sources.offers.items {
+            let group = names
+                .groups
+                .find(item.at.key("group"), &item.source.group, &mut self.report);
+            let group = group.and_then(|at| Some((at, &sources.groups.items.get(at)?.source)));
+            offers.push(self.offer(item, group, names, spaces, schema, zone));
+        }
+        offers
+    }
+
+    fn offer(
+        &mut self,
+        item: &Item<'_, source::Offer>,
+        group: Option<(usize, &source::Group)>,
+        names: &Names,
+        spaces: &Spaces<'_>,
+        schema: &Schema,
+        zone: &TimeZone,
+    ) -> Offer {
+        let Item { at, source } = item;
+        let (position, group) = group.unzip();
+        let written: Written<'_> = [
+            ("eligibility", &source.eligibility),
+            ("applicability", &source.applicability),
+            ("suitability", &source.suitability),
+        ];
+        self.labels(at.key("labels"), &source.labels);
+        self.weights(at.key("intents"), &source.intents, names);
+        let propensity = source
+            .start_propensity
+            .or(group.map(|group| group.start_propensity))
+            .unwrap_or_default();
+        if source.start_propensity.is_some() {
+            self.number(
+                at.key("start_propensity"),
+                "start_propensity",
+                propensity,
+                Allowed::Share,
+            );
+        }
+        let value = source.value.or(group.map(|group| group.value)).unwrap_or(1.0);
+        if source.value.is_some() {
+            self.number(at.key("value"), "value", value, Allowed::NotNegative);
+        }
+        let lever = source.lever.or(group.map(|group| group.lever)).unwrap_or(1.0);
+        if source.lever.is_some() {
+            self.number(at.key("lever"), "lever", lever, Allowed::Positive);
+        }
+        let (valid_from, valid_until) = self.validity(at.key("valid"), &source.valid, zone);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a propensity is 0 to 1 and scored in 32 bits"
+        )]
+        let start_propensity = propensity as f32;
+        Offer {
+            id: source.id.as_str().into(),
+            symbol: self.symbols.intern(&source.id),
+            name: source.name.as_str().into(),
+            group: position.unwrap_or_default(),
+            labels: self.joined_labels(group, source),
+            valid_from,
+            valid_until,
+            attributes: self.offer_attributes(at.key("attributes"), &source.attributes, schema),
+            start_propensity,
+            value,
+            lever,
+            intents: joined_weights(group, source, names),
+            stages: self.stages(*at, &source.id, &written, spaces),
+            treatments: self.treatments(item, names),
+        }
+    }
+
+    fn stages(&mut self, at: At<'_>, owner: &str, written: &Written<'_>, spaces: &Spaces<'_>) -> Stages {
+        let mut known = BTreeSet::new();
+        let [eligibility, applicability, suitability] = written.map(|(stage, rules)| {
+            let mut compiled = Vec::new();
+            for (index, rule) in rules.iter().enumerate() {
+                let at = at.key(stage).item(index);
+                check_name(at.key("id"), "rule", &rule.id, &mut self.report);
+                if !known.insert(rule.id.as_str()) {
+                    let hint = "explanations name rules by `<group or offer>.<rule>`";
+                    let message = format!("there are two rules `{}` in `{owner}`", rule.id);
+                    self.report.error_with_hint(at.key("id"), message, hint);
+                }
+                let Some(condition) = self.condition(at.key("when"), &rule.when, &spaces.scope()) else {
+                    continue;
+                };
+                compiled.push(Rule {
+                    id: format!("{owner}.{}", rule.id).into(),
+                    reads_offer: condition.reads_space(Space::Offer),
+                    condition,
+                    because: rule.because.as_str().into(),
+                });
+            }
+            compiled
+        });
+        Stages {
+            eligibility,
+            applicability,
+            suitability,
+        }
+    }
+
+    fn labels(&mut self, at: At<'_>, labels: &[String]) {
+        for (index, label) in labels.iter().enumerate() {
+            check_name(at.item(index), "label", label, &mut self.report);
+        }
+    }
+
+    fn joined_labels(&mut self, group: Option<&source::Group>, offer: &source::Offer) -> Vec<Symbol> {
+        let inherited = group.into_iter().flat_map(|group| &group.labels);
+        let labels: BTreeSet<Symbol> = inherited
+            .chain(&offer.labels)
+            .map(|label| self.symbols.intern(label))
+            .collect();
+        labels.into_iter().collect()
+    }
+
+    fn weights(&mut self, at: At<'_>, weights: &BTreeMap<String, f64>, names: &Names) {
+        for (intent, weight) in weights {
+            names.intents.find(at.name_of(intent), intent, &mut self.report);
+            self.number(at.key(intent), intent, *weight, Allowed::NotNegative);
+        }
+    }
+
+    fn validity(&mut self, at: At<'_>, valid: &source::Validity, zone: &TimeZone) -> (Timestamp, Timestamp) {
+        let mut day = |key: &str, text: &Option<String>| {
+            let text = text.as_deref()?;
+            let date = parse_date(text);
+            if date.is_none() {
+                let message = format!("`{text}` is not a date");
+                self.report
+                    .error_with_hint(at.key(key), message, "write it as `YYYY-MM-DD`, as in `2026-03-31`");
+            }
+            date
+        };
+        let (from, until) = (day("from", &valid.from), day("until", &valid.until));
+        if let (Some(from), Some(until)) = (from, until)
+            && from > until
+        {
+            let message = format!("the offer ends on {until}, before it begins on {from}");
+            self.report.error(at.key("until"), message);
+        }
+        let begin = from
+            .and_then(|date| midnight(date, zone))
+            .unwrap_or(Timestamp::FAR_PAST);
+        let day_after = until.and_then(|date| date.tomorrow().ok());
+        let end = day_after
+            .and_then(|date| midnight(date, zone))
+            .unwrap_or(Timestamp::FAR_FUTURE);
+        (begin, end)
+    }
+
+    fn offer_attributes(
+        &mut self,
+        at: At<'_>,
+        given: &BTreeMap<String, serde_json::Value>,
+        schema: &Schema,
+    ) -> Vec<Value> {
+        let mut values = vec![Value::Missing; schema.attributes.len()];
+        for (id, json) in given {
+            let Some(position) = schema.attributes.iter().position(|attribute| *attribute.id == **id) else {
+                if !self.doubtful.concerns(&format!("offer.{id}")) {
+                    let names = schema.attributes.iter().map(|attribute| &*attribute.id);
+                    let hint = suggest(id, names, "declared under `attributes: offer:` are");
+                    self.report
+                        .error_with_hint(at.name_of(id), format!("offers have no attribute `{id}`"), hint);
+                }
+                continue;
+            };
+            match schema.attributes[position].value_of(json, &self.symbols) {
+                Ok(value) => values[position] = value,
+                Err(misfit) => match misfit.hint {
+                    Some(hint) => self.report.error_with_hint(at.key(id), misfit.message, hint),
+                    None => self.report.error(at.key(id), misfit.message),
+                },
+            }
+        }
+        values
+    }
+
+    fn treatments(
+        &mut self,
+        item: &Item<'_, source::Offer>,
+        names: &Names,
+    ) -> Vec<Option<BTreeMap<Arc<str>, Arc<str>>>> {
+        let at = item.at.key("treatments");
+        if item.source.treatments.is_empty() {
+            let hint = "write the texts for at least one channel";
+            let message = format!(
+                "the offer `{}` has no treatment, so it can never be shown",
+                item.source.id
+            );
+            self.report.error_with_hint(at, message, hint);
+        }
+        let mut treatments = vec![None; names.channels.len()];
+        for (channel, content) in &item.source.treatments {
+            let at_channel = at.key(channel);
+            if content.is_empty() {
+                self.report
+                    .error(at_channel, format!("the treatment for `{channel}` has no content"));
+            }
+            let content = self.content(at_channel, content);
+            if let Some(position) = names.channels.find(at.name_of(channel), channel, &mut self.report) {
+                treatments[position] = Some(content);
+            }
+        }
+        treatments
+    }
+
+    /// Checks the texts of a treatment or of a placement's fallback.
+    pub(super) fn content(&mut self, at: At<'_>, content: &BTreeMap<String, String>) -> BTreeMap<Arc<str>, Arc<str>> {
+        for (key, text) in content {
+            if text.len() > CONTENT_BYTES_MAX {
+                let message = format!(
+                    "the text has {} bytes; at most {CONTENT_BYTES_MAX} are allowed",
+                    text.len()
+                );
+                self.report.error(at.key(key), message);
+            }
+        }
+        content
+            .iter()
+            .map(|(key, text)| (key.as_str().into(), text.as_str().into()))
+            .collect()
+    }
+}
+
+/// Joins the group's weights with the offer's, which win; a weight of 0 is as good as none.
+fn joined_weights(group: Option<&source::Group>, offer: &source::Offer, names: &Names) -> Vec<(usize, f64)> {
+    let mut weights: BTreeMap<usize, f64> = BTreeMap::new();
+    let inherited = group.into_iter().flat_map(|group| &group.intents);
+    for (intent, weight) in inherited.chain(&offer.intents) {
+        weights.extend(names.intents.position(intent).map(|position| (position, *weight)));
+    }
+    weights.into_iter().filter(|(_, weight)| *weight != 0.0).collect()
+}
+
+/// Tells whether a rule of a group or offer, or a model column, reads the request context.
+pub(super) fn ranking_reads_context(catalog: &Catalog) -> bool {
+    let groups = catalog.groups.iter().map(|group| &group.stages);
+    let reads = |rule: &Rule| rule.condition.reads_space(Space::Context);
+    let in_rules = groups
+        .chain(catalog.offers.iter().map(|offer| &offer.stages))
+        .any(|stages| {
+            [&stages.eligibility, &stages.applicability, &stages.suitability]
+                .into_iter()
+                .flatten()
+                .any(reads)
+        });
+    let columns = catalog.models.iter().flat_map(|model| &model.columns);
+    in_rules
+        || columns
+            .into_iter()
+            .any(|column| matches!(column.from, ColumnSource::Context(_)))
+}
