@@ -22,6 +22,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use super::diagnostic::Diagnostic;
 use super::document::{At, Document, Report};
 use super::read::{self, Directory, Sources};
+use super::values::ValueFault;
 use super::{Catalog, Channel, FactorSwitches, UnknownCustomer, duration};
 use crate::domain::symbol::{Symbol, Symbols};
 use crate::domain::time::Millis;
@@ -383,6 +384,17 @@ impl Loader {
                 }
                 None
             }
+        }
+    }
+
+    /// Reports a value that does not fit its attribute.
+    fn misfit(&mut self, at: At<'_>, attribute: &str, fault: ValueFault) {
+        match fault {
+            ValueFault::NotAllowed { given, hint } => {
+                let message = format!("`{attribute}` has no value `{given}`");
+                self.report.error_with_hint(at, message, hint);
+            }
+            fault => self.report.error(at, format!("`{attribute}`: {fault}")),
         }
     }
 

@@ -27,7 +27,6 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 use crate::rules::{Condition, Variable};
 
-pub use convert::Misfit;
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{CatalogFiles, load};
 pub use shape::json_schema;

@@ -7,10 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::de::DeserializeOwned;
 
-use super::convert::suggest;
 use super::document::{At, Document, Report};
 use super::shape::{self, Step};
 use super::source;
+use super::values;
 
 /// The longest id, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 64;
@@ -251,7 +251,7 @@ impl Directory {
         let position = self.positions.get(name).copied();
         if position.is_none() && !self.is_doubtful(name) {
             let names = self.names.iter().map(String::as_str);
-            let hint = suggest(name, names, &format!("the {}s are", self.what));
+            let hint = values::hint(name, names);
             report.error_with_hint(at, format!("there is no {} `{name}`", self.what), hint);
         }
         position

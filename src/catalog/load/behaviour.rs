@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::super::read::{Item, Sources};
+use super::super::values::hint;
 use super::super::{
     Aggregate, AggregateKind, Attribute, AttributeType, EventType, Intent, Schema, Signal, duration, source,
 };
 use super::{Allowed, ITEMS_MAX, Loader, Names};
-use crate::catalog::convert::suggest;
 use crate::catalog::document::At;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Millis;
@@ -227,8 +227,7 @@ impl Loader {
         if position.is_none() && !self.doubtful.concerns(&format!("event.{wanted}")) {
             let names = event.schema.attributes.iter().map(|attribute| &*attribute.id);
             let message = format!("events of type `{}` have no attribute `{wanted}`", event.id);
-            self.report
-                .error_with_hint(at, message, suggest(wanted, names, "they have"));
+            self.report.error_with_hint(at, message, hint(wanted, names));
         }
         position
     }

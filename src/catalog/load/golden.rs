@@ -102,7 +102,9 @@ fn typed(attribute: &Attribute, input: &InputValue, symbols: &Symbols) -> Result
         InputValue::Text(text) => Json::String(text.clone()),
         InputValue::Set(values) => Json::Array(values.iter().cloned().map(Json::String).collect()),
     };
-    attribute.value_of(&json, symbols).map_err(|misfit| misfit.message)
+    attribute
+        .json(&json, symbols)
+        .map_err(|fault| format!("`{}`: {fault}", attribute.id))
 }
 
 fn instant(text: &str) -> Option<Timestamp> {

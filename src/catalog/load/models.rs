@@ -2,12 +2,10 @@
 
 use super::super::manifest::{self, Manifest};
 use super::super::read::{Directory, Item, Sources};
-use super::super::{
-    Aggregate, Attribute, AttributeType, Column, ColumnSource, ContactScope, Encoding, Group, ModelPlan, Schema,
-};
+use super::super::values::hint;
+use super::super::{Aggregate, Attribute, AttributeType, Column, ColumnSource, Encoding, Group, ModelPlan, Schema};
 use super::golden::Golden;
 use super::{CatalogFiles, Loader};
-use crate::catalog::convert::suggest;
 use crate::catalog::diagnostic::Severity;
 use crate::catalog::document::{At, Document, Report};
 use crate::catalog::yaml::Span;
@@ -47,8 +45,7 @@ impl Loader {
             let Some(text) = files.models.get(name) else {
                 let names = files.models.keys().map(String::as_str);
                 let message = format!("there is no model `{name}`: no `models/{name}/manifest.json`");
-                self.report
-                    .error_with_hint(*at, message, suggest(name, names, "there are"));
+                self.report.error_with_hint(*at, message, hint(name, names));
                 continue;
             };
             used.push(name.as_str());
@@ -133,8 +130,7 @@ impl Loader {
                     "the column `{}` reads `{space}.{name}`, which the catalog has not",
                     written.name
                 );
-                self.report
-                    .error_with_hint(from_at, message, suggest(name, names, "there are"));
+                self.report.error_with_hint(from_at, message, hint(name, names));
             }
             position
         };
@@ -149,8 +145,8 @@ impl Loader {
                 ColumnSource::Intent(known.intents.find(from_at, name, &mut self.report)?)
             }
             manifest::Source::Contacts { counted, scope, within } => ColumnSource::Contacts {
-                counted: counted_of(*counted),
-                scope: scope_of(*scope),
+                counted: *counted,
+                scope: *scope,
                 within: *within,
             },
         };
@@ -221,9 +217,9 @@ impl Loader {
     fn value(&mut self, at: At<'_>, attribute: &Attribute, value: &str) -> Option<crate::domain::symbol::Symbol> {
         let found = attribute.values.iter().find(|(name, _)| **name == *value);
         if found.is_none() {
-            let misfit = attribute.not_a_value(value);
-            self.report
-                .error_with_hint(at, misfit.message, misfit.hint.unwrap_or_default());
+            let names = attribute.values.iter().map(|(name, _)| &**name);
+            let message = format!("`{}` has no value `{value}`", attribute.id);
+            self.report.error_with_hint(at, message, hint(value, names));
         }
         found.map(|(_, symbol)| *symbol)
     }
@@ -273,25 +269,5 @@ const fn encodings(found: AttributeType) -> &'static str {
         AttributeType::Category => "`equals` or `ordinal`",
         AttributeType::Set => "`contains`",
         AttributeType::Date => "`days_since`",
-    }
-}
-
-const fn counted_of(counted: manifest::Counted) -> Counted {
-    match counted {
-        manifest::Counted::Decided => Counted::Decided,
-        manifest::Counted::Delivered => Counted::Delivered,
-        manifest::Counted::Seen => Counted::Seen,
-        manifest::Counted::Clicked => Counted::Clicked,
-        manifest::Counted::Accepted => Counted::Accepted,
-        manifest::Counted::Refused => Counted::Refused,
-        manifest::Counted::Converted => Counted::Converted,
-    }
-}
-
-const fn scope_of(scope: manifest::Scope) -> ContactScope {
-    match scope {
-        manifest::Scope::Offer => ContactScope::Offer,
-        manifest::Scope::Group => ContactScope::Group,
-        manifest::Scope::All => ContactScope::All,
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::super::convert::{midnight, parse_date, suggest};
+use super::super::convert::{midnight, parse_date};
 use super::super::read::{Item, Sources, check_name};
+use super::super::values::hint;
 use super::super::{Catalog, ColumnSource, Group, Offer, Rule, Schema, Stages, source};
 use super::{Allowed, Loader, Names};
 use crate::catalog::document::At;
@@ -256,18 +257,15 @@ impl Loader {
             let Some(position) = schema.attributes.iter().position(|attribute| *attribute.id == **id) else {
                 if !self.doubtful.concerns(&format!("offer.{id}")) {
                     let names = schema.attributes.iter().map(|attribute| &*attribute.id);
-                    let hint = suggest(id, names, "declared under `attributes: offer:` are");
+                    let hint = hint(id, names);
                     self.report
                         .error_with_hint(at.name_of(id), format!("offers have no attribute `{id}`"), hint);
                 }
                 continue;
             };
-            match schema.attributes[position].value_of(json, &self.symbols) {
+            match schema.attributes[position].json(json, &self.symbols) {
                 Ok(value) => values[position] = value,
-                Err(misfit) => match misfit.hint {
-                    Some(hint) => self.report.error_with_hint(at.key(id), misfit.message, hint),
-                    None => self.report.error(at.key(id), misfit.message),
-                },
+                Err(fault) => self.misfit(at.key(id), id, fault),
             }
         }
         values
