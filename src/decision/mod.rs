@@ -18,3 +18,10 @@ pub mod fold;
 pub mod gate;
 pub mod policy;
 pub mod rank;
+
+#[cfg(test)]
+mod fold_tests;
+#[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
+pub(crate) mod testing;

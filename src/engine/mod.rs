@@ -13,6 +13,8 @@
 //! age, else the start propensity; the answer names the rung.
 
 mod ranking;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::sync::Arc;

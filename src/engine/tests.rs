@@ -1,0 +1,383 @@
+//! What callers can rely on, one engine and one customer at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Active, Engine, Limits, Rejection};
+use crate::catalog::Catalog;
+use crate::decision::testing::{T0, catalog, catalog_with, search, symbol};
+use crate::domain::contact::Counted;
+use crate::domain::decision::{Decision, Stage};
+use crate::domain::entry::{OutcomeReport, ProfileChange};
+use crate::domain::ids::CustomerId;
+use crate::domain::request::{OffersRequest, PlacementRequest};
+use crate::domain::time::{Millis, Timestamp};
+use crate::domain::value::Value;
+
+struct Bench {
+    engine: Engine,
+    catalog: Arc<Catalog>,
+    anna: CustomerId,
+}
+
+impl Bench {
+    fn new(catalog: Arc<Catalog>) -> Self {
+        let bench = Self {
+            engine: Engine::new(Active::new(Arc::clone(&catalog), Vec::new()), Limits::default()),
+            anna: CustomerId::known("anna").unwrap(),
+            catalog,
+        };
+        bench.set_age(40.0);
+        bench
+    }
+
+    fn set_age(&self, age: f64) {
+        let known = [("age", Value::Number(age)), ("holdings", Value::Set(0))];
+        let attributes = known.map(|(name, value)| (symbol(&self.catalog, name), value)).to_vec();
+        let change = ProfileChange {
+            attributes,
+            ..ProfileChange::default()
+        };
+        self.engine
+            .upsert_profile(&self.engine.active(), &self.anna, &change, T0)
+            .unwrap();
+    }
+
+    fn request(&self) -> OffersRequest {
+        OffersRequest {
+            customer: self.anna.clone(),
+            channel: 0,
+            placements: vec![PlacementRequest { placement: 0, count: 3 }],
+            duplicates: false,
+            context: vec![Value::Category(self.catalog.channels[0].symbol)],
+            events: Vec::new(),
+            explain: false,
+            preview: false,
+        }
+    }
+
+    fn ask(&self, request: &OffersRequest, now: Timestamp) -> Decision {
+        self.engine.offers(&self.engine.active(), request, now).unwrap()
+    }
+
+    fn preview(&self, now: Timestamp) -> Decision {
+        self.ask(
+            &OffersRequest {
+                preview: true,
+                ..self.request()
+            },
+            now,
+        )
+    }
+
+    fn names(&self, decision: &Decision) -> Vec<&str> {
+        let shown = decision.placements.iter().flat_map(|filled| &filled.offers);
+        shown.map(|shown| &*self.catalog.offers[shown.offer].id).collect()
+    }
+
+    fn report(&self, decision: &Decision, offer: &str, outcome: Counted) -> Result<bool, Rejection> {
+        let id = decision.id.unwrap();
+        let report = OutcomeReport {
+            decision: id.number,
+            offer: symbol(&self.catalog, offer),
+            placement: None,
+            outcome,
+            at: T0,
+        };
+        self.engine
+            .record_outcome(&self.engine.active(), id.customer, &report, T0)
+            .map(|receipt| receipt.recorded)
+    }
+}
+
+#[test]
+fn a_call_reads_its_own_events() {
+    let bench = Bench::new(catalog());
+    assert_eq!(bench.names(&bench.preview(T0)), ["savings_a", "savings_b", "fund_a"]);
+    let events = vec![search(&bench.catalog, 1, "fund", T0)];
+    let decision = bench.ask(
+        &OffersRequest {
+            events,
+            ..bench.request()
+        },
+        T0,
+    );
+    assert_eq!(bench.names(&decision), ["fund_a", "savings_a", "savings_b"]);
+    assert_eq!(decision.profile_version, 2);
+}
+
+#[test]
+fn a_preview_leaves_no_trace_not_even_of_its_events() {
+    let bench = Bench::new(catalog());
+    let before = bench.engine.profile(&bench.anna);
+    let events = vec![search(&bench.catalog, 1, "fund", T0)];
+    let what_if = bench.ask(
+        &OffersRequest {
+            events,
+            preview: true,
+            ..bench.request()
+        },
+        T0,
+    );
+    assert_eq!(bench.names(&what_if)[0], "fund_a");
+    assert_eq!(what_if.id, None);
+    assert_eq!(bench.engine.profile(&bench.anna), before);
+    assert_eq!(bench.names(&bench.preview(T0))[0], "savings_a");
+    // Another event at the same profile version must not meet the list of the what-if.
+    bench
+        .engine
+        .record_events(
+            &bench.engine.active(),
+            &bench.anna,
+            &[search(&bench.catalog, 2, "savings", T0)],
+            T0,
+        )
+        .unwrap();
+    assert_eq!(bench.names(&bench.preview(T0))[0], "savings_a");
+}
+
+#[test]
+fn the_list_is_cached_until_something_that_moves_it_happens() {
+    let bench = Bench::new(catalog());
+    assert!(!bench.ask(&bench.request(), T0).cached);
+    assert!(
+        bench.ask(&bench.request(), T0).cached,
+        "a reservation alone moves nothing"
+    );
+    bench.set_age(41.0);
+    assert!(!bench.ask(&bench.request(), T0).cached);
+    let now = T0 + Millis::HOUR;
+    let events = [search(&bench.catalog, 1, "fund", T0)];
+    bench
+        .engine
+        .record_events(&bench.engine.active(), &bench.anna, &events, now)
+        .unwrap();
+    let fresh = bench.preview(now);
+    assert!(!fresh.cached);
+    assert!(bench.preview(fresh.valid_until - Millis::new(1)).cached);
+    assert!(!bench.preview(fresh.valid_until).cached);
+    bench
+        .engine
+        .activate(Active::new(Arc::clone(&bench.catalog), Vec::new()));
+    assert!(!bench.preview(now).cached);
+}
+
+#[test]
+fn somebody_who_was_deleted_and_comes_back_never_meets_the_old_list() {
+    let bench = Bench::new(catalog());
+    assert_eq!(bench.names(&bench.preview(T0)).len(), 3);
+    assert!(bench.engine.delete_profile(&bench.anna));
+    assert!(!bench.engine.delete_profile(&bench.anna));
+    bench.set_age(12.0);
+    assert_eq!(bench.names(&bench.preview(T0)), ["savings_a", "savings_b"]);
+}
+
+#[test]
+fn an_outcome_is_recorded_once_and_only_for_what_was_shown() {
+    let bench = Bench::new(catalog());
+    let mut request = bench.request();
+    request.placements[0].count = 1;
+    let decision = bench.ask(&request, T0);
+    assert_eq!(bench.report(&decision, "savings_a", Counted::Seen), Ok(true));
+    assert_eq!(bench.report(&decision, "savings_a", Counted::Seen), Ok(false));
+    let id = decision.id.unwrap();
+    assert_eq!(
+        bench.report(&decision, "fund_a", Counted::Seen),
+        Err(Rejection::OfferNotInDecision(id))
+    );
+    let other = crate::domain::ids::DecisionId { number: 99, ..id };
+    let unknown = Decision {
+        id: Some(other),
+        ..decision
+    };
+    assert_eq!(
+        bench.report(&unknown, "savings_a", Counted::Seen),
+        Err(Rejection::UnknownDecision(other))
+    );
+}
+
+#[test]
+fn caps_hold_within_one_call_and_over_calls_and_say_until_when() {
+    let bench = Bench::new(catalog_with(
+        "caps: [{ id: two_a_day, at_most: 2, of: decided, within: 1d }]",
+    ));
+    let first = bench.ask(
+        &OffersRequest {
+            explain: true,
+            ..bench.request()
+        },
+        T0,
+    );
+    assert_eq!(bench.names(&first), ["savings_a", "savings_b"]);
+    let capped = first
+        .withheld
+        .iter()
+        .find(|reason| &*reason.rule == "two_a_day")
+        .unwrap();
+    assert_eq!(
+        (capped.stage, capped.count, capped.limit),
+        (Stage::ContactPolicy, Some(2), Some(2))
+    );
+    assert_eq!(capped.eligible_again_at, Some(T0 + Millis::DAY));
+    let second = bench.ask(&bench.request(), T0 + Millis::new(86_399_999));
+    assert!(second.placements[0].fallback);
+    assert_eq!(second.valid_until, T0 + Millis::DAY);
+    assert_eq!(second.id, None, "nothing shown, nothing to report about");
+    assert_eq!(bench.names(&bench.ask(&bench.request(), T0 + Millis::DAY)).len(), 2);
+}
+
+#[test]
+fn later_placements_are_refilled_or_repeat_as_asked() {
+    let bench = Bench::new(catalog());
+    let mut request = bench.request();
+    request.placements = vec![
+        PlacementRequest { placement: 0, count: 1 },
+        PlacementRequest { placement: 1, count: 2 },
+    ];
+    assert_eq!(
+        bench.names(&bench.ask(&request, T0)),
+        ["savings_a", "savings_b", "fund_a"]
+    );
+    request.duplicates = true;
+    assert_eq!(
+        bench.names(&bench.ask(&request, T0)),
+        ["savings_a", "savings_a", "fund_a"]
+    );
+}
+
+#[test]
+fn every_offer_is_shown_or_withheld_with_one_reason() {
+    let bench = Bench::new(catalog());
+    bench.set_age(12.0);
+    let mut request = OffersRequest {
+        explain: true,
+        preview: true,
+        ..bench.request()
+    };
+    request.placements[0].count = 1;
+    let decision = bench.ask(&request, T0);
+    assert_eq!(bench.names(&decision), ["savings_a"]);
+    let reasons: Vec<_> = decision
+        .withheld
+        .iter()
+        .map(|reason| (&*bench.catalog.offers[reason.offer].id, reason.stage, &*reason.rule))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            ("savings_b", Stage::Placement, "outranked"),
+            ("fund_a", Stage::Eligibility, "fund.adult"),
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_known_is_named() {
+    let bench = Bench::new(catalog());
+    let bob = CustomerId::known("bob").unwrap();
+    let decision = bench.ask(
+        &OffersRequest {
+            customer: bob,
+            explain: true,
+            ..bench.request()
+        },
+        T0,
+    );
+    assert!(!decision.known_customer);
+    let adult = decision
+        .withheld
+        .iter()
+        .find(|reason| &*reason.rule == "fund.adult")
+        .unwrap();
+    assert_eq!(adult.missing.as_deref(), Some("profile.age"));
+    assert_eq!(&*adult.because, "Funds are for adults");
+}
+
+#[test]
+fn an_opt_out_stops_everything_on_its_channel_only() {
+    let bench = Bench::new(catalog());
+    let change = ProfileChange {
+        opt_outs: vec![(symbol(&bench.catalog, "web"), true)],
+        ..ProfileChange::default()
+    };
+    bench
+        .engine
+        .upsert_profile(&bench.engine.active(), &bench.anna, &change, T0)
+        .unwrap();
+    let on_web = bench.ask(
+        &OffersRequest {
+            explain: true,
+            ..bench.request()
+        },
+        T0,
+    );
+    assert!(on_web.placements[0].fallback);
+    assert!(
+        on_web
+            .withheld
+            .iter()
+            .all(|reason| reason.stage == Stage::HardSuppression && &*reason.rule == "opt-out")
+    );
+    assert_eq!(on_web.withheld.len(), bench.catalog.offers.len());
+    let on_mail = bench.ask(
+        &OffersRequest {
+            channel: 1,
+            ..bench.request()
+        },
+        T0,
+    );
+    assert_eq!(
+        bench.names(&on_mail),
+        ["savings_a", "savings_b"],
+        "the fund has no treatment for mail"
+    );
+}
+
+#[test]
+fn every_change_is_told_once_and_nothing_else_is() {
+    let bench = Bench::new(catalog());
+    let told = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&told);
+    bench.engine.on_change(Box::new(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }));
+    let count = || told.load(Ordering::Relaxed);
+    bench.preview(T0);
+    bench.set_age(40.0);
+    assert_eq!(count(), 0);
+    bench.set_age(41.0);
+    assert_eq!(count(), 1);
+    let decision = bench.ask(&bench.request(), T0);
+    assert_eq!(count(), 2);
+    bench.report(&decision, "savings_a", Counted::Seen).unwrap();
+    bench.report(&decision, "savings_a", Counted::Seen).unwrap();
+    assert_eq!(count(), 3);
+}
+
+#[test]
+fn a_full_store_refuses_somebody_new_and_forgets_what_it_ranked_for_them() {
+    let catalog = catalog();
+    let engine = Engine::new(
+        Active::new(Arc::clone(&catalog), Vec::new()),
+        Limits {
+            customers_max: 1,
+            ..Limits::default()
+        },
+    );
+    let bench = Bench {
+        engine,
+        catalog,
+        anna: CustomerId::known("anna").unwrap(),
+    };
+    bench.set_age(40.0);
+    let carl = CustomerId::known("carl").unwrap();
+    let events = vec![search(&bench.catalog, 1, "fund", T0)];
+    let request = OffersRequest {
+        customer: carl,
+        events,
+        ..bench.request()
+    };
+    let refused = bench.engine.offers(&bench.engine.active(), &request, T0);
+    assert_eq!(refused, Err(Rejection::TooManyCustomers(1)));
+    assert_eq!(bench.engine.customers(), 1);
+}
