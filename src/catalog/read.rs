@@ -187,17 +187,28 @@ impl<T> Listed<'_, T> {
     }
 }
 
-/// Checks the characters of an id.
+/// Checks the characters of an id. Attributes, aggregates and intents are named in conditions, so they must be words of
+/// that language; the ids of everything else come from the business's own systems and may look like `FUND-0012`.
 pub(super) fn check_name(at: At<'_>, what: &str, name: &str, report: &mut Report) {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let in_conditions = what.ends_with("attribute") || matches!(what, "aggregate" | "intent");
+    let fits = |byte: u8| match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b'_' => true,
+        b'A'..=b'Z' | b'-' => !in_conditions,
+        _ => false,
+    };
+    let begins = |byte: u8| byte.is_ascii_lowercase() || (!in_conditions && byte.is_ascii_alphanumeric());
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         let message = format!(
             "the id of this {what} has {} bytes; 1 to {NAME_BYTES_MAX} are allowed",
             name.len()
         );
         report.error(at, message);
-    } else if !name.bytes().all(plain) || !name.as_bytes()[0].is_ascii_lowercase() {
-        let allowed = "an id has lower-case letters, digits and `_`, and begins with a letter";
+    } else if !name.bytes().all(fits) || !begins(name.as_bytes()[0]) {
+        let allowed = if in_conditions {
+            "such an id has lower-case letters, digits and `_`, and begins with a letter, since conditions name it"
+        } else {
+            "an id has letters, digits, `_` and `-`, and begins with a letter or digit"
+        };
         let hint = match correction(name) {
             Some(correction) => format!("{allowed}; did you mean `{correction}`?"),
             None => allowed.to_owned(),
