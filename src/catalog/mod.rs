@@ -14,6 +14,7 @@ pub mod load;
 pub mod manifest;
 mod read;
 mod shape;
+pub mod single;
 pub mod source;
 pub mod values;
 mod yaml;

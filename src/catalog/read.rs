@@ -82,7 +82,7 @@ impl<'a> Sources<'a> {
 pub(super) fn check_shapes(documents: &mut [Document<'_>], report: &mut Report) -> Vec<Vec<Vec<Step>>> {
     documents
         .iter_mut()
-        .map(|document| shape::check(document, report))
+        .map(|document| shape::check(document, &shape::CATALOG, report))
         .collect()
 }
 

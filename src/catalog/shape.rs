@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::paths::{Location, LocationSegment};
 use jsonschema::{ValidationError, Validator};
+use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::document::{At, Document, Report};
@@ -31,10 +32,32 @@ pub(super) enum Step {
 /// Returns the JSON Schema of a catalog file.
 #[must_use]
 pub fn json_schema() -> Value {
-    let mut schema = schemars::schema_for!(Source).to_value();
+    schema_of::<Source>()
+}
+
+fn schema_of<T: JsonSchema>() -> Value {
+    let mut schema = schemars::schema_for!(T).to_value();
     require_values(&mut schema);
     schema
 }
+
+/// A schema, ready to check with, and as text for the messages.
+pub(super) struct Shape {
+    validator: Validator,
+    schema: Value,
+}
+
+impl Shape {
+    /// Makes the shape of a type; the message says what is wrong with the type itself.
+    pub(super) fn of<T: JsonSchema>() -> Result<Self, String> {
+        let schema = schema_of::<T>();
+        let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
+        Ok(Self { validator, schema })
+    }
+}
+
+/// The shape of a catalog file.
+pub(super) static CATALOG: LazyLock<Result<Shape, String>> = LazyLock::new(Shape::of::<Source>);
 
 /// Takes out of a schema that a value may be `null`: a key with nothing after it is a slip of the pen, not a choice.
 /// And bounds whole numbers by what they are stored in.
@@ -69,17 +92,10 @@ fn require_values(schema: &mut Value) {
     }
 }
 
-/// The schema, ready to check with, and as text for the messages.
-static CHECKER: LazyLock<Result<(Validator, Value), String>> = LazyLock::new(|| {
-    let schema = json_schema();
-    let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
-    Ok((validator, schema))
-});
-
 /// Checks a file's shape and corrects keys that are nearly right. Returns the paths of all values that are wrong.
-pub(super) fn check(document: &mut Document<'_>, report: &mut Report) -> Vec<Vec<Step>> {
-    let (validator, schema) = match &*CHECKER {
-        Ok((validator, schema)) => (validator, schema),
+pub(super) fn check(document: &mut Document<'_>, shape: &Result<Shape, String>, report: &mut Report) -> Vec<Vec<Step>> {
+    let (validator, schema) = match shape {
+        Ok(Shape { validator, schema }) => (validator, schema),
         Err(error) => {
             report.file_error(document.name, format!("the schema itself is broken: {error}"), None);
             return Vec::new();
@@ -289,7 +305,7 @@ fn phrase_of_path(path: &[Step]) -> String {
     match (path.last(), key) {
         (Some(Step::Element(_)), Some(key)) => format!("each entry of `{key}`"),
         (Some(Step::Key(key)), _) => format!("`{key}`"),
-        _ => "a catalog file".to_owned(),
+        _ => "the file".to_owned(),
     }
 }
 

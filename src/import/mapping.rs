@@ -138,3 +138,68 @@ impl Mapping {
         mapping
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::single::Single;
+
+    fn check(text: &str, expected: &[&str]) {
+        let faults = Single::<Mapping>::read("map.yaml", text).map(|_| ()).unwrap_err();
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_is_a_mapping() {
+        let text = include_str!("mapping.rs");
+        let lines = text
+            .lines()
+            .skip_while(|line| *line != "//! ```yaml")
+            .skip(1)
+            .take_while(|line| *line != "//! ```");
+        let yaml: String = lines
+            .map(|line| {
+                line.trim_start_matches("//!")
+                    .strip_prefix(' ')
+                    .unwrap_or("")
+                    .to_owned()
+                    + "\n"
+            })
+            .collect();
+        let mapping = Single::<Mapping>::read("example", &yaml).unwrap().says;
+        assert_eq!(mapping.customer.row.as_deref(), Some("bank-#####"));
+        assert_eq!(mapping.attributes["job"].values["admin."], Word("admin".to_owned()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_mapping_file_is_told_with_its_place() {
+        check(
+            "customer: { column: id }\natributes:\n  age: { column: age, plus: much }\n  job: { colum: job }\n  b: {}\n",
+            &[
+                "map.yaml:2:1: error: unknown key `atributes`\n  2 | atributes:\n    | ^^^^^^^^^\n    = did you mean `attributes`?",
+                "map.yaml:3:29: error: `plus` must be a number, not the text `much`\n  3 |   age: { column: age, plus: much }\n    |                             ^^^^\n    = write it without quotes, units or thousands separators, as in 0.25",
+                "map.yaml:4:10: error: unknown key `colum`\n  4 |   job: { colum: job }\n    |          ^^^^^\n    = did you mean `column`?",
+                "map.yaml:5:6: error: the key `column` is missing here\n  5 |   b: {}\n    |      ^\n    = `column`: the column of the file",
+            ],
+        );
+        check("", &["map.yaml:1:1: error: the file is empty"]);
+    }
+
+    #[test]
+    fn a_fault_found_against_a_catalog_is_told_with_its_place() {
+        let text = "customer: { column: id }\nattributes:\n  agee: { column: age }\n  job: { column: jobb }\n";
+        let file = Single::<Mapping>::read("map.yaml", text).unwrap();
+        let misfit = |path: &[&str]| crate::catalog::single::Misfit {
+            path: path.iter().map(|&key| key.to_owned()).collect(),
+            message: "m".to_owned(),
+            hint: None,
+        };
+        let told = file.diagnose([
+            misfit(&["attributes", "job", "column"]),
+            misfit(&["attributes", "agee"]),
+        ]);
+        let places: Vec<_> = told.iter().map(|told| (told.line, told.column, told.width)).collect();
+        assert_eq!(places, [(3, 3, 4), (4, 18, 4)]);
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::faults::Fault;
 use super::mapping::{Cell, CustomerSource, Mapping, SEPARATOR, Word};
+use crate::catalog::single::Misfit;
 use crate::catalog::values::{hint, shortened};
 use crate::catalog::{Attribute, AttributeType, Catalog};
 use crate::domain::entry::ProfileChange;
@@ -44,17 +45,6 @@ impl Target {
             symbols: catalog.symbols.clone(),
         }
     }
-}
-
-/// Something wrong with a mapping, before any row is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MappingFault {
-    /// The keys that lead to it, from the top of the mapping.
-    pub path: Vec<String>,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead, where that can be said.
-    pub hint: Option<String>,
 }
 
 /// How each row of one file becomes a profile change.
@@ -108,7 +98,7 @@ impl Plan {
     /// Everything that is wrong with the mapping: a column that the file does not have or has twice, an attribute or
     /// channel that the schema does not have, a setting that does not fit the attribute's type, a replaced word that
     /// the attribute does not allow.
-    pub fn new(mapping: &Mapping, header: &[String], target: &Target) -> Result<Self, Vec<MappingFault>> {
+    pub fn new(mapping: &Mapping, header: &[String], target: &Target) -> Result<Self, Vec<Misfit>> {
         let mut resolver = Resolver {
             header,
             target,
@@ -298,13 +288,13 @@ fn yes_or_no(text: &str) -> Option<bool> {
 struct Resolver<'a> {
     header: &'a [String],
     target: &'a Target,
-    faults: Vec<MappingFault>,
+    faults: Vec<Misfit>,
 }
 
 impl Resolver<'_> {
     fn fault(&mut self, path: &[&str], message: String, hint: Option<String>) {
         let path = path.iter().map(|&key| key.to_owned()).collect();
-        self.faults.push(MappingFault { path, message, hint });
+        self.faults.push(Misfit { path, message, hint });
     }
 
     fn column(&mut self, name: &str, path: &[&str]) -> Option<usize> {

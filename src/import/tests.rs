@@ -76,7 +76,7 @@ fn read(mapping: Option<&str>, file: &[u8]) -> Vec<String> {
     let plan = match Plan::new(&mapping, rows.header(), &target) {
         Ok(plan) => plan,
         Err(faults) => {
-            let line = |fault: super::plan::MappingFault| {
+            let line = |fault: crate::catalog::single::Misfit| {
                 let hint = fault.hint.map_or_else(String::new, |hint| format!(" ({hint})"));
                 format!("{}: {}{hint}", fault.path.join("/"), fault.message)
             };

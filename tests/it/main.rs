@@ -4,3 +4,4 @@
 mod catalog;
 #[cfg(test)]
 mod model;
+mod population;

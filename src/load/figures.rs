@@ -1,0 +1,231 @@
+//! What was measured, and how it adds up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::CreationError;
+use serde::Serialize;
+
+use super::calls::{Answer, Call};
+use super::latencies::Latencies;
+
+/// What is counted while calls are made.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    pub(super) latencies: Latencies,
+    pub(super) lateness: Latencies,
+    pub(super) succeeded: u64,
+    pub(super) errors: BTreeMap<&'static str, u64>,
+    pub(super) answers: Answer,
+    pub(super) elapsed: Duration,
+}
+
+impl Tally {
+    pub(super) fn new() -> Result<Self, CreationError> {
+        Ok(Self {
+            latencies: Latencies::new()?,
+            lateness: Latencies::new()?,
+            succeeded: 0,
+            errors: BTreeMap::new(),
+            answers: Answer::default(),
+            elapsed: Duration::ZERO,
+        })
+    }
+
+    /// Counts one finished call; a failed one has no latency, but an error of its kind.
+    pub(super) fn add(&mut self, latency: Duration, result: Result<Answer, &'static str>) {
+        match result {
+            Ok(answer) => {
+                self.succeeded += 1;
+                self.latencies.add(latency);
+                self.answers.add(answer);
+            }
+            Err(code) => self.fail(code),
+        }
+    }
+
+    /// Counts a failed call.
+    pub(super) fn fail(&mut self, code: &'static str) {
+        *self.errors.entry(code).or_default() += 1;
+    }
+
+    fn rate(&self) -> f64 {
+        if self.elapsed.is_zero() {
+            0.0
+        } else {
+            self.succeeded as f64 / self.elapsed.as_secs_f64()
+        }
+    }
+
+    fn shares(&self) -> Shares {
+        let Answer {
+            lists,
+            cached,
+            from_model,
+            offers,
+        } = self.answers;
+        let share = |part: u64| if lists == 0 { 0.0 } else { part as f64 / lists as f64 };
+        Shares {
+            cached: share(cached),
+            from_model: share(from_model),
+            offers: share(offers),
+        }
+    }
+
+    pub(super) fn top(&self) -> Top {
+        Top {
+            rate: self.rate(),
+            calls: self.succeeded,
+            errors: self.errors.clone(),
+            shares: self.shares(),
+        }
+    }
+
+    pub(super) fn paced(&self, rate_wanted: f64) -> Paced {
+        Paced {
+            rate_wanted,
+            rate: self.rate(),
+            calls: self.succeeded,
+            errors: self.errors.clone(),
+            latency_us: self.latencies.quantiles(),
+            generator_late_us: self.lateness.quantiles(),
+            shares: self.shares(),
+        }
+    }
+}
+
+/// Quantiles of latencies, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Quantiles {
+    /// Half of the calls took at most this long.
+    pub p50: f64,
+    /// Nine in ten.
+    pub p90: f64,
+    /// 99 in a hundred.
+    pub p99: f64,
+    /// 999 in a thousand.
+    pub p99_9: f64,
+    /// The slowest.
+    pub max: f64,
+}
+
+/// What the answers were, so that nobody takes empty answers for fast ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Shares {
+    /// The share of lists that came from the customer's cached list, 0 to 1.
+    pub cached: f64,
+    /// The share of lists whose offers were all scored by a model, 0 to 1.
+    pub from_model: f64,
+    /// Offers per list.
+    pub offers: f64,
+}
+
+/// The most calls that could be made in a second.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Top {
+    /// Calls answered per second.
+    pub rate: f64,
+    /// Calls answered.
+    pub calls: u64,
+    /// Calls that failed, by their code.
+    pub errors: BTreeMap<&'static str, u64>,
+    /// What the answers were.
+    pub shares: Shares,
+}
+
+/// What calls took that fell due at a fixed rate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Paced {
+    /// Calls due per second.
+    pub rate_wanted: f64,
+    /// Calls answered per second.
+    pub rate: f64,
+    /// Calls answered.
+    pub calls: u64,
+    /// Calls that failed, by their code; `not sent` when too many were under way already.
+    pub errors: BTreeMap<&'static str, u64>,
+    /// From the moment a call was due to its answer.
+    pub latency_us: Quantiles,
+    /// From the moment a call was due to the moment the generator began it: part of the latency.
+    pub generator_late_us: Quantiles,
+    /// What the answers were.
+    pub shares: Shares,
+}
+
+/// Everything about one kind of call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// Which.
+    pub call: Call,
+    /// The top rate, when it was measured.
+    pub top: Option<Top>,
+    /// The top rate as a share of the floor's, measured in turns with it.
+    pub share_of_floor: Option<f64>,
+    /// The latencies at a fixed rate, when they were measured.
+    pub paced: Option<Paced>,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The server.
+    pub server: String,
+    /// The version of its catalog.
+    pub catalog_version: String,
+    /// How many offers that catalog has.
+    pub offers: u32,
+    /// Connections used.
+    pub connections: usize,
+    /// Customers that calls were made for.
+    pub customers: usize,
+    /// The channel that asked.
+    pub channel: String,
+    /// The placement to fill.
+    pub placement: String,
+    /// How many offers were asked for.
+    pub count: u32,
+    /// Each kind of call, in the order of the request.
+    pub calls: Vec<Measured>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_counts_as_an_error_and_not_as_a_latency() {
+        let mut tally = Tally::new().unwrap();
+        tally.elapsed = Duration::from_secs(2);
+        tally.add(
+            Duration::from_micros(100),
+            Ok(Answer {
+                lists: 1,
+                cached: 1,
+                from_model: 0,
+                offers: 3,
+            }),
+        );
+        tally.add(
+            Duration::from_micros(100),
+            Ok(Answer {
+                lists: 1,
+                cached: 0,
+                from_model: 1,
+                offers: 0,
+            }),
+        );
+        tally.add(Duration::from_secs(5), Err("unavailable"));
+        let paced = tally.paced(10.0);
+        assert!((paced.rate - 1.0).abs() < 1e-9);
+        assert_eq!((paced.calls, paced.errors), (2, BTreeMap::from([("unavailable", 1)])));
+        assert_eq!(
+            paced.shares,
+            Shares {
+                cached: 0.5,
+                from_model: 0.5,
+                offers: 1.5
+            }
+        );
+        assert!(paced.latency_us.max < 200.0);
+    }
+}

@@ -1,0 +1,27 @@
+//! An open-loop load generator for the server's gRPC face.
+//!
+//! **Latency** is measured at a fixed arrival rate, from the moment at which a call was *due*: when the server stalls,
+//! calls go on falling due, and each of them waits, as customers would. A generator that waits for an answer
+//! before it sends the next call would leave the stall out of the figures (coordinated omission). How late the generator
+//! itself was is measured too, and shown.
+//!
+//! **The top rate** is measured by a closed loop: a fixed number of calls always under way.
+//!
+//! **The floor** is a call that does nothing, the standard health check, over the same connections, to the same server
+//! and in the same run: what gRPC, the kernel and the shared cores cost. On shared machines the ratio to the floor is the
+//! result and the absolute figures are a remark, so the kinds of calls take turns, in short slices.
+//!
+//! Callers share the machine with the server, so the client is kept light: one thread for all connections, and one that
+//! keeps the time, because the runtime's own timers tick in whole milliseconds.
+//!
+//! Customers are the demo population's ids, `demo-000001` and on: the first half is only read, so that its cached lists
+//! hold; the second half is written.
+
+pub mod calls;
+pub mod figures;
+mod latencies;
+mod pacer;
+mod run;
+mod runner;
+
+pub use run::{LoadError, Rate, Settings, Step, run};
