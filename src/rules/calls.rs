@@ -63,6 +63,11 @@ impl<'a> Checker<'a, '_> {
                 node.range.clone(),
                 format!("{name}() takes one text, as in {name}({})", sample(name)),
             ),
+            ("has", _, _) => self.fault_with_hint(
+                node.range.clone(),
+                "has() takes one attribute",
+                "write has(profile.name)",
+            ),
             ("size", _, _) => self.fault(node.range.clone(), "size() takes one set, as in size(profile.holdings)"),
             _ => match (part, target) {
                 (Some((_, part)), Some(target)) => self.calendar(node, name, part, target, arguments),

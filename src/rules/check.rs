@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::calendar::Part;
 use super::fault::{Fault, suggest};
 use super::parse::{Form, Node, Operator};
 use super::program::{Moment, Number, Slot, Test};
@@ -17,6 +18,7 @@ pub(super) fn check(source: &str, root: &Node, scope: &Scope<'_>) -> Result<Test
         source,
         scope,
         faults: Vec::new(),
+        explained_until: 0,
     };
     let whole = checker.checked(root);
     let test = match whole.typed {
@@ -37,6 +39,8 @@ pub(super) struct Checker<'a, 's> {
     pub(super) source: &'s str,
     pub(super) scope: &'s Scope<'a>,
     pub(super) faults: Vec<Fault>,
+    /// Unknown words before this byte belong to a fault that has been reported.
+    explained_until: usize,
 }
 
 impl<'a> Checker<'a, '_> {
@@ -95,7 +99,9 @@ impl<'a> Checker<'a, '_> {
             Form::Present(field) => match &field.form {
                 Form::Field { of, name } => self
                     .variable(field, of, name)
-                    .map_or(Typed::Faulty, |(slot, _)| Typed::Test(Test::Present(slot))),
+                    .map_or(Typed::Faulty, |(slot, variable)| {
+                        Typed::Test(Test::Present(slot, variable.kind))
+                    }),
                 _ => self.fault(node.range.clone(), "has() takes one attribute"),
             },
             Form::Not(inner) => self
@@ -204,6 +210,9 @@ impl<'a> Checker<'a, '_> {
         if name == "now" {
             return Typed::Time(Moment::Now);
         }
+        if node.range.start < self.explained_until {
+            return Typed::Faulty;
+        }
         if let Some(space) = Space::ALL.into_iter().find(|space| space.name() == name) {
             let Some(variables) = self.allowed(&node.range, space) else {
                 return Typed::Faulty;
@@ -260,16 +269,7 @@ impl<'a> Checker<'a, '_> {
             _ => None,
         };
         let Some(space) = space else {
-            let checked = self.checked(of);
-            if !checked.is_faulty() {
-                let message = format!("{}; nothing can follow it after a dot", checked.subject(self.source));
-                let hint = if name.starts_with("get") {
-                    format!("write {name}()")
-                } else {
-                    "write profile.name".into()
-                };
-                self.fault_with_hint(node.range.clone(), message, hint);
-            }
+            self.no_field(node, of, name);
             return None;
         };
         let variables = self.allowed(&of.range, space)?;
@@ -280,23 +280,49 @@ impl<'a> Checker<'a, '_> {
             };
             return Some((Slot { space, index: index16 }, &variables[index]));
         }
-        let hint = unknown_hint(space, variables, name);
+        let written = &self.source[node.range.start..];
+        let dashed = |variable: &&Variable| {
+            variable.name.contains('-') && written.starts_with(&format!("{space}.{}", variable.name))
+        };
+        if let Some(variable) = variables
+            .iter()
+            .filter(dashed)
+            .max_by_key(|variable| variable.name.len())
+        {
+            self.explained_until = node.range.start + space.name().len() + 1 + variable.name.len();
+            let message = "a name with - in it cannot follow a dot, since - means minus";
+            let hint = format!("write {space}[\"{}\"]", variable.name);
+            self.fault_with_hint(node.range.start..self.explained_until, message, hint);
+            return None;
+        }
+        let names: Vec<String> = variables
+            .iter()
+            .map(|variable| format!("{space}.{}", variable.name))
+            .collect();
+        let hint = suggest(&format!("{space}.{name}"), names.iter().map(String::as_str), "");
         self.fault_with_hint(node.range.clone(), format!("there is no {space}.{name}"), hint);
         None
     }
-}
 
-/// Says which variable of a space was probably meant.
-fn unknown_hint(space: Space, variables: &[Variable], name: &str) -> String {
-    let dashed = format!("{name}-");
-    if let Some(variable) = variables.iter().find(|variable| variable.name.starts_with(&dashed)) {
-        return format!("write {space}[\"{}\"], since - means minus", variable.name);
+    /// Reports a dot after something that has no parts.
+    fn no_field(&mut self, node: &Node, of: &Node, name: &str) {
+        let checked = self.checked(of);
+        let message = format!("{}; nothing can follow it after a dot", checked.subject(self.source));
+        match checked.typed {
+            Typed::Faulty => {}
+            Typed::Time(_) => {
+                let part = Part::ALL.into_iter().map(|(part, _)| part).find(|part| {
+                    let wanted = name.to_lowercase();
+                    part.to_lowercase() == wanted || part.to_lowercase().contains(&wanted)
+                });
+                let hint = format!("write {}.{}()", self.text(&checked.range), part.unwrap_or("getHours"));
+                self.fault_with_hint(node.range.clone(), message, hint);
+            }
+            _ => {
+                self.fault(node.range.clone(), message);
+            }
+        }
     }
-    let names: Vec<String> = variables
-        .iter()
-        .map(|variable| format!("{space}.{}", variable.name))
-        .collect();
-    suggest(&format!("{space}.{name}"), names.iter().map(String::as_str), "")
 }
 
 fn read(slot: Slot, variable: &Variable) -> Typed<'_> {

@@ -257,7 +257,12 @@ pub(super) fn unreachable_part(part: &Number, constant: &Number) -> Option<Strin
 
 fn comparison_hint(text: &str, first: &Typed<'_>, second: &Typed<'_>, order: Order) -> Option<String> {
     match (first, second) {
-        (Typed::Time(_), Typed::Text(_)) => Some("write timestamp(\"2026-01-31T00:00:00Z\")".to_owned()),
+        (Typed::Time(_), Typed::Text(written)) => {
+            let date = written
+                .parse::<jiff::civil::Date>()
+                .map_or_else(|_| "2026-01-31".to_owned(), |date| date.to_string());
+            Some(format!("write timestamp(\"{date}T00:00:00Z\")"))
+        }
         (Typed::Span(_), Typed::Text(_) | Typed::Number(_)) => Some("write a span, as in duration(\"7d\")".to_owned()),
         (Typed::Time(_), Typed::Span(_)) => Some(format!("compare how long ago it was: now - {text}")),
         (Typed::Time(_), Typed::Number(_)) => Some(format!(
@@ -269,7 +274,12 @@ fn comparison_hint(text: &str, first: &Typed<'_>, second: &Typed<'_>, order: Ord
         (Typed::Test(_), Typed::Text(written)) if written == "true" || written == "false" => {
             Some(format!("write {written} without quotation marks"))
         }
-        (Typed::Test(_), Typed::Text(_) | Typed::Number(_)) => Some(format!("write {text} or !{text}")),
+        (Typed::Test(Test::Boolean(_)), Typed::Text(_) | Typed::Number(_)) if !text.contains(' ') => {
+            Some(format!("write {text} or !{text}"))
+        }
+        (Typed::Test(_), Typed::Number(_)) => {
+            Some("join two comparisons with &&, as in low < value && value < high".to_owned())
+        }
         (Typed::Category(..) | Typed::Number(_), Typed::List(_)) if order == Order::Equal => {
             Some("write in, not ==, to look into a list".to_owned())
         }

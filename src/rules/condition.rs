@@ -4,11 +4,26 @@ use super::check;
 use super::evaluate;
 use super::facts::{Facts, Verdict};
 use super::fault::Fault;
+use super::missing;
 use super::parse;
 use super::program::{Slot, Test};
 use super::scope::{Scope, Space};
 
 /// A compiled condition.
+///
+/// ```
+/// use nbo::domain::value::Value;
+/// use nbo::rules::{Condition, Facts, Kind, Scope, Space, Truth, Variable};
+///
+/// let profile = [Variable { name: "age".into(), kind: Kind::Number, values: vec![] }];
+/// let scope = Scope::new().with(Space::Profile, &profile);
+/// let condition = Condition::compile("profile.age >= 18", &scope).unwrap();
+/// let facts = Facts { profile: &[Value::Number(30.0)], ..Facts::default() };
+/// assert_eq!(condition.evaluate(&facts).truth, Truth::True);
+///
+/// let faults = Condition::compile("profile.age >= 'old'", &scope).unwrap_err();
+/// assert_eq!(faults[0].message, "profile.age is a number; it cannot be compared with the text 'old'");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Condition {
     source: Box<str>,
@@ -76,6 +91,6 @@ impl Condition {
     /// outcome is known, or unknown only because a calculation has no result.
     #[must_use]
     pub fn missing(&self, facts: &Facts<'_>) -> Option<(Space, u16)> {
-        evaluate::missing(&self.test, facts).map(|Slot { space, index }| (space, index))
+        missing::test(&self.test, facts).map(|Slot { space, index }| (space, index))
     }
 }

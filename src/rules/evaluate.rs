@@ -12,6 +12,7 @@ use crate::domain::value::Value;
 use super::facts::{Facts, Truth, Verdict};
 use super::parse::{Arithmetic, Order};
 use super::program::{Moment, Number, Slot, Test};
+use super::scope::Kind;
 
 /// A moment's value at `now`, in milliseconds, and how far it moves for each millisecond that `now` moves.
 #[derive(Clone, Copy)]
@@ -31,7 +32,7 @@ pub(super) fn test(test: &Test, facts: &Facts<'_>) -> Verdict {
             self::test(&tests[if yes { 1 } else { 2 }], facts)
         }),
         Test::Same(tests) => same(&tests[0], &tests[1], facts),
-        Test::Present(slot) => always(Some(read(*slot, facts) != Value::Missing)),
+        Test::Present(slot, kind) => always(Some(present(*slot, *kind, facts))),
         Test::Boolean(slot) => always(boolean(*slot, facts)),
         Test::NumberIs(slot, order, constant) => {
             always(read_number(*slot, facts).map(|number| order.holds(&number, constant)))
@@ -50,28 +51,6 @@ pub(super) fn test(test: &Test, facts: &Facts<'_>) -> Verdict {
             let (left, right) = (moment(&moments[0], facts, until), moment(&moments[1], facts, until));
             Some(crossing(*order, left?, right?, facts.now, until))
         }),
-    }
-}
-
-/// Returns the first slot that is missing in a test whose outcome is unknown.
-pub(super) fn missing(test: &Test, facts: &Facts<'_>) -> Option<Slot> {
-    if self::test(test, facts).truth != Truth::Unknown {
-        return None;
-    }
-    match test {
-        Test::All(tests) | Test::Any(tests) => tests.iter().find_map(|inner| missing(inner, facts)),
-        Test::Not(inner) => missing(inner, facts),
-        Test::Same(tests) => tests.iter().find_map(|inner| missing(inner, facts)),
-        Test::Choose(tests) => missing(&tests[0], facts)
-            .or_else(|| missing(&tests[1], facts).filter(|_| self::test(&tests[0], facts).truth == Truth::True))
-            .or_else(|| missing(&tests[2], facts).filter(|_| self::test(&tests[0], facts).truth == Truth::False)),
-        _ => {
-            let mut first = None;
-            test.visit(&mut |slot| {
-                first = first.or_else(|| slot.filter(|slot| read(*slot, facts) == Value::Missing));
-            });
-            first
-        }
     }
 }
 
@@ -152,7 +131,18 @@ fn read(slot: Slot, facts: &Facts<'_>) -> Value {
     facts.value(slot.space, slot.index)
 }
 
-fn boolean(slot: Slot, facts: &Facts<'_>) -> Option<bool> {
+/// Tells whether a value of the declared kind is there.
+fn present(slot: Slot, kind: Kind, facts: &Facts<'_>) -> bool {
+    match kind {
+        Kind::Boolean => boolean(slot, facts).is_some(),
+        Kind::Number => read_number(slot, facts).is_some(),
+        Kind::Category => category(slot, facts).is_some(),
+        Kind::Set => set(slot, facts).is_some(),
+        Kind::Time => time(slot, facts).is_some(),
+    }
+}
+
+pub(super) fn boolean(slot: Slot, facts: &Facts<'_>) -> Option<bool> {
     if let Value::Boolean(value) = read(slot, facts) {
         Some(value)
     } else {
@@ -160,7 +150,7 @@ fn boolean(slot: Slot, facts: &Facts<'_>) -> Option<bool> {
     }
 }
 
-fn read_number(slot: Slot, facts: &Facts<'_>) -> Option<f64> {
+pub(super) fn read_number(slot: Slot, facts: &Facts<'_>) -> Option<f64> {
     if let Value::Number(value) = read(slot, facts) {
         Some(value).filter(|number| number.is_finite())
     } else {
@@ -168,7 +158,7 @@ fn read_number(slot: Slot, facts: &Facts<'_>) -> Option<f64> {
     }
 }
 
-fn category(slot: Slot, facts: &Facts<'_>) -> Option<Symbol> {
+pub(super) fn category(slot: Slot, facts: &Facts<'_>) -> Option<Symbol> {
     if let Value::Category(value) = read(slot, facts) {
         Some(value)
     } else {
@@ -176,8 +166,16 @@ fn category(slot: Slot, facts: &Facts<'_>) -> Option<Symbol> {
     }
 }
 
-fn set(slot: Slot, facts: &Facts<'_>) -> Option<u64> {
+pub(super) fn set(slot: Slot, facts: &Facts<'_>) -> Option<u64> {
     if let Value::Set(value) = read(slot, facts) {
+        Some(value)
+    } else {
+        None
+    }
+}
+
+pub(super) fn time(slot: Slot, facts: &Facts<'_>) -> Option<Timestamp> {
+    if let Value::Time(value) = read(slot, facts) {
         Some(value)
     } else {
         None
@@ -274,13 +272,10 @@ fn moment(moment: &Moment, facts: &Facts<'_>, until: &mut Timestamp) -> Option<L
             value: i128::from(facts.now.as_millis()),
             speed: 1,
         }),
-        Moment::Read(slot) => match read(*slot, facts) {
-            Value::Time(time) => Some(Line {
-                value: i128::from(time.as_millis()),
-                speed: 0,
-            }),
-            _ => None,
-        },
+        Moment::Read(slot) => time(*slot, facts).map(|time| Line {
+            value: i128::from(time.as_millis()),
+            speed: 0,
+        }),
         Moment::Plus(moments) => {
             let (left, right) = (
                 self::moment(&moments[0], facts, until),

@@ -64,7 +64,12 @@ impl<'a> Checker<'a, '_> {
                     "{}; in needs a list or a set on its right",
                     haystack.subject(self.source)
                 );
-                self.fault_with_hint(haystack.range, message, "write [a, b] with all values")
+                let hint = if haystack.is_literal() {
+                    format!("write [{}]", self.text(&haystack.range))
+                } else {
+                    "write == to compare two values".to_owned()
+                };
+                self.fault_with_hint(haystack.range, message, hint)
             }
         }
     }

@@ -289,13 +289,12 @@ impl Reader<'_> {
             && arguments.len() == 2
             && let (Some(right), Some(left)) = (arguments.pop(), arguments.pop())
         {
-            let range = left.range.start..right.range.end.max(left.range.end);
-            let form = Form::Binary {
-                operator,
-                left: Box::new(left),
-                right: Box::new(right),
-            };
-            return Ok(Node { range, form });
+            let range = left.range.start..right.range.end;
+            let (left, right) = (Box::new(left), Box::new(right));
+            return Ok(Node {
+                range,
+                form: Form::Binary { operator, left, right },
+            });
         }
         match (call.func_name.as_str(), arguments.len()) {
             (operators::LOGICAL_NOT | operators::NEGATE, 1) => {
@@ -320,14 +319,7 @@ impl Reader<'_> {
             (operators::INDEX, 2) => {
                 let (index, of) = (arguments.remove(1), arguments.remove(0));
                 let range = of.range.start..self.to_closing(token, own).end;
-                let Form::Text(name) = index.form else {
-                    return Err(Fault::new(index.range, "only a name in quotes can stand here")
-                        .with_hint("write intent[\"name\"]"));
-                };
-                Ok(Node {
-                    range,
-                    form: Form::Field { of: Box::new(of), name },
-                })
+                indexed(range, of, index)
             }
             _ => {
                 let start = target.as_ref().map(|target| target.range.start);
@@ -385,6 +377,18 @@ impl Reader<'_> {
             .and_then(|name| self.tokens.get(name));
         name.map_or(own.start, |token| token.range.start)..self.to_closing(open, own).end
     }
+}
+
+/// Makes a field of `of["name"]`.
+fn indexed(range: Range<usize>, of: Node, index: Node) -> Result<Node, Fault> {
+    let Form::Text(name) = index.form else {
+        let fault = Fault::new(index.range, "only a name in quotation marks can stand here");
+        return Err(fault.with_hint("write intent[\"name\"]"));
+    };
+    Ok(Node {
+        range,
+        form: Form::Field { of: Box::new(of), name },
+    })
 }
 
 fn binary(name: &str) -> Option<Operator> {

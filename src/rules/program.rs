@@ -4,7 +4,7 @@ use crate::domain::symbol::Symbol;
 
 use super::calendar::Calendar;
 use super::parse::{Arithmetic, Order};
-use super::scope::Space;
+use super::scope::{Kind, Space};
 
 /// Where a value stands in the [`Facts`](super::Facts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ pub(super) enum Test {
     Choose(Box<[Test; 3]>),
     /// Both tests have the same outcome.
     Same(Box<[Test; 2]>),
-    Present(Slot),
+    Present(Slot, Kind),
     Boolean(Slot),
     /// A variable against a constant: the commonest test.
     NumberIs(Slot, Order, f64),
@@ -71,7 +71,7 @@ impl Test {
             Self::Choose(tests) => tests.iter().for_each(|test| test.visit(seen)),
             Self::Same(tests) => tests.iter().for_each(|test| test.visit(seen)),
             Self::Not(test) => test.visit(seen),
-            Self::Present(slot)
+            Self::Present(slot, _)
             | Self::Boolean(slot)
             | Self::NumberIs(slot, ..)
             | Self::CategoryIs(slot, _)

@@ -29,18 +29,28 @@ const FOREIGN_WORDS: [(&str, &str); 10] = [
 /// Calls that CEL expands over lists, which have no place in a condition on single values.
 const MACROS: [&str; 5] = ["exists", "all", "exists_one", "filter", "map"];
 
-/// What a bracket that is open at the moment stands for.
+/// What surrounds a token: nothing, or the innermost bracket that is open.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Bracket {
+    Nothing,
     Group,
     Call,
     Index,
     List,
 }
 
+/// A bracket that is open.
+struct Level {
+    bracket: Bracket,
+    at: Range<usize>,
+    /// Where a `?` stands in it that still waits for its `:`.
+    question: Option<Range<usize>>,
+}
+
 impl Bracket {
     fn closing(self) -> &'static str {
         match self {
+            Self::Nothing => "",
             Self::Group | Self::Call => ")",
             Self::Index | Self::List => "]",
         }
@@ -49,7 +59,13 @@ impl Bracket {
 
 /// Returns every fault of the shape; none when the parser may have the source.
 pub(super) fn faults(source: &str, tokens: &[Token]) -> Vec<Fault> {
+    let whole = Level {
+        bracket: Bracket::Nothing,
+        at: 0..0,
+        question: None,
+    };
     let mut shape = Shape {
+        whole,
         source,
         tokens,
         open: Vec::new(),
@@ -78,7 +94,8 @@ pub(super) fn faults(source: &str, tokens: &[Token]) -> Vec<Fault> {
 struct Shape<'a> {
     source: &'a str,
     tokens: &'a [Token],
-    open: Vec<(Bracket, Range<usize>)>,
+    whole: Level,
+    open: Vec<Level>,
     faults: Vec<Fault>,
 }
 
@@ -93,8 +110,21 @@ impl<'a> Shape<'a> {
         index.checked_sub(1).map_or("", |before| self.text(before))
     }
 
-    fn fault(&mut self, index: usize, message: String) {
+    fn fault(&mut self, index: usize, message: impl Into<String>) {
         self.faults.push(Fault::new(self.tokens[index].range.clone(), message));
+    }
+
+    /// Returns the innermost bracket that is open.
+    fn level(&mut self) -> &mut Level {
+        self.open.last_mut().unwrap_or(&mut self.whole)
+    }
+
+    fn enter(&mut self, bracket: Bracket, index: usize) {
+        self.open.push(Level {
+            bracket,
+            at: self.tokens[index].range.clone(),
+            question: None,
+        });
     }
 
     /// Takes a token where a value is due; tells whether a value has come.
@@ -111,7 +141,7 @@ impl<'a> Shape<'a> {
             TokenKind::Word | TokenKind::Number | TokenKind::Text => true,
             TokenKind::Open => {
                 let bracket = if text == "(" { Bracket::Group } else { Bracket::List };
-                self.open.push((bracket, self.tokens[index].range.clone()));
+                self.enter(bracket, index);
                 false
             }
             TokenKind::Close => self.close_early(index, previous),
@@ -120,15 +150,12 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Closes a bracket where a value is due: right only when it is an empty list, an empty call or a list's last comma.
+    /// Closes a bracket where a value is due: right only for an empty list, an empty call or after a list's last comma.
     fn close_early(&mut self, index: usize, previous: &str) -> bool {
-        let bracket = self.open.last().map(|(bracket, _)| *bracket);
-        let empty = matches!(
-            (bracket, previous),
-            (Some(Bracket::Call), "(") | (Some(Bracket::List), "[" | ",")
-        );
+        let bracket = self.level().bracket;
+        let empty = matches!((bracket, previous), (Bracket::Call, "(") | (Bracket::List, "[" | ","));
         let bare_comma = previous == "," && index >= 2 && self.text(index - 2) == "[";
-        if bracket.is_some() && (!empty || bare_comma) {
+        if bracket != Bracket::Nothing && (!empty || bare_comma) {
             self.missing_value(index);
         }
         self.close(index);
@@ -182,7 +209,7 @@ impl<'a> Shape<'a> {
                         Bracket::Group
                     }
                 };
-                self.open.push((bracket, self.tokens[index].range.clone()));
+                self.enter(bracket, index);
                 false
             }
             TokenKind::Close => {
@@ -193,44 +220,76 @@ impl<'a> Shape<'a> {
                 self.comma(index);
                 false
             }
+            TokenKind::Mark if text == "?" => {
+                self.question(index);
+                false
+            }
+            TokenKind::Mark if text == ":" => {
+                if self.level().question.take().is_none() {
+                    self.fault(index, "`:` stands here without a `?` before it");
+                }
+                false
+            }
             TokenKind::Mark if text != "!" => false,
             TokenKind::Word if text == "in" => false,
             _ => self.missing_operator(index),
         }
     }
 
+    /// Reports that an operator is due before this token; tells whether the token is the next value.
     fn missing_operator(&mut self, index: usize) -> bool {
-        let (text, previous) = (self.text(index), self.previous(index));
-        let words = [text, previous].map(str::to_lowercase);
-        let foreign = |word: &String| FOREIGN_WORDS.iter().find(|(foreign, _)| foreign == word);
-        let already_told = self.faults.last().is_some_and(|fault| {
-            fault.hint.is_some()
-                && index
-                    .checked_sub(1)
-                    .is_some_and(|before| fault.range == self.tokens[before].range)
-        });
-        if already_told {
-            return foreign(&words[0]).is_none();
-        }
-        let (at, meant) = match (foreign(&words[0]), foreign(&words[1])) {
-            (Some((_, meant)), _) => (index, *meant),
-            (_, Some((_, meant))) => (index - 1, *meant),
-            _ => {
-                self.fault(
-                    index,
-                    format!("an operator is missing between `{previous}` and `{text}`"),
-                );
-                return true;
-            }
+        let before = index.saturating_sub(1);
+        let foreign = |word: &str| {
+            let word = word.to_lowercase();
+            FOREIGN_WORDS
+                .iter()
+                .find(|(foreign, _)| *foreign == word)
+                .map(|(_, meant)| *meant)
         };
-        let message = format!("`{}` is not a word of the language", self.text(at));
-        self.faults
-            .push(Fault::new(self.tokens[at].range.clone(), message).with_hint(format!("write {meant}")));
-        at != index
+        for at in [index, before] {
+            if let Some(meant) = foreign(self.text(at)) {
+                let message = format!("`{}` is not a word of the language", self.text(at));
+                let fault = Fault::new(self.tokens[at].range.clone(), message);
+                self.faults.push(fault.with_hint(format!("write {meant}")));
+                return at == before;
+            }
+        }
+        let range = self.tokens[index].range.clone();
+        let message = format!(
+            "an operator is missing between `{}` and `{}`",
+            self.text(before),
+            self.text(index)
+        );
+        let adjacent = self.tokens[before].range.end == range.start;
+        let fault = Fault::new(range, message);
+        self.faults.push(match self.tokens[index].kind {
+            TokenKind::Text if adjacent => fault.with_hint("write the text without the letter before it"),
+            _ => fault,
+        });
+        true
+    }
+
+    fn question(&mut self, index: usize) {
+        let at = self.tokens[index].range.clone();
+        if self.level().question.replace(at.clone()).is_some() {
+            let fault = Fault::new(at, "a `? :` stands between another `?` and its `:`");
+            self.faults
+                .push(fault.with_hint("put round brackets around the inner one"));
+        }
+    }
+
+    /// Leaves a bracket, or an entry of it; a `?` in it must have had its `:`.
+    fn leave(&mut self) {
+        if let Some(at) = self.level().question.take() {
+            let fault = Fault::new(at, "this `?` has no `:`");
+            self.faults
+                .push(fault.with_hint("write condition ? value : other value"));
+        }
     }
 
     fn comma(&mut self, index: usize) {
-        if matches!(self.open.last(), Some((Bracket::List | Bracket::Call, _))) {
+        self.leave();
+        if matches!(self.level().bracket, Bracket::List | Bracket::Call) {
             return;
         }
         let fault = Fault::new(
@@ -250,12 +309,11 @@ impl<'a> Shape<'a> {
 
     fn close(&mut self, index: usize) {
         let text = self.text(index);
-        match self.open.pop() {
+        self.leave();
+        match self.open.pop().map(|level| level.bracket.closing()) {
             None => self.fault(index, format!("`{text}` closes a bracket that was never opened")),
-            Some((bracket, _)) if bracket.closing() == text => {}
-            Some((bracket, _)) => {
-                self.fault(index, format!("`{}` is due here, not `{text}`", bracket.closing()));
-            }
+            Some(due) if due == text => {}
+            Some(due) => self.fault(index, format!("`{due}` is due here, not `{text}`")),
         }
     }
 
@@ -264,14 +322,19 @@ impl<'a> Shape<'a> {
         if !value_came {
             let message = match self.previous(self.tokens.len()) {
                 "" => "the condition is empty".to_owned(),
+                "." => "the condition ends after `.`, where a name is due".to_owned(),
                 last => format!("the condition ends after `{last}`, where a value is due"),
             };
             self.faults.push(Fault::new(end..end, message));
         }
-        for (_, range) in std::mem::take(&mut self.open) {
-            let bracket = &self.source[range.clone()];
-            self.faults
-                .push(Fault::new(range.clone(), format!("`{bracket}` is never closed")));
+        while !self.open.is_empty() {
+            self.leave();
+            if let Some(Level { at, .. }) = self.open.pop() {
+                let message = format!("`{}` is never closed", &self.source[at.clone()]);
+                self.faults.push(Fault::new(at, message));
+            }
         }
+        self.leave();
+        self.faults.sort_by_key(|fault| (fault.range.start, fault.range.end));
     }
 }

@@ -74,6 +74,7 @@ pub(super) fn cut(source: &str) -> (Vec<Token>, Vec<Fault>) {
     while let Some(first) = cutter.rest().chars().next() {
         cutter.step(first);
     }
+    cutter.faults.sort_by_key(|fault| (fault.range.start, fault.range.end));
     (cutter.tokens, cutter.faults)
 }
 

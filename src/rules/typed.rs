@@ -79,6 +79,7 @@ impl Checked<'_> {
     pub(super) fn yes_no_hint(&self, source: &str) -> Option<String> {
         let text = excerpt(source, &self.range);
         match &self.typed {
+            Typed::Number(Number::Choose(_)) => Some(format!("compare it, as in ({text}) > 0")),
             Typed::Number(_) => Some(format!("compare it, as in {text} > 0")),
             Typed::Category(_, variable) => {
                 let value = variable.values.first().map_or("value", |(name, _)| name);
@@ -88,7 +89,10 @@ impl Checked<'_> {
                 let value = variable.values.first().map_or("value", |(name, _)| name);
                 Some(format!("ask for a value, as in \"{value}\" in {text}"))
             }
-            Typed::Time(_) => Some(format!("compare it, as in {text} < now")),
+            Typed::Time(Moment::Read(_)) => Some(format!("compare it, as in {text} < now")),
+            Typed::Time(_) => Some(format!(
+                "compare it, as in {text} < timestamp(\"2026-01-31T00:00:00Z\")"
+            )),
             Typed::Span(_) => Some(format!("compare it, as in {text} > duration(\"24h\")")),
             Typed::Test(_) | Typed::Text(_) | Typed::List(_) | Typed::Faulty => None,
         }

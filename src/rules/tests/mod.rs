@@ -1,5 +1,11 @@
 //! What the tests of this module share: a small scope and facts for it.
 
+mod faults;
+mod hostile;
+mod outcomes;
+mod reference;
+mod time;
+
 use super::{Condition, Facts, Fault, Kind, Scope, Space, Truth, Variable};
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
