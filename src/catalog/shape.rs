@@ -143,11 +143,14 @@ fn unknown_key(
     report: &mut Report,
 ) -> Option<String> {
     let meant = nearest(key, allowed.iter().copied());
+    let at = place(document, path);
+    let is_rest_of_text = key.contains(' ') && at.key(key).node().is_some_and(|node| node.to_json().is_null());
     let hint = match meant {
         Some(meant) => format!("did you mean `{meant}`?"),
+        None if is_rest_of_text => "a `,` ends a text inside of `{` `}`; put the whole text in quotes".to_owned(),
         None => format!("allowed here: {}", allowed.join(", ")),
     };
-    report.error_with_hint(place(document, path).name_of(key), format!("unknown key `{key}`"), hint);
+    report.error_with_hint(at.name_of(key), format!("unknown key `{key}`"), hint);
     meant.map(str::to_owned)
 }
 

@@ -1,6 +1,8 @@
 //! Integration tests, one binary.
 
 #[cfg(test)]
+mod bank;
+#[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod model;

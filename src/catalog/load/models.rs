@@ -82,11 +82,6 @@ impl Loader {
             }
         };
         let top = document.top();
-        if manifest.name != name {
-            let message = format!("the model calls itself `{}`, but its folder is `{name}`", manifest.name);
-            self.report
-                .error_with_hint(top.key("name"), message, "give both the same name");
-        }
         for (index, group) in manifest.groups.iter().enumerate() {
             let at = top.key("groups").item(index);
             let Some(group) = known.groups.find(at, group, &mut self.report) else {
