@@ -6,4 +6,7 @@ mod bank;
 mod catalog;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
 mod population;
+#[cfg(test)]
+mod tidy;

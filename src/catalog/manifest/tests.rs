@@ -1,3 +1,5 @@
+//! Rows of the manifest: one that is right, and each way to spoil it.
+
 use super::*;
 
 /// A small manifest that is right, in which each test spoils something.
