@@ -1,3 +1,5 @@
+//! Whole imports of small files, good and faulty.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
