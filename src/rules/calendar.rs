@@ -64,16 +64,6 @@ pub(super) struct Calendar {
     pub(super) zone: TimeZone,
 }
 
-/// What a part is at an instant.
-pub(super) struct Reading {
-    /// The number.
-    pub(super) value: f64,
-    /// The first millisecond of the interval around the instant in which it stays so.
-    pub(super) start: i64,
-    /// The first millisecond after that interval.
-    pub(super) end: i64,
-}
-
 impl Calendar {
     /// Returns the part's number at an instant in milliseconds; `None` outside the years -9999 to 9999.
     pub(super) fn value(&self, millis: i64) -> Option<f64> {
@@ -81,27 +71,30 @@ impl Calendar {
             .map(|(local, offset)| self.unit(local, millis + offset).0)
     }
 
-    /// Returns the part's number and how long it stays.
-    pub(super) fn reading(&self, millis: i64) -> Option<Reading> {
+    /// Returns the part's number, and the first millisecond after the interval around the instant in which it stays.
+    pub(super) fn value_until(&self, millis: i64) -> Option<(f64, i64)> {
         let (local, offset) = self.local(millis)?;
-        let (value, start, end) = self.unit(local, millis + offset);
+        let (value, _, end) = self.unit(local, millis + offset);
         let instant = Timestamp::from_millisecond(millis).ok()?;
-        let after = Timestamp::from_millisecond(millis.saturating_add(1)).ok()?;
-        let turn_before = self
-            .zone
-            .preceding(after)
-            .next()
-            .map(|turn| turn.timestamp().as_millisecond());
-        let turn_after = self
+        let turn = self
             .zone
             .following(instant)
             .next()
             .map(|turn| turn.timestamp().as_millisecond());
-        Some(Reading {
-            value,
-            start: (start - offset).max(turn_before.unwrap_or(i64::MIN)),
-            end: (end - offset).min(turn_after.unwrap_or(i64::MAX)),
-        })
+        Some((value, (end - offset).min(turn.unwrap_or(i64::MAX))))
+    }
+
+    /// Returns the part's number, and the first millisecond of the interval around the instant in which it stays.
+    pub(super) fn value_since(&self, millis: i64) -> Option<(f64, i64)> {
+        let (local, offset) = self.local(millis)?;
+        let (value, start, _) = self.unit(local, millis + offset);
+        let after = Timestamp::from_millisecond(millis + 1).ok()?;
+        let turn = self
+            .zone
+            .preceding(after)
+            .next()
+            .map(|turn| turn.timestamp().as_millisecond());
+        Some((value, (start - offset).max(turn.unwrap_or(i64::MIN))))
     }
 
     /// Returns the local date and time, and the offset from UTC in milliseconds.

@@ -9,6 +9,7 @@ use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 
+use super::calendar::Calendar;
 use super::facts::{Facts, Truth, Verdict};
 use super::parse::{Arithmetic, Order};
 use super::program::{Moment, Number, Slot, Test};
@@ -212,32 +213,25 @@ fn number(number: &Number, facts: &Facts<'_>, until: &mut Timestamp) -> Option<f
         Number::Calendar(part) => {
             let (calendar, of) = &**part;
             let line = moment(of, facts, until)?;
-            let Ok(millis) = i64::try_from(line.value) else {
-                return beyond_calendar(line, facts.now, until);
-            };
-            if line.speed == 0 {
-                return calendar.value(millis);
-            }
-            let Some(reading) = calendar.reading(millis) else {
-                return beyond_calendar(line, facts.now, until);
-            };
-            let distance = if line.speed > 0 {
-                (i128::from(reading.end) - line.value + line.speed - 1) / line.speed
-            } else {
-                (line.value - i128::from(reading.start)) / -line.speed + 1
-            };
-            lower(until, facts.now, distance);
-            Some(reading.value)
+            part_of(calendar, line, facts.now, until)
         }
     }
 }
 
-/// Leaves a moving instant that the calendar does not reach unknown for the next millisecond only.
-fn beyond_calendar(line: Line, now: Timestamp, until: &mut Timestamp) -> Option<f64> {
-    if line.speed != 0 {
-        lower(until, now, 1);
-    }
-    None
+/// Reads a part of the calendar; a moving instant outside the calendar's years is unknown for one millisecond only.
+fn part_of(calendar: &Calendar, line: Line, now: Timestamp, until: &mut Timestamp) -> Option<f64> {
+    let millis = i64::try_from(line.value).ok();
+    let read = match line.speed.signum() {
+        0 => return calendar.value(millis?),
+        1 => millis
+            .and_then(|millis| calendar.value_until(millis))
+            .map(|(value, end)| (value, (i128::from(end) - line.value + line.speed - 1) / line.speed)),
+        _ => millis
+            .and_then(|millis| calendar.value_since(millis))
+            .map(|(value, start)| (value, (line.value - i128::from(start)) / -line.speed + 1)),
+    };
+    lower(until, now, read.map_or(1, |(_, distance)| distance));
+    read.map(|(value, _)| value)
 }
 
 /// Calculates; `None` when there is no finite result.

@@ -251,16 +251,16 @@ fn every_part_stays_the_same_over_the_interval_it_states() {
                 let mut at = at(start).as_millis();
                 for _ in 0..24 {
                     let context = format!("{name} in {zone_name} at {}", Timestamp::from_millis(at));
-                    let reading = calendar.reading(at).unwrap();
-                    assert!(reading.start <= at && at < reading.end, "{context}");
-                    assert_eq!(calendar.value(at), Some(reading.value), "{context}");
-                    let length = reading.end - reading.start;
+                    let (value, start) = calendar.value_since(at).unwrap();
+                    let (same, end) = calendar.value_until(at).unwrap();
+                    assert!(start <= at && at < end && same.total_cmp(&value).is_eq(), "{context}");
                     for step in 0..200 {
-                        let inside = reading.start + length / 200 * step;
-                        assert_eq!(calendar.value(inside), Some(reading.value), "{context}");
+                        let inside = start + (end - start) / 200 * step;
+                        assert_eq!(calendar.value(inside), Some(value), "{context}");
                     }
-                    assert_eq!(calendar.value(reading.end - 1), Some(reading.value), "{context}");
-                    at = reading.end.min(at + quarter);
+                    assert_eq!(calendar.value(at), Some(value), "{context}");
+                    assert_eq!(calendar.value(end - 1), Some(value), "{context}");
+                    at = end.min(at + quarter);
                 }
             }
         }
