@@ -8,6 +8,7 @@
 //! One call scores all rows of a decision. A session serves one thread at a time, so there are several, see
 //! [`super::pool`]; each has one thread of its own, the caller's.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
@@ -19,8 +20,8 @@ use super::runtime::Runtime;
 use super::scorer::{ScoreError, Scorer, check_range, check_shape};
 use crate::catalog::manifest::Manifest;
 
-/// The most rows in one run of a session: tree models took more than ten times as long for 1,000 rows as for 100 when
-/// measured, since the runtime switches to another way through the trees, and for linear models it makes no difference.
+/// The most rows in one run of a session. Measured on 100 trees, a run of 1,000 rows took 746 µs for each 100 of them,
+/// a run of 100 took 351; a linear model loses some 2 µs for each further run, which nobody notices.
 pub const ROWS_PER_RUN: usize = 100;
 
 /// Why a model file is refused; each message names the file and says what to do.
@@ -118,6 +119,16 @@ pub struct Model {
 struct Slot {
     session: Session,
     options: RunOptions<HasSelectedOutputs>,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Model {

@@ -11,9 +11,11 @@
 //! process cannot safely set it for itself). Hence [`Runtime::telemetry_warning`].
 
 use std::env;
+use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ort::LoadDynamicError;
 use ort::environment::Environment;
 use parking_lot::Mutex;
 
@@ -98,7 +100,7 @@ impl Runtime {
             path: path.clone(),
             reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
         };
-        let builder = ort::init_from(&path).map_err(|error| unusable(error.to_string()))?;
+        let builder = ort::init_from(&path).map_err(|error| unusable(reason(&error)))?;
         let environment = builder
             .with_name("nbo")
             .with_telemetry(false)
@@ -179,6 +181,14 @@ fn existing(paths: &[PathBuf]) -> Result<PathBuf, RuntimeError> {
     absolute.ok_or_else(|| RuntimeError::NotFound {
         looked_at: paths.to_vec(),
     })
+}
+
+/// Says why a library cannot be loaded; what the system said about it hides one level down.
+fn reason(error: &LoadDynamicError) -> String {
+    match error {
+        LoadDynamicError::Dlopen { error, .. } => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+        other => other.to_string(),
+    }
 }
 
 fn listed(paths: &[PathBuf]) -> String {
@@ -324,10 +334,7 @@ mod tests {
             .unwrap();
         let said = String::from_utf8(child.stdout).unwrap();
         let path = text.path().canonicalize().unwrap();
-        let expected = format!(
-            "<{} cannot be used as ONNX Runtime: failed to load from",
-            path.display()
-        );
+        let expected = format!("<{} cannot be used as ONNX Runtime: ", path.display());
         let line = said.lines().find(|line| line.contains(&expected));
         assert!(
             line.is_some_and(|line| line.contains("set ORT_DYLIB_PATH to libonnxruntime") && line.contains('>')),
