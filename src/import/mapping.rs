@@ -114,10 +114,10 @@ impl Mapping {
     /// Makes the mapping of a file whose header already speaks our language: the column `customer` holds the id, every
     /// other column is named like the attribute that it holds, or `opt_out.<channel>`.
     #[must_use]
-    pub fn by_header<'a>(header: impl IntoIterator<Item = &'a str>, delimiter: char) -> Self {
+    pub fn by_header<'a>(header: impl IntoIterator<Item = &'a str>) -> Self {
         let mut mapping = Self {
             description: String::new(),
-            delimiter,
+            delimiter: comma(),
             customer: CustomerSource {
                 column: Some(CUSTOMER_COLUMN.to_owned()),
                 row: None,

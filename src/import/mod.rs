@@ -9,11 +9,14 @@
 //! [`faults`] keeps what is wrong within bounds. None of these does I/O; the reader is passed in. [`file`] opens, and
 //! [`send`] talks to the server.
 
+pub mod check;
+pub mod demo;
 pub mod faults;
 pub mod file;
 pub mod mapping;
 pub mod plan;
 pub mod rows;
+pub mod send;
 
 #[cfg(test)]
 mod tests;

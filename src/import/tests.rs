@@ -73,7 +73,7 @@ fn read(mapping: Option<&str>, file: &[u8]) -> Vec<String> {
     };
     let mapping = match mapping {
         Some(text) => self::mapping(text),
-        None => Mapping::by_header(rows.header().iter().map(String::as_str), ','),
+        None => Mapping::by_header(rows.header().iter().map(String::as_str)),
     };
     let plan = match Plan::new(&mapping, rows.header(), &target) {
         Ok(plan) => plan,

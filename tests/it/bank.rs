@@ -17,7 +17,7 @@ use nbo::model::{ScoreError, Scorer};
 /// 2026-12-01T10:00:00Z, a Tuesday.
 const NOW: Timestamp = Timestamp::from_millis(1_796_119_200_000);
 
-fn bank() -> Catalog {
+pub(crate) fn bank() -> Catalog {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = CatalogFiles::default();
     for entry in std::fs::read_dir(root.join("rules/bank")).unwrap() {

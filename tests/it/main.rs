@@ -4,6 +4,7 @@
 mod bank;
 #[cfg(test)]
 mod catalog;
+mod demo;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

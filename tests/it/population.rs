@@ -8,7 +8,7 @@ use nbo::domain::time::{Millis, Timestamp};
 use nbo::domain::value::Value;
 use nbo::sim::population::{Customer, generate};
 
-const NOW: Timestamp = Timestamp::from_millis(1_772_445_600_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_772_445_600_000);
 
 fn catalog() -> Result<Catalog, Vec<Diagnostic>> {
     let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
