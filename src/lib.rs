@@ -41,6 +41,8 @@
 //! * A scoring fault lowers the rung, never fails the call.
 
 pub mod catalog;
+pub mod cli;
+pub mod config;
 pub mod decision;
 pub mod domain;
 pub mod engine;

@@ -1,2 +1,32 @@
-//! The `nbo` command.
-fn main() {}
+//! The `nbo` command: a table of contents.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use nbo::cli::{check, schema};
+
+/// NBO, a real-time next-best-offer decision engine.
+#[derive(Debug, Parser)]
+#[command(name = "nbo", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+    Schema(schema::Args),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let command = Arguments::parse().command;
+    let mut out = std::io::stdout().lock();
+    let code = match command {
+        Command::Check(check) => check.run(&mut out),
+        Command::Schema(schema) => schema.run(&mut out),
+    }?;
+    out.flush()?;
+    Ok(code)
+}

@@ -1,0 +1,216 @@
+//! `nbo check`: everything that is wrong with a catalog, before anybody is served by it.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::catalog::{Catalog, Diagnostic, Severity, Stages, load};
+use crate::config::files;
+use crate::domain::symbol::Symbols;
+
+/// Checks a catalog: every fault of every file, with its place and what was probably meant.
+///
+/// The exit code is 1 when there is an error. A warning is no error: the catalog can be used, but does something that was
+/// hardly meant.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder with the catalog's YAML files
+    rules: PathBuf,
+    /// The folder with a folder for each model
+    #[arg(long, default_value = "models", value_name = "FOLDER")]
+    models: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is in a catalog.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Summary {
+    version: String,
+    offers: usize,
+    groups: usize,
+    rules: usize,
+    caps: usize,
+    placements: usize,
+    aggregates: usize,
+    intents: usize,
+    models: Vec<String>,
+}
+
+/// The result as JSON has it.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    errors: usize,
+    warnings: usize,
+    catalog: Option<Summary>,
+    diagnostics: &'a [Diagnostic],
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the result cannot be written.
+    pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
+        let files = files::read(&self.rules, &self.models)?;
+        let (catalog, diagnostics) = match load(&files.catalog, &Symbols::default()) {
+            Ok(catalog) => (Some(Summary::of(&catalog)), catalog.warnings),
+            Err(diagnostics) => (None, diagnostics),
+        };
+        let errors = diagnostics
+            .iter()
+            .filter(|each| each.severity == Severity::Error)
+            .count();
+        let report = Report {
+            errors,
+            warnings: diagnostics.len() - errors,
+            catalog,
+            diagnostics: &diagnostics,
+        };
+        if self.json {
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)?;
+        } else {
+            report.tell(&self.rules.display().to_string(), out)?;
+        }
+        Ok(if errors == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+impl Report<'_> {
+    fn tell(&self, rules: &str, out: &mut impl Write) -> std::io::Result<()> {
+        for diagnostic in self.diagnostics {
+            writeln!(out, "{diagnostic}\n")?;
+        }
+        if let Some(catalog) = &self.catalog {
+            writeln!(out, "{rules}: {catalog}")?;
+        }
+        if self.errors + self.warnings > 0 {
+            writeln!(
+                out,
+                "{rules}: {}, {}",
+                counted(self.errors, "error"),
+                counted(self.warnings, "warning")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    fn of(catalog: &Catalog) -> Self {
+        let groups = catalog.groups.iter().map(|group| &group.stages);
+        let stages = groups.chain(catalog.offers.iter().map(|offer| &offer.stages));
+        let rules = |stages: &Stages| stages.eligibility.len() + stages.applicability.len() + stages.suitability.len();
+        Self {
+            version: catalog.version.as_ref().to_owned(),
+            offers: catalog.offers.len(),
+            groups: catalog.groups.len(),
+            rules: stages.map(rules).sum(),
+            caps: catalog.caps.len(),
+            placements: catalog.placements.len(),
+            aggregates: catalog.aggregates.len(),
+            intents: catalog.intents.len(),
+            models: catalog
+                .models
+                .iter()
+                .map(|model| format!("{} {}", model.name, model.version))
+                .collect(),
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let models = if self.models.is_empty() {
+            "no model".to_owned()
+        } else {
+            format!("model {}", self.models.join(", "))
+        };
+        write!(
+            f,
+            "{} in {}, {}, {}, {}, {}, {}, {models}, version {}",
+            counted(self.offers, "offer"),
+            counted(self.groups, "group"),
+            counted(self.rules, "rule"),
+            counted(self.caps, "cap"),
+            counted(self.placements, "placement"),
+            counted(self.aggregates, "aggregate"),
+            counted(self.intents, "intent"),
+            self.version
+        )
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn run(rules: &Path, json: bool) -> (bool, String) {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let mut out = Vec::new();
+        let code = Args {
+            rules: rules.to_owned(),
+            models,
+            json,
+        }
+        .run(&mut out)
+        .unwrap();
+        (code == ExitCode::SUCCESS, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_good_catalog_is_summed_up_in_one_line() {
+        let (good, text) = run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/bank"), false);
+        assert!(good && text.lines().count() == 1, "{text}");
+        assert!(
+            text.contains("104 offers in 10 groups") && text.contains("model bank"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_fault_is_shown_with_its_place_and_fails_the_command() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), "ofers: []\n").unwrap();
+        let (good, text) = run(folder.path(), false);
+        assert!(!good);
+        assert!(text.contains("a.yaml:1:1: error: unknown key `ofers`"), "{text}");
+        assert!(text.contains("= did you mean `offers`?"), "{text}");
+        assert!(text.ends_with("3 errors, 0 warnings\n"), "{text}");
+    }
+
+    #[test]
+    fn json_has_every_diagnostic_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), "ofers: []\n").unwrap();
+        let (good, text) = run(folder.path(), true);
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(!good);
+        assert_eq!(report["errors"], 3);
+        let found = report["diagnostics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|each| each["line"] == 1 && each["width"] == 5);
+        assert_eq!(found.unwrap()["hint"], "did you mean `offers`?");
+    }
+}

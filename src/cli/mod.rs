@@ -1,0 +1,4 @@
+//! The commands of `nbo`, one file each: arguments in, text out, exit code back. What they do is done by the layers below.
+
+pub mod check;
+pub mod schema;
