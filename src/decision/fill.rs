@@ -19,6 +19,8 @@ use super::gate::plain_reason;
 use super::policy::{self, Candidate, Reached};
 use super::rank;
 
+/// Nothing is known of the customer, and the catalog serves known customers only.
+pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
 /// The customer wants no offers on this channel.
 pub const OPT_OUT: &str = "opt-out";
 /// The customer's contact history is full of contacts that caps still need.
@@ -91,6 +93,15 @@ pub fn nothing(request: &OffersRequest) -> Vec<Filled> {
     request.placements.iter().map(empty).collect()
 }
 
+/// Returns the reason why all offers are withheld, once for each offer.
+#[must_use]
+pub fn withhold_all(catalog: &Catalog, rule: &str) -> Vec<Withheld> {
+    let offers = 0..catalog.offers.len();
+    offers
+        .map(|offer| plain_reason(offer, Stage::HardSuppression, rule))
+        .collect()
+}
+
 /// Fills the requested placements in their order.
 #[must_use]
 pub fn fill(
@@ -112,7 +123,7 @@ pub fn fill(
     };
     if let Some(rule) = suppression(catalog, profile, request, now) {
         if let Some(withheld) = withheld {
-            withheld.extend((0..catalog.offers.len()).map(|offer| plain_reason(offer, Stage::HardSuppression, rule)));
+            *withheld = withhold_all(catalog, rule);
         }
         let valid_until = if rule == OPT_OUT { Timestamp::FAR_FUTURE } else { now };
         return Outcome {

@@ -56,7 +56,8 @@ pub struct Ranking {
     pub valid_until: Timestamp,
 }
 
-/// The stages of a decision, in order. An offer is withheld by the first stage that stops it.
+/// The stages of a decision, in order. An offer is withheld by the first stage that stops it; only what a placement or
+/// channel never shows is said before a cap is asked, since no waiting helps there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// Opt-out, unknown customer by policy, validity dates.

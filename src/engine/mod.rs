@@ -236,7 +236,7 @@ impl Engine {
     ) -> (Decision, bool) {
         let catalog = &*active.catalog;
         if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !request.customer.is_anonymous() {
-            return (unanswered(request, now), false);
+            return (unanswered(catalog, request, now), false);
         }
         let mut changed = false;
         for event in &request.events {
@@ -458,7 +458,7 @@ fn not_ahead(event: &Event, now: Timestamp) -> Event {
 }
 
 /// The answer for somebody unknown when the catalog serves known customers only.
-fn unanswered(request: &OffersRequest, now: Timestamp) -> Decision {
+fn unanswered(catalog: &Catalog, request: &OffersRequest, now: Timestamp) -> Decision {
     Decision {
         id: None,
         profile_version: 0,
@@ -468,7 +468,11 @@ fn unanswered(request: &OffersRequest, now: Timestamp) -> Decision {
         rung: Rung::Model,
         cached: false,
         placements: fill::nothing(request),
-        withheld: Vec::new(),
+        withheld: if request.explain {
+            fill::withhold_all(catalog, fill::UNKNOWN_CUSTOMER)
+        } else {
+            Vec::new()
+        },
     }
 }
 

@@ -10,4 +10,6 @@ mod model;
 #[cfg(test)]
 mod population;
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod tidy;
