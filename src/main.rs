@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use nbo::cli::{check, schema};
+use nbo::cli::{check, import, schema};
 
 /// NBO, a real-time next-best-offer decision engine.
 #[derive(Debug, Parser)]
@@ -17,6 +17,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Import(import::Args),
     Schema(schema::Args),
 }
 
@@ -25,6 +26,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let code = match command {
         Command::Check(check) => check.run(&mut out),
+        Command::Import(import) => import.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),
     }?;
     out.flush()?;

@@ -9,6 +9,7 @@
 //! [`faults`] keeps what is wrong within bounds. None of these does I/O; the reader is passed in. [`file`] opens, and
 //! [`send`] talks to the server.
 
+mod cell;
 pub mod check;
 pub mod demo;
 pub mod faults;

@@ -1,25 +1,25 @@
 //! The kinds of calls, and how one is made.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
 
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::stream::OpenStream;
+use super::traffic::{Traffic, named};
 use crate::server::wire;
-use crate::server::wire::attribute_value::Kind;
 use crate::server::wire::behaviour_service_client::BehaviourServiceClient;
 use crate::server::wire::decision_service_client::DecisionServiceClient;
-use crate::server::wire::get_offers_stream_response::Result as StreamResult;
 use crate::sim::draw::Draw;
+
+/// How many events of a type are tried: it moves lists when each of them did.
+const TRIES: u64 = 4;
 
 /// A kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -99,7 +99,7 @@ impl Answer {
         self.offers += other.offers;
     }
 
-    fn of(response: &wire::GetOffersResponse) -> Self {
+    pub(super) fn of(response: &wire::GetOffersResponse) -> Self {
         Self {
             lists: 1,
             cached: u64::from(response.cached),
@@ -113,104 +113,25 @@ impl Answer {
     }
 }
 
-/// What all calls of a run have in common.
-#[derive(Debug)]
-pub(super) struct Traffic {
-    /// The types of events, with what they carry.
-    pub(super) event_types: Vec<wire::EventTypeSchema>,
-    /// How many customers there are.
-    pub(super) customers: usize,
-    /// The channel that asks.
-    pub(super) channel: String,
-    /// The placement to fill.
-    pub(super) placement: String,
-    /// How many offers are asked for.
-    pub(super) count: u32,
-    /// Whether offers are only looked at: nothing is reserved.
-    pub(super) preview: bool,
-    /// Goes into the ids of events, so that no run repeats those of another.
-    pub(super) run: String,
-    /// Chooses customers and events.
-    pub(super) seed: u64,
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// The status code in words, or a word of our own.
+    pub(super) code: &'static str,
+    /// What the server said.
+    pub(super) message: String,
 }
 
-impl Traffic {
-    /// Returns how many customers are only read: the first half.
-    pub(super) const fn readers(&self) -> usize {
-        self.customers.div_ceil(2)
-    }
-
-    fn reader(&self, draw: &mut Draw) -> usize {
-        draw.below(self.readers())
-    }
-
-    fn writer(&self, draw: &mut Draw) -> usize {
-        let writers = self.customers - self.readers();
-        if writers == 0 {
-            0
-        } else {
-            self.readers() + draw.below(writers)
+impl Failure {
+    pub(super) fn new(code: &'static str, message: &str) -> Self {
+        Self {
+            code,
+            message: message.to_owned(),
         }
     }
 
-    pub(super) fn offers(&self, customer: usize, events: Vec<wire::Event>) -> wire::GetOffersRequest {
-        wire::GetOffersRequest {
-            customer: Some(named(customer)),
-            channel: self.channel.clone(),
-            placements: vec![wire::PlacementRequest {
-                placement: self.placement.clone(),
-                count: self.count,
-            }],
-            preview: self.preview && events.is_empty(),
-            events,
-            ..wire::GetOffersRequest::default()
-        }
-    }
-
-    fn event(&self, number: u64, draw: &mut Draw) -> wire::Event {
-        let Some(event_type) = self.event_types.get(draw.below(self.event_types.len())) else {
-            return wire::Event::default();
-        };
-        let attributes = event_type.attributes.iter().filter_map(|attribute| {
-            let value = wire::AttributeValue {
-                kind: Some(value(attribute, draw)?),
-            };
-            Some((attribute.id.clone(), value))
-        });
-        wire::Event {
-            id: format!("{}-{number}", self.run),
-            r#type: event_type.id.clone(),
-            attributes: attributes.collect::<BTreeMap<_, _>>(),
-            channel: self.channel.clone(),
-            ..wire::Event::default()
-        }
-    }
-}
-
-fn named(customer: usize) -> wire::Customer {
-    let identity = wire::customer::Identity::Id(format!("demo-{:06}", customer + 1));
-    wire::Customer {
-        identity: Some(identity),
-    }
-}
-
-/// Draws a value that the schema allows; none for a date, whose default is that it is not known.
-fn value(attribute: &wire::AttributeSchema, draw: &mut Draw) -> Option<Kind> {
-    let chosen = |draw: &mut Draw| attribute.values.get(draw.below(attribute.values.len())).cloned();
-    match attribute.r#type() {
-        wire::AttributeType::Number => {
-            let lowest = attribute.lowest.unwrap_or(0.0);
-            let highest = attribute.highest.unwrap_or(lowest + 100.0).max(lowest);
-            Some(Kind::Number(
-                (lowest + (highest - lowest) * draw.unit()).floor().max(lowest),
-            ))
-        }
-        wire::AttributeType::Boolean => Some(Kind::Boolean(draw.chance(0.5))),
-        wire::AttributeType::Category => chosen(draw).map(Kind::Text),
-        wire::AttributeType::Set => Some(Kind::Set(wire::TextSet {
-            values: chosen(draw).into_iter().collect(),
-        })),
-        wire::AttributeType::Date | wire::AttributeType::Unspecified => None,
+    pub(super) fn of(status: &Status) -> Self {
+        Self::new(code_name(status.code()), status.message())
     }
 }
 
@@ -234,13 +155,13 @@ impl Caller {
         }
     }
 
-    /// Makes call `number` of a run: the same number is the same call. Returns what came back, or the code of the failure.
-    pub(super) async fn call(&self, call: Call, number: u64) -> Result<Answer, &'static str> {
+    /// Makes call `number` of a run: the same number is the same call. Returns what came back, or why it failed.
+    pub(super) async fn call(&self, call: Call, number: u64) -> Result<Answer, Failure> {
         let mut draw = Draw::new(self.traffic.seed, number);
         match call {
             Call::Floor => {
                 let asked = self.health.clone().check(HealthCheckRequest::default()).await;
-                asked.map(|_| Answer::default()).map_err(|status| code(&status))
+                asked.map(|_| Answer::default()).map_err(|status| Failure::of(&status))
             }
             Call::OffersCached => {
                 self.ask(self.traffic.offers(self.traffic.reader(&mut draw), Vec::new()))
@@ -248,7 +169,7 @@ impl Caller {
             }
             Call::Offers => {
                 let customer = self.traffic.writer(&mut draw);
-                let event = self.traffic.event(number, &mut draw);
+                let event = self.traffic.moving_event(number, &mut draw);
                 self.ask(self.traffic.offers(customer, vec![event])).await
             }
             Call::Events => {
@@ -260,7 +181,9 @@ impl Caller {
                     offers: None,
                 };
                 let recorded = self.behaviour.clone().record_events(request).await;
-                recorded.map(|_| Answer::default()).map_err(|status| code(&status))
+                recorded
+                    .map(|_| Answer::default())
+                    .map_err(|status| Failure::of(&status))
             }
             Call::Stream => {
                 self.ask_stream(self.traffic.offers(self.traffic.reader(&mut draw), Vec::new()))
@@ -269,8 +192,34 @@ impl Caller {
         }
     }
 
+    /// Finds out which types of events make a list be ranked anew, by recording some of each. Returns how many calls it
+    /// numbered.
+    pub(super) async fn find_moving(&self) -> u64 {
+        let customer = self.traffic.readers();
+        let mut number = 0;
+        let mut moving = Vec::new();
+        for event_type in 0..self.traffic.event_types.len() {
+            let mut anew = 0;
+            for _ in 0..TRIES {
+                let _ = self.warm(customer).await;
+                let event = self
+                    .traffic
+                    .event_of(event_type, number, &mut Draw::new(self.traffic.seed, number));
+                let answer = self.ask(self.traffic.offers(customer, vec![event])).await;
+                anew += u64::from(answer.is_ok_and(|answer| answer.cached == 0));
+                number += 1;
+            }
+            if anew == TRIES {
+                moving.push(event_type);
+            }
+        }
+        // Set once, at the beginning of a run.
+        let _ = self.traffic.moving.set(moving);
+        number
+    }
+
     /// Reads the list of one customer, so that it is cached from now on.
-    pub(super) async fn warm(&self, customer: usize) -> Result<Answer, &'static str> {
+    pub(super) async fn warm(&self, customer: usize) -> Result<Answer, Failure> {
         let request = wire::GetOffersRequest {
             preview: true,
             ..self.traffic.offers(customer, Vec::new())
@@ -278,14 +227,14 @@ impl Caller {
         self.ask(request).await
     }
 
-    async fn ask(&self, request: wire::GetOffersRequest) -> Result<Answer, &'static str> {
+    async fn ask(&self, request: wire::GetOffersRequest) -> Result<Answer, Failure> {
         let asked = self.decisions.clone().get_offers(request).await;
         asked
             .map(|response| Answer::of(response.get_ref()))
-            .map_err(|status| code(&status))
+            .map_err(|status| Failure::of(&status))
     }
 
-    async fn ask_stream(&self, request: wire::GetOffersRequest) -> Result<Answer, &'static str> {
+    async fn ask_stream(&self, request: wire::GetOffersRequest) -> Result<Answer, Failure> {
         let waiting = {
             let mut stream = self.stream.borrow_mut();
             let open = stream.get_or_insert_with(|| OpenStream::open(self.decisions.clone()));
@@ -293,92 +242,12 @@ impl Caller {
         };
         match waiting.await {
             Ok(answer) => answer,
-            Err(_) => Err("stream closed"),
+            Err(_) => Err(Failure::new("stream closed", "")),
         }
     }
 }
 
-type Waiting = oneshot::Sender<Result<Answer, &'static str>>;
-
-/// A stream of requests whose answers come in the order of the requests.
-struct OpenStream {
-    requests: mpsc::UnboundedSender<wire::GetOffersStreamRequest>,
-    waiting: Rc<RefCell<VecDeque<Waiting>>>,
-    sent: Cell<u64>,
-}
-
-impl OpenStream {
-    fn open(decisions: DecisionServiceClient<Channel>) -> Self {
-        let (requests, receiver) = mpsc::unbounded_channel();
-        let waiting = Rc::new(RefCell::new(VecDeque::new()));
-        tokio::task::spawn_local(read_answers(decisions, receiver, Rc::clone(&waiting)));
-        Self {
-            requests,
-            waiting,
-            sent: Cell::new(0),
-        }
-    }
-
-    fn send(&self, request: wire::GetOffersRequest) -> oneshot::Receiver<Result<Answer, &'static str>> {
-        let (sender, receiver) = oneshot::channel();
-        let correlation_id = self.sent.get().to_string();
-        self.sent.set(self.sent.get() + 1);
-        let request = wire::GetOffersStreamRequest {
-            correlation_id,
-            request: Some(request),
-        };
-        if self.requests.send(request).is_ok() {
-            self.waiting.borrow_mut().push_back(sender);
-        }
-        receiver
-    }
-}
-
-async fn read_answers(
-    mut decisions: DecisionServiceClient<Channel>,
-    requests: mpsc::UnboundedReceiver<wire::GetOffersStreamRequest>,
-    waiting: Rc<RefCell<VecDeque<Waiting>>>,
-) {
-    let failed = match decisions
-        .get_offers_stream(UnboundedReceiverStream::new(requests))
-        .await
-    {
-        Ok(answers) => {
-            let mut answers = answers.into_inner();
-            loop {
-                match answers.message().await {
-                    Ok(Some(answer)) => settle(&waiting, &answer),
-                    Ok(None) => break "stream closed",
-                    Err(status) => break code(&status),
-                }
-            }
-        }
-        Err(status) => code(&status),
-    };
-    for sender in waiting.borrow_mut().drain(..) {
-        // The caller may have stopped waiting.
-        let _ = sender.send(Err(failed));
-    }
-}
-
-fn settle(waiting: &RefCell<VecDeque<Waiting>>, answer: &wire::GetOffersStreamResponse) {
-    let Some(sender) = waiting.borrow_mut().pop_front() else {
-        return;
-    };
-    let result = match &answer.result {
-        Some(StreamResult::Offers(offers)) => Ok(Answer::of(offers)),
-        Some(StreamResult::Fault(fault)) => Err(code_name(Code::from_i32(fault.code))),
-        None => Err("empty answer"),
-    };
-    // The caller may have stopped waiting.
-    let _ = sender.send(result);
-}
-
-fn code(status: &Status) -> &'static str {
-    code_name(status.code())
-}
-
-const fn code_name(code: Code) -> &'static str {
+pub(super) const fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "ok",
         Code::Cancelled => "cancelled",

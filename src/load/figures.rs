@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::CreationError;
 use serde::Serialize;
 
-use super::calls::{Answer, Call};
+use super::calls::{Answer, Call, Failure};
 use super::latencies::Latencies;
 
 /// What is counted while calls are made.
@@ -15,7 +15,7 @@ pub(super) struct Tally {
     pub(super) latencies: Latencies,
     pub(super) lateness: Latencies,
     pub(super) succeeded: u64,
-    pub(super) errors: BTreeMap<&'static str, u64>,
+    pub(super) errors: BTreeMap<&'static str, Errors>,
     pub(super) answers: Answer,
     pub(super) elapsed: Duration,
 }
@@ -33,20 +33,24 @@ impl Tally {
     }
 
     /// Counts one finished call; a failed one has no latency, but an error of its kind.
-    pub(super) fn add(&mut self, latency: Duration, result: Result<Answer, &'static str>) {
+    pub(super) fn add(&mut self, latency: Duration, result: Result<Answer, Failure>) {
         match result {
             Ok(answer) => {
                 self.succeeded += 1;
                 self.latencies.add(latency);
                 self.answers.add(answer);
             }
-            Err(code) => self.fail(code),
+            Err(failure) => self.fail(failure),
         }
     }
 
     /// Counts a failed call.
-    pub(super) fn fail(&mut self, code: &'static str) {
-        *self.errors.entry(code).or_default() += 1;
+    pub(super) fn fail(&mut self, failure: Failure) {
+        let first = || Errors {
+            count: 0,
+            first: failure.message,
+        };
+        self.errors.entry(failure.code).or_insert_with(first).count += 1;
     }
 
     fn rate(&self) -> f64 {
@@ -94,6 +98,15 @@ impl Tally {
     }
 }
 
+/// Calls that failed with the same code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Errors {
+    /// How many.
+    pub count: u64,
+    /// What the server said about the first.
+    pub first: String,
+}
+
 /// Quantiles of latencies, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Quantiles {
@@ -128,7 +141,7 @@ pub struct Top {
     /// Calls answered.
     pub calls: u64,
     /// Calls that failed, by their code.
-    pub errors: BTreeMap<&'static str, u64>,
+    pub errors: BTreeMap<&'static str, Errors>,
     /// What the answers were.
     pub shares: Shares,
 }
@@ -143,7 +156,7 @@ pub struct Paced {
     /// Calls answered.
     pub calls: u64,
     /// Calls that failed, by their code; `not sent` when too many were under way already.
-    pub errors: BTreeMap<&'static str, u64>,
+    pub errors: BTreeMap<&'static str, Errors>,
     /// From the moment a call was due to its answer.
     pub latency_us: Quantiles,
     /// From the moment a call was due to the moment the generator began it: part of the latency.
@@ -214,10 +227,18 @@ mod tests {
                 offers: 0,
             }),
         );
-        tally.add(Duration::from_secs(5), Err("unavailable"));
+        tally.add(Duration::from_secs(5), Err(Failure::new("unavailable", "gone")));
+        tally.add(Duration::from_secs(5), Err(Failure::new("unavailable", "still gone")));
         let paced = tally.paced(10.0);
         assert!((paced.rate - 1.0).abs() < 1e-9);
-        assert_eq!((paced.calls, paced.errors), (2, BTreeMap::from([("unavailable", 1)])));
+        let errors = Errors {
+            count: 2,
+            first: "gone".to_owned(),
+        };
+        assert_eq!(
+            (paced.calls, paced.errors),
+            (2, BTreeMap::from([("unavailable", errors)]))
+        );
         assert_eq!(
             paced.shares,
             Shares {

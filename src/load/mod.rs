@@ -23,5 +23,7 @@ mod latencies;
 mod pacer;
 mod run;
 mod runner;
+mod stream;
+mod traffic;
 
 pub use run::{LoadError, Rate, Settings, Step, run};

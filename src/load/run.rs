@@ -1,5 +1,6 @@
 //! The order of a run: connect, learn the schema, warm the cached lists, measure top rates in turns, then latencies.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,9 +9,10 @@ use hdrhistogram::CreationError;
 use tokio::task::LocalSet;
 use tonic::transport::{Channel, Endpoint};
 
-use super::calls::{Call, Caller, Traffic};
+use super::calls::{Call, Caller};
 use super::figures::{Measured, Report, Tally};
 use super::runner::Runner;
+use super::traffic::Traffic;
 use crate::server::wire;
 use crate::server::wire::catalog_service_client::CatalogServiceClient;
 
@@ -122,7 +124,7 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
     };
 
     step(None, None);
-    runner.warm(traffic.readers()).await;
+    runner.prepare(traffic.readers()).await;
     let mut tops: BTreeMap<Call, Tally> = BTreeMap::new();
     for _ in 0..rounds {
         for &call in &kinds {
@@ -214,6 +216,7 @@ async fn prepare(settings: &Settings, channel: Channel) -> Result<(Rc<Traffic>, 
         run: settings.run.clone(),
         seed: settings.seed,
         event_types: schema.event_types,
+        moving: OnceCell::new(),
     };
     Ok((Rc::new(traffic), report))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hdrhistogram::CreationError;
 use tokio::task::JoinSet;
 
-use super::calls::{Call, Caller};
+use super::calls::{Call, Caller, Failure};
 use super::figures::Tally;
 use super::pacer::{self, Schedule, now};
 
@@ -35,8 +35,9 @@ impl Runner {
         }
     }
 
-    /// Reads every customer's list once; faults will show up when it is measured.
-    pub(super) async fn warm(&self, customers: usize) {
+    /// Finds out which events move a list, and reads every reader's list once; faults will show up when it is measured.
+    pub(super) async fn prepare(&mut self, customers: usize) {
+        self.numbers += self.callers[0].find_moving().await;
         let next = Rc::new(RefCell::new(0..customers));
         let mut workers = JoinSet::new();
         for worker in 0..self.callers.len() * IN_FLIGHT_PER_CONNECTION {
@@ -97,7 +98,9 @@ impl Runner {
             for number in begun..until {
                 while under_way.try_join_next().is_some() {}
                 if under_way.len() >= IN_FLIGHT_MAX {
-                    tally.borrow_mut().fail("not sent");
+                    tally
+                        .borrow_mut()
+                        .fail(Failure::new("not sent", "too many calls were under way"));
                     continue;
                 }
                 let due_at = schedule.due_at(number);
@@ -114,7 +117,10 @@ impl Runner {
         let all = async { while under_way.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(OUTSTANDING_WAIT, all).await;
         for _ in 0..under_way.len() {
-            tally.borrow_mut().fail("no answer");
+            tally.borrow_mut().fail(Failure::new(
+                "no answer",
+                "it had not come five seconds after the last call",
+            ));
         }
         under_way.shutdown().await;
         self.numbers += calls;

@@ -1,0 +1,125 @@
+//! What calls ask for: whose offers, and which events.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use crate::server::wire;
+use crate::server::wire::attribute_value::Kind;
+use crate::sim::draw::Draw;
+
+/// What all calls of a run have in common.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    /// The types of events, with what they carry.
+    pub(super) event_types: Vec<wire::EventTypeSchema>,
+    /// Positions of those that make a list be ranked anew, once they were found out.
+    pub(super) moving: OnceCell<Vec<usize>>,
+    /// How many customers there are.
+    pub(super) customers: usize,
+    /// The channel that asks.
+    pub(super) channel: String,
+    /// The placement to fill.
+    pub(super) placement: String,
+    /// How many offers are asked for.
+    pub(super) count: u32,
+    /// Whether offers are only looked at: nothing is reserved.
+    pub(super) preview: bool,
+    /// Goes into the ids of events, so that no run repeats those of another.
+    pub(super) run: String,
+    /// Chooses customers and events.
+    pub(super) seed: u64,
+}
+
+impl Traffic {
+    /// Returns how many customers are only read: the first half.
+    pub(super) const fn readers(&self) -> usize {
+        self.customers.div_ceil(2)
+    }
+
+    pub(super) fn reader(&self, draw: &mut Draw) -> usize {
+        draw.below(self.readers())
+    }
+
+    pub(super) fn writer(&self, draw: &mut Draw) -> usize {
+        let writers = self.customers - self.readers();
+        if writers == 0 {
+            0
+        } else {
+            self.readers() + draw.below(writers)
+        }
+    }
+
+    pub(super) fn offers(&self, customer: usize, events: Vec<wire::Event>) -> wire::GetOffersRequest {
+        wire::GetOffersRequest {
+            customer: Some(named(customer)),
+            channel: self.channel.clone(),
+            placements: vec![wire::PlacementRequest {
+                placement: self.placement.clone(),
+                count: self.count,
+            }],
+            preview: self.preview && events.is_empty(),
+            events,
+            ..wire::GetOffersRequest::default()
+        }
+    }
+
+    /// Draws an event of any type.
+    pub(super) fn event(&self, number: u64, draw: &mut Draw) -> wire::Event {
+        self.event_of(draw.below(self.event_types.len()), number, draw)
+    }
+
+    /// Draws an event of a type that makes a list be ranked anew.
+    pub(super) fn moving_event(&self, number: u64, draw: &mut Draw) -> wire::Event {
+        let moving = self.moving.get().map_or(&[][..], Vec::as_slice);
+        match moving.get(draw.below(moving.len())) {
+            Some(&event_type) => self.event_of(event_type, number, draw),
+            None => self.event(number, draw),
+        }
+    }
+
+    pub(super) fn event_of(&self, event_type: usize, number: u64, draw: &mut Draw) -> wire::Event {
+        let Some(event_type) = self.event_types.get(event_type) else {
+            return wire::Event::default();
+        };
+        let attributes = event_type.attributes.iter().filter_map(|attribute| {
+            let value = wire::AttributeValue {
+                kind: Some(value(attribute, draw)?),
+            };
+            Some((attribute.id.clone(), value))
+        });
+        wire::Event {
+            id: format!("{}-{number}", self.run),
+            r#type: event_type.id.clone(),
+            attributes: attributes.collect::<BTreeMap<_, _>>(),
+            channel: self.channel.clone(),
+            ..wire::Event::default()
+        }
+    }
+}
+
+pub(super) fn named(customer: usize) -> wire::Customer {
+    let identity = wire::customer::Identity::Id(format!("demo-{:06}", customer + 1));
+    wire::Customer {
+        identity: Some(identity),
+    }
+}
+
+/// Draws a value that the schema allows; none for a date, whose default is that it is not known.
+fn value(attribute: &wire::AttributeSchema, draw: &mut Draw) -> Option<Kind> {
+    let chosen = |draw: &mut Draw| attribute.values.get(draw.below(attribute.values.len())).cloned();
+    match attribute.r#type() {
+        wire::AttributeType::Number => {
+            let lowest = attribute.lowest.unwrap_or(0.0);
+            let highest = attribute.highest.unwrap_or(lowest + 100.0).max(lowest);
+            Some(Kind::Number(
+                (lowest + (highest - lowest) * draw.unit()).floor().max(lowest),
+            ))
+        }
+        wire::AttributeType::Boolean => Some(Kind::Boolean(draw.chance(0.5))),
+        wire::AttributeType::Category => chosen(draw).map(Kind::Text),
+        wire::AttributeType::Set => Some(Kind::Set(wire::TextSet {
+            values: chosen(draw).into_iter().collect(),
+        })),
+        wire::AttributeType::Date | wire::AttributeType::Unspecified => None,
+    }
+}
