@@ -41,6 +41,7 @@
 //! * A scoring fault lowers the rung, never fails the call.
 
 pub mod catalog;
+pub mod clock;
 pub mod cli;
 pub mod config;
 pub mod decision;
@@ -53,3 +54,4 @@ pub mod rules;
 pub mod server;
 pub mod sim;
 pub mod store;
+pub mod telemetry;

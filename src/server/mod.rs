@@ -1,3 +1,173 @@
 //! The engine over gRPC: the contract of `proto/nbo/v1` on a listener.
+//!
+//! [`Server::serve`] receives its listener and its shutdown from the caller, so a test binds port 0 and stops the server at
+//! will. A request goes through [`convert`] (all validation), one clock reading, one snapshot, one synchronous engine call,
+//! and [`convert`] back. What the server takes at most stands in [`limits`], what it refuses with in [`status`].
+//!
+//! Shutting down: no new connection is accepted, calls under way finish, watchers are told to go elsewhere; streams that
+//! their callers keep open are cut after [`limits::SHUTDOWN_GRACE`].
 
+pub mod convert;
+mod desk;
+mod grpc;
+pub mod limits;
+mod listen;
+pub mod reload;
+pub mod status;
+pub mod watch;
 pub mod wire;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch as channel;
+use tonic::transport::server::Router;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::telemetry::Meters;
+use desk::Desk;
+use grpc::behaviour::Behaviour;
+use grpc::catalog::Catalogs;
+use grpc::decisions::Decisions;
+use grpc::profiles::Profiles;
+use limits::{
+    HEADER_BYTES_MAX, KEEP_ALIVE_EVERY, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE,
+    STREAMS_PER_CONNECTION_MAX,
+};
+use reload::{Loading, ReloadStatus, Reloader};
+use watch::WatchHub;
+use wire::behaviour_service_server::BehaviourServiceServer;
+use wire::catalog_service_server::CatalogServiceServer;
+use wire::decision_service_server::DecisionServiceServer;
+use wire::profile_service_server::ProfileServiceServer;
+
+/// The services that the health service answers for; the empty name is the whole server.
+const SERVICES: [&str; 5] = [
+    "",
+    wire::decision_service_server::SERVICE_NAME,
+    wire::behaviour_service_server::SERVICE_NAME,
+    wire::profile_service_server::SERVICE_NAME,
+    wire::catalog_service_server::SERVICE_NAME,
+];
+
+/// Why serving came to an end before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The connections cannot be served.
+    #[error("serving failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// The contract's own description is broken.
+    #[error("the reflection service cannot be built: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// A server that is ready to serve.
+pub struct Server {
+    desk: Arc<Desk>,
+    reloads: channel::Sender<ReloadStatus>,
+}
+
+impl Server {
+    /// Makes a server for an engine. Its watchers hear of every change of a customer from now on.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, clock: Arc<dyn Clock>) -> Self {
+        let hub = Arc::new(WatchHub::default());
+        let listening = Arc::clone(&hub);
+        engine.on_change(Box::new(move |customer| listening.customer_changed(customer)));
+        let reloads = channel::Sender::new(ReloadStatus::started(clock.now()));
+        let meters = Arc::new(Meters::new());
+        let desk = Desk {
+            engine,
+            clock,
+            hub,
+            meters,
+            reloads: reloads.subscribe(),
+        };
+        Self {
+            desk: Arc::new(desk),
+            reloads,
+        }
+    }
+
+    /// Makes what reloads this server's rules and models.
+    #[must_use]
+    pub fn reloader(&self, loading: Loading) -> Reloader {
+        Reloader {
+            engine: Arc::clone(&self.desk.engine),
+            clock: Arc::clone(&self.desk.clock),
+            hub: Arc::clone(&self.desk.hub),
+            meters: Arc::clone(&self.desk.meters),
+            status: self.reloads.clone(),
+            loading,
+        }
+    }
+
+    /// Serves on `listener` until `shutdown` is done.
+    ///
+    /// # Errors
+    /// When the connections cannot be served.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let (router, health) = router(&self.desk).await?;
+        let hub = Arc::clone(&self.desk.hub);
+        let (down, mut is_down) = channel::channel(false);
+        let mut stopped = down.subscribe();
+        let serving = router.serve_with_incoming_shutdown(listen::connections(listener), async move {
+            // The sender lives as long as this call.
+            let _ = stopped.wait_for(|down| *down).await;
+        });
+        let stopping = async {
+            shutdown.await;
+            for service in SERVICES {
+                health.set_service_status(service, ServingStatus::NotServing).await;
+            }
+            hub.close();
+            down.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        let overdue = async {
+            let _ = is_down.wait_for(|down| *down).await;
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
+        };
+        tokio::select! {
+            served = serving => Ok(served?),
+            () = stopping => Ok(()),
+            () = overdue => Ok(()),
+        }
+    }
+}
+
+/// Puts the services together: the four of the contract, health, and reflection in both versions that clients speak.
+async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError> {
+    let decisions =
+        DecisionServiceServer::new(Decisions(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let behaviour =
+        BehaviourServiceServer::new(Behaviour(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let profiles = ProfileServiceServer::new(Profiles(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let catalogs = CatalogServiceServer::new(Catalogs(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for service in SERVICES {
+        health.set_service_status(service, ServingStatus::Serving).await;
+    }
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let router = tonic::transport::Server::builder()
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEP_ALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .add_service(decisions)
+        .add_service(behaviour)
+        .add_service(profiles)
+        .add_service(catalogs)
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok((router, health))
+}

@@ -1,9 +1,14 @@
 //! Integration tests, one binary.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod bank;
 #[cfg(test)]
 mod catalog;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod model;
@@ -11,5 +16,7 @@ mod model;
 mod population;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod served;
 #[cfg(test)]
 mod tidy;

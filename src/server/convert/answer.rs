@@ -1,0 +1,142 @@
+//! Decisions as answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::instant;
+use crate::catalog::{Catalog, ModelPlan};
+use crate::domain::decision::{self, Decision, Filled, Shown, Withheld};
+use crate::domain::request::OffersRequest;
+use crate::engine::Active;
+use crate::server::wire;
+
+/// Puts a decision into words of the contract. `request` is what was decided; `omit_content` leaves out treatments and
+/// fallback content.
+#[must_use]
+pub fn offers(
+    decision: &Decision,
+    request: &OffersRequest,
+    active: &Active,
+    omit_content: bool,
+) -> wire::GetOffersResponse {
+    let catalog = &active.catalog;
+    let channel = (!omit_content).then_some(request.channel);
+    wire::GetOffersResponse {
+        decision_id: decision.id.map(|id| id.to_string()).unwrap_or_default(),
+        placements: decision
+            .placements
+            .iter()
+            .map(|filled| placement(filled, catalog, channel))
+            .collect(),
+        profile_version: decision.profile_version,
+        known_customer: decision.known_customer,
+        rung: rung(decision.rung),
+        cached: decision.cached,
+        catalog_version: catalog.version.to_string(),
+        models: active
+            .models
+            .iter()
+            .zip(&catalog.models)
+            .map(|(scorer, plan)| model(plan, scorer.is_some()))
+            .collect(),
+        decided_at: instant(decision.decided_at),
+        valid_until: instant(decision.valid_until),
+        withheld: decision
+            .withheld
+            .iter()
+            .map(|reason| withheld(reason, request, catalog))
+            .collect(),
+    }
+}
+
+fn model(plan: &ModelPlan, loaded: bool) -> wire::ModelVersion {
+    wire::ModelVersion {
+        name: plan.name.to_string(),
+        version: plan.version.to_string(),
+        loaded,
+    }
+}
+
+fn placement(filled: &Filled, catalog: &Catalog, channel: Option<usize>) -> wire::PlacementOffers {
+    let placement = &catalog.placements[filled.placement];
+    let with_fallback = filled.fallback && channel.is_some();
+    wire::PlacementOffers {
+        placement: placement.id.to_string(),
+        offers: filled
+            .offers
+            .iter()
+            .map(|shown| offer(shown, catalog, channel))
+            .collect(),
+        fallback: filled.fallback,
+        fallback_content: if with_fallback {
+            content(&placement.fallback)
+        } else {
+            BTreeMap::new()
+        },
+    }
+}
+
+fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::RankedOffer {
+    let offer = &catalog.offers[shown.offer];
+    let treatment = channel.and_then(|channel| offer.treatments[channel].as_ref());
+    wire::RankedOffer {
+        offer_id: offer.id.to_string(),
+        rank: u32::try_from(shown.rank).unwrap_or(u32::MAX),
+        priority: shown.priority,
+        factors: Some(wire::Factors {
+            propensity: shown.factors.propensity,
+            context_weight: shown.factors.context_weight,
+            value: shown.factors.value,
+            lever: shown.factors.lever,
+        }),
+        rung: rung(shown.rung),
+        group: catalog.groups[offer.group].id.to_string(),
+        name: offer.name.to_string(),
+        content: treatment.map(content).unwrap_or_default(),
+    }
+}
+
+fn content(fields: &BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<String, String> {
+    fields
+        .iter()
+        .map(|(name, text)| (name.to_string(), text.to_string()))
+        .collect()
+}
+
+fn rung(rung: decision::Rung) -> i32 {
+    let rung = match rung {
+        decision::Rung::Model => wire::Rung::Model,
+        decision::Rung::LastGood => wire::Rung::LastGood,
+        decision::Rung::Start => wire::Rung::Start,
+    };
+    rung.into()
+}
+
+fn withheld(reason: &Withheld, request: &OffersRequest, catalog: &Catalog) -> wire::WithheldOffer {
+    let placement = reason.placement.and_then(|at| request.placements.get(at));
+    wire::WithheldOffer {
+        offer_id: catalog.offers[reason.offer].id.to_string(),
+        placement: placement
+            .map(|wanted| catalog.placements[wanted.placement].id.to_string())
+            .unwrap_or_default(),
+        stage: stage(reason.stage),
+        rule: reason.rule.to_string(),
+        because: reason.because.to_string(),
+        missing: reason.missing.as_ref().map(ToString::to_string).unwrap_or_default(),
+        count: reason.count,
+        limit: reason.limit,
+        eligible_again_at: reason.eligible_again_at.and_then(instant),
+    }
+}
+
+fn stage(stage: decision::Stage) -> i32 {
+    let stage = match stage {
+        decision::Stage::HardSuppression => wire::Stage::HardSuppression,
+        decision::Stage::Eligibility => wire::Stage::Eligibility,
+        decision::Stage::Applicability => wire::Stage::Applicability,
+        decision::Stage::Suitability => wire::Stage::Suitability,
+        decision::Stage::ContactPolicy => wire::Stage::ContactPolicy,
+        decision::Stage::Placement => wire::Stage::Placement,
+    };
+    stage.into()
+}

@@ -1,0 +1,48 @@
+//! What every service works with, and how a call begins.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tonic::{Code, Status};
+
+use super::reload::ReloadStatus;
+use super::status::Refusal;
+use super::watch::WatchHub;
+use super::wire;
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+use crate::engine::{Active, Engine};
+use crate::telemetry::Meters;
+
+/// What every service works with.
+pub(super) struct Desk {
+    pub(super) engine: Arc<Engine>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) hub: Arc<WatchHub>,
+    pub(super) meters: Arc<Meters>,
+    pub(super) reloads: watch::Receiver<ReloadStatus>,
+}
+
+impl Desk {
+    /// Takes the snapshot and reads the clock: once per call or per item of a stream.
+    pub(super) fn begin(&self) -> (Arc<Active>, Timestamp) {
+        (self.engine.active(), self.clock.now())
+    }
+
+    /// Counts a refusal and returns it as the status of a call.
+    pub(super) fn refuse(&self, refusal: Refusal) -> Status {
+        self.count(&refusal);
+        refusal.into()
+    }
+
+    /// Counts a refusal and returns it as the fault of an item.
+    pub(super) fn fault(&self, refusal: &Refusal) -> wire::Fault {
+        self.count(refusal);
+        refusal.into()
+    }
+
+    fn count(&self, refusal: &Refusal) {
+        self.meters
+            .refused(matches!(refusal.code(), Code::InvalidArgument | Code::NotFound));
+    }
+}

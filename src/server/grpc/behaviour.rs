@@ -1,0 +1,134 @@
+//! `BehaviourService`.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::decisions::decide;
+use crate::server::convert::{events, outcomes};
+use crate::server::desk::Desk;
+use crate::server::limits::FAULTS_LISTED_MAX;
+use crate::server::status::Refusal;
+use crate::server::wire;
+use crate::server::wire::behaviour_service_server::BehaviourService;
+use crate::server::wire::outcome_result::Result as OutcomeResult;
+use crate::telemetry::Stopwatch;
+
+/// Answers `BehaviourService`.
+#[derive(Clone)]
+pub(in crate::server) struct Behaviour(pub(in crate::server) Arc<Desk>);
+
+impl Behaviour {
+    fn record_events(&self, given: &wire::RecordEventsRequest) -> Result<wire::RecordEventsResponse, Refusal> {
+        let took = Stopwatch::start();
+        let desk = &*self.0;
+        let (active, now) = desk.begin();
+        let recording = events::recording(given, &active.catalog, now)?;
+        let receipt = desk
+            .engine
+            .record_events(&active, &recording.customer, &recording.events, now)?;
+        desk.meters.recorded(&receipt);
+        let omit_content = given.offers.as_ref().is_some_and(|offers| offers.omit_content);
+        let offers = recording
+            .offers
+            .map(|request| decide(desk, &active, &request, now, omit_content, took));
+        Ok(wire::RecordEventsResponse {
+            applied: count(receipt.applied),
+            duplicates: count(receipt.duplicates),
+            profile_version: receipt.profile_version,
+            offers: offers.transpose()?,
+        })
+    }
+
+    /// Records one message of a stream and returns how many events were new, and how many not.
+    fn record_message(&self, given: &wire::RecordEventsStreamRequest) -> Result<(usize, usize), Refusal> {
+        let desk = &*self.0;
+        let (active, now) = desk.begin();
+        let (customer, events) = events::message(given, &active.catalog, now)?;
+        let receipt = desk.engine.record_events(&active, &customer, &events, now)?;
+        desk.meters.recorded(&receipt);
+        Ok((receipt.applied, receipt.duplicates))
+    }
+
+    fn record_outcome(&self, given: &wire::RecordOutcomeRequest) -> Result<wire::RecordOutcomeResponse, Refusal> {
+        let desk = &*self.0;
+        let (active, now) = desk.begin();
+        let (customer, report) = outcomes::report(given, &active.catalog, now)?;
+        let receipt = desk.engine.record_outcome(&active, customer, &report, now)?;
+        desk.meters.reported(report.outcome, &receipt);
+        Ok(wire::RecordOutcomeResponse {
+            recorded: receipt.recorded,
+            late: receipt.late,
+            profile_version: receipt.profile_version,
+        })
+    }
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+#[async_trait]
+impl BehaviourService for Behaviour {
+    async fn record_events(
+        &self,
+        request: Request<wire::RecordEventsRequest>,
+    ) -> Result<Response<wire::RecordEventsResponse>, Status> {
+        let answer = self.record_events(request.get_ref());
+        answer.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+    }
+
+    async fn record_events_stream(
+        &self,
+        request: Request<Streaming<wire::RecordEventsStreamRequest>>,
+    ) -> Result<Response<wire::RecordEventsStreamResponse>, Status> {
+        let mut messages = request.into_inner();
+        let mut summary = wire::RecordEventsStreamResponse::default();
+        while let Some(message) = messages.message().await? {
+            match self.record_message(&message) {
+                Ok((applied, duplicates)) => {
+                    summary.applied += applied as u64;
+                    summary.duplicates += duplicates as u64;
+                }
+                Err(refusal) => {
+                    let fault = self.0.fault(&refusal);
+                    if summary.refused < FAULTS_LISTED_MAX {
+                        let message_index = summary.messages;
+                        summary.faults.push(wire::MessageFault {
+                            message_index,
+                            fault: Some(fault),
+                        });
+                    }
+                    summary.refused += 1;
+                }
+            }
+            summary.messages += 1;
+        }
+        Ok(Response::new(summary))
+    }
+
+    async fn record_outcome(
+        &self,
+        request: Request<wire::RecordOutcomeRequest>,
+    ) -> Result<Response<wire::RecordOutcomeResponse>, Status> {
+        let answer = self.record_outcome(request.get_ref());
+        answer.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+    }
+
+    async fn record_outcomes(
+        &self,
+        request: Request<wire::RecordOutcomesRequest>,
+    ) -> Result<Response<wire::RecordOutcomesResponse>, Status> {
+        outcomes::batch(request.get_ref()).map_err(|faults| self.0.refuse(faults.into()))?;
+        let results = request.get_ref().outcomes.iter().map(|given| {
+            let result = match self.record_outcome(given) {
+                Ok(receipt) => OutcomeResult::Receipt(receipt),
+                Err(refusal) => OutcomeResult::Fault(self.0.fault(&refusal)),
+            };
+            wire::OutcomeResult { result: Some(result) }
+        });
+        Ok(Response::new(wire::RecordOutcomesResponse {
+            results: results.collect(),
+        }))
+    }
+}

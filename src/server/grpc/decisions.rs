@@ -1,0 +1,91 @@
+//! `DecisionService`.
+
+use std::sync::Arc;
+
+use tokio_stream::StreamExt as _;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::Answers;
+use super::watching;
+use crate::domain::request::OffersRequest;
+use crate::domain::time::Timestamp;
+use crate::engine::Active;
+use crate::server::convert::{answer, offers};
+use crate::server::desk::Desk;
+use crate::server::status::Refusal;
+use crate::server::wire;
+use crate::server::wire::decision_service_server::DecisionService;
+use crate::server::wire::get_offers_stream_response::Result as StreamResult;
+use crate::telemetry::Stopwatch;
+
+/// Answers `DecisionService`.
+#[derive(Clone)]
+pub(in crate::server) struct Decisions(pub(in crate::server) Arc<Desk>);
+
+/// Converts and decides one request.
+pub(super) fn get_offers(desk: &Desk, given: &wire::GetOffersRequest) -> Result<wire::GetOffersResponse, Refusal> {
+    let took = Stopwatch::start();
+    let (active, now) = desk.begin();
+    let request = offers::request(given, &active.catalog, now)?;
+    decide(desk, &active, &request, now, given.omit_content, took)
+}
+
+/// Decides a converted request.
+pub(super) fn decide(
+    desk: &Desk,
+    active: &Active,
+    request: &OffersRequest,
+    now: Timestamp,
+    omit_content: bool,
+    took: Stopwatch,
+) -> Result<wire::GetOffersResponse, Refusal> {
+    let decision = desk.engine.offers(active, request, now)?;
+    desk.meters.decided(&decision, took);
+    Ok(answer::offers(&decision, request, active, omit_content))
+}
+
+#[async_trait]
+impl DecisionService for Decisions {
+    type GetOffersStreamStream = Answers<wire::GetOffersStreamResponse>;
+    type WatchOffersStream = Answers<wire::WatchOffersResponse>;
+
+    async fn get_offers(
+        &self,
+        request: Request<wire::GetOffersRequest>,
+    ) -> Result<Response<wire::GetOffersResponse>, Status> {
+        let answer = get_offers(&self.0, request.get_ref());
+        answer.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+    }
+
+    async fn get_offers_stream(
+        &self,
+        request: Request<Streaming<wire::GetOffersStreamRequest>>,
+    ) -> Result<Response<Self::GetOffersStreamStream>, Status> {
+        let desk = Arc::clone(&self.0);
+        let answers = request
+            .into_inner()
+            .map(move |item| item.map(|item| answer_item(&desk, item)));
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn watch_offers(
+        &self,
+        request: Request<wire::WatchOffersRequest>,
+    ) -> Result<Response<Self::WatchOffersStream>, Status> {
+        let lists = watching::lists(Arc::clone(&self.0), request.into_inner());
+        let lists = lists.map_err(|refusal| self.0.refuse(refusal))?;
+        Ok(Response::new(Box::pin(lists)))
+    }
+}
+
+fn answer_item(desk: &Desk, item: wire::GetOffersStreamRequest) -> wire::GetOffersStreamResponse {
+    let asked = offers::correlated(&item).map_err(Refusal::from);
+    let result = match asked.and_then(|request| get_offers(desk, request)) {
+        Ok(offers) => StreamResult::Offers(offers),
+        Err(refusal) => StreamResult::Fault(desk.fault(&refusal)),
+    };
+    wire::GetOffersStreamResponse {
+        correlation_id: item.correlation_id,
+        result: Some(result),
+    }
+}

@@ -1,0 +1,95 @@
+//! `ProfileService`.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::{Answers, import};
+use crate::server::convert::{profiles, stored};
+use crate::server::desk::Desk;
+use crate::server::status::Refusal;
+use crate::server::wire;
+use crate::server::wire::profile_service_server::ProfileService;
+
+/// Progress messages that wait for a slow reader before the import waits as well.
+const PROGRESS_WAITING_MAX: usize = 16;
+
+/// Answers `ProfileService`.
+#[derive(Clone)]
+pub(in crate::server) struct Profiles(pub(in crate::server) Arc<Desk>);
+
+impl Profiles {
+    fn upsert(&self, given: &wire::UpsertProfileRequest) -> Result<wire::UpsertProfileResponse, Refusal> {
+        let (active, now) = self.0.begin();
+        let (customer, change) = profiles::change(given, &active.catalog)?;
+        let profile_version = self.0.engine.upsert_profile(&active, &customer, &change, now)?;
+        Ok(wire::UpsertProfileResponse { profile_version })
+    }
+
+    fn get(&self, given: &wire::GetProfileRequest) -> Result<wire::GetProfileResponse, Refusal> {
+        let (active, now) = self.0.begin();
+        let customer = profiles::whom(given.customer.as_ref())?;
+        let profile = self
+            .0
+            .engine
+            .profile(&customer)
+            .ok_or_else(|| Refusal::UnknownProfile(customer.clone()))?;
+        Ok(stored::profile(&customer, &profile, &active.catalog, now))
+    }
+
+    fn delete(&self, given: &wire::DeleteProfileRequest) -> Result<wire::DeleteProfileResponse, Refusal> {
+        let customer = profiles::whom(given.customer.as_ref())?;
+        Ok(wire::DeleteProfileResponse {
+            existed: self.0.engine.delete_profile(&customer),
+        })
+    }
+}
+
+#[async_trait]
+impl ProfileService for Profiles {
+    type ImportProfilesStream = Answers<wire::ImportProfilesResponse>;
+
+    async fn upsert_profile(
+        &self,
+        request: Request<wire::UpsertProfileRequest>,
+    ) -> Result<Response<wire::UpsertProfileResponse>, Status> {
+        self.upsert(request.get_ref())
+            .map(Response::new)
+            .map_err(|refusal| self.0.refuse(refusal))
+    }
+
+    async fn get_profile(
+        &self,
+        request: Request<wire::GetProfileRequest>,
+    ) -> Result<Response<wire::GetProfileResponse>, Status> {
+        self.get(request.get_ref())
+            .map(Response::new)
+            .map_err(|refusal| self.0.refuse(refusal))
+    }
+
+    async fn delete_profile(
+        &self,
+        request: Request<wire::DeleteProfileRequest>,
+    ) -> Result<Response<wire::DeleteProfileResponse>, Status> {
+        self.delete(request.get_ref())
+            .map(Response::new)
+            .map_err(|refusal| self.0.refuse(refusal))
+    }
+
+    async fn import_profiles(
+        &self,
+        request: Request<Streaming<wire::ImportProfilesRequest>>,
+    ) -> Result<Response<Self::ImportProfilesStream>, Status> {
+        let (sender, receiver) = mpsc::channel(PROGRESS_WAITING_MAX);
+        let desk = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            if let Err(status) = import::run(&desk, request.into_inner(), &sender).await {
+                // Nobody to tell when the caller is gone.
+                let _ = sender.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}

@@ -1,0 +1,93 @@
+//! Why a call is refused, as a gRPC status: the one mapping from faults and rejections to codes.
+//!
+//! | what | code | may the caller try again |
+//! |---|---|---|
+//! | a field is wrong | `INVALID_ARGUMENT`, with `google.rpc.BadRequest` naming every field | not unchanged |
+//! | the customer is unknown where only known ones are recorded | `NOT_FOUND` | not unchanged |
+//! | the decision is not known | `NOT_FOUND` | not unchanged |
+//! | the decision did not show the offer | `INVALID_ARGUMENT` | not unchanged |
+//! | no room: customers, watchers | `RESOURCE_EXHAUSTED` | later |
+//! | the server is shutting down | `UNAVAILABLE` | at once, elsewhere |
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use super::convert::fault::Faults;
+use super::wire;
+use crate::engine::Rejection;
+
+/// Why a call, or one item of it, is refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Fields are wrong.
+    #[error("{0}")]
+    Fields(Faults),
+    /// The engine refuses.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Nothing is known of the customer.
+    #[error("nothing is known of {0}")]
+    UnknownProfile(crate::domain::ids::CustomerId),
+    /// Too many watch already.
+    #[error("{0} watchers are open already, no more are allowed; close some or try again later")]
+    TooManyWatchers(usize),
+    /// The server is going down.
+    #[error("the server is shutting down; connect again")]
+    ShuttingDown,
+}
+
+impl From<Faults> for Refusal {
+    fn from(faults: Faults) -> Self {
+        Self::Fields(faults)
+    }
+}
+
+impl Refusal {
+    /// Returns the status code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Fields(_) | Self::Rejected(Rejection::OfferNotInDecision(_)) => Code::InvalidArgument,
+            Self::Rejected(Rejection::UnknownCustomer | Rejection::UnknownDecision(_)) | Self::UnknownProfile(_) => {
+                Code::NotFound
+            }
+            Self::Rejected(Rejection::TooManyCustomers(_)) | Self::TooManyWatchers(_) => Code::ResourceExhausted,
+            Self::ShuttingDown => Code::Unavailable,
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let (code, message) = (refusal.code(), refusal.to_string());
+        match refusal {
+            Refusal::Fields(faults) => {
+                let violations = faults
+                    .listed()
+                    .iter()
+                    .map(|fault| FieldViolation::new(&fault.field, &fault.description));
+                let details = ErrorDetails::with_bad_request(violations.collect::<Vec<_>>());
+                Self::with_error_details(code, message, details)
+            }
+            _ => Self::new(code, message),
+        }
+    }
+}
+
+impl From<&Refusal> for wire::Fault {
+    fn from(refusal: &Refusal) -> Self {
+        let fields = match refusal {
+            Refusal::Fields(faults) => faults.listed(),
+            _ => &[],
+        };
+        let fields = fields.iter().map(|fault| wire::FieldFault {
+            field: fault.field.clone(),
+            description: fault.description.clone(),
+        });
+        Self {
+            code: refusal.code().into(),
+            message: refusal.to_string(),
+            fields: fields.collect(),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Outcomes.
+
+use nbo::server::wire::{self, Outcome};
+use tonic::Code;
+
+use super::{check, seconds};
+use crate::served::{Served, hero};
+
+#[tokio::test]
+async fn outcomes_have_to_name_a_decision_and_what_happened() {
+    let served = Served::start().await;
+    let decision_id = "0".repeat(39) + "1";
+    let seen = || wire::RecordOutcomeRequest {
+        decision_id: decision_id.clone(),
+        offer_id: "fund_world".to_owned(),
+        outcome: Outcome::Seen.into(),
+        time: None,
+        placement: String::new(),
+    };
+    let rows = vec![
+        (
+            wire::RecordOutcomeRequest {
+                decision_id: "17".to_owned(),
+                ..seen()
+            },
+            ("decision_id", "`17` is not a decision id"),
+        ),
+        (
+            wire::RecordOutcomeRequest {
+                offer_id: "fund_wold".to_owned(),
+                ..seen()
+            },
+            ("offer_id", "did you mean `fund_world`?"),
+        ),
+        (
+            wire::RecordOutcomeRequest {
+                offer_id: String::new(),
+                ..seen()
+            },
+            ("offer_id", "is empty; name the offer"),
+        ),
+        (
+            wire::RecordOutcomeRequest { outcome: 0, ..seen() },
+            ("outcome", "is not set; give OUTCOME_DELIVERED"),
+        ),
+        (
+            wire::RecordOutcomeRequest { outcome: 9, ..seen() },
+            ("outcome", "9 is not known; give OUTCOME_DELIVERED"),
+        ),
+        (
+            wire::RecordOutcomeRequest {
+                time: Some(seconds(400)),
+                ..seen()
+            },
+            ("time", "more than 5 minutes ahead"),
+        ),
+        (
+            wire::RecordOutcomeRequest {
+                placement: "hero".to_owned(),
+                ..seen()
+            },
+            ("placement", "allowed are home_hero"),
+        ),
+    ];
+    for (request, told) in rows {
+        check(&served, served.behaviour().record_outcome(request), told).await;
+    }
+    let empty = wire::RecordOutcomesRequest { outcomes: vec![] };
+    check(
+        &served,
+        served.behaviour().record_outcomes(empty),
+        ("outcomes", "is empty; give 1 to 100 outcomes"),
+    )
+    .await;
+    let status = served.behaviour().record_outcome(seen()).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    assert!(status.message().contains(&decision_id), "{status:?}");
+}
+
+#[tokio::test]
+async fn an_outcome_of_an_offer_that_was_not_shown_is_refused() {
+    let served = Served::start().await;
+    let answer = served.decisions().get_offers(hero("anna")).await.unwrap().into_inner();
+    let report = wire::RecordOutcomeRequest {
+        decision_id: answer.decision_id,
+        offer_id: "fund_world".to_owned(),
+        outcome: Outcome::Seen.into(),
+        ..Default::default()
+    };
+    let status = served.behaviour().record_outcome(report).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("did not show this offer"), "{status:?}");
+}

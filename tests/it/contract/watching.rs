@@ -1,0 +1,114 @@
+//! Watching a list.
+
+use nbo::engine::Active;
+use nbo::server::wire::{self, WatchCause};
+use tokio::sync::mpsc;
+use tonic::Code;
+
+use super::{AFTER_FUND_SEARCH, BY_PRIORITY, events};
+use crate::served::{self, CORNER_BANK, Served, customer, ids, placement, search};
+
+fn watch(id: &str) -> wire::WatchOffersRequest {
+    wire::WatchOffersRequest {
+        customer: Some(customer(id)),
+        channel: "call_centre".to_owned(),
+        placements: vec![placement("agent_list", 3)],
+        ..Default::default()
+    }
+}
+
+async fn next(lists: &mut tonic::Streaming<wire::WatchOffersResponse>) -> (WatchCause, Vec<String>) {
+    let list = lists.message().await.unwrap().unwrap();
+    let offers = list.offers.as_ref().unwrap();
+    assert!(offers.decision_id.is_empty(), "watching reserves nothing");
+    (list.cause(), ids(offers).into_iter().map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn a_watcher_sees_the_list_at_once_and_whenever_it_changes() {
+    let served = Served::start().await;
+    served.begin("anna").await;
+    let mut lists = served
+        .decisions()
+        .watch_offers(watch("anna"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        next(&mut lists).await,
+        (WatchCause::Started, BY_PRIORITY.map(str::to_owned).to_vec())
+    );
+    served
+        .behaviour()
+        .record_events(events("anna", vec![search("e1", "fund")]))
+        .await
+        .unwrap();
+    let moved = AFTER_FUND_SEARCH.map(str::to_owned).to_vec();
+    assert_eq!(next(&mut lists).await, (WatchCause::CustomerChanged, moved));
+}
+
+#[tokio::test]
+async fn a_watcher_is_not_told_what_changes_nothing() {
+    let served = Served::start().await;
+    served.begin("anna").await;
+    let mut lists = served
+        .decisions()
+        .watch_offers(watch("anna"))
+        .await
+        .unwrap()
+        .into_inner();
+    next(&mut lists).await;
+    let page_view = wire::Event {
+        r#type: "page_view".to_owned(),
+        attributes: [].into(),
+        ..search("e1", "")
+    };
+    served
+        .behaviour()
+        .record_events(events("anna", vec![page_view]))
+        .await
+        .unwrap();
+    served
+        .behaviour()
+        .record_events(events("anna", vec![search("e2", "fund")]))
+        .await
+        .unwrap();
+    assert_eq!(
+        next(&mut lists).await.1,
+        AFTER_FUND_SEARCH,
+        "the first push is that of the search"
+    );
+}
+
+#[tokio::test]
+async fn a_watcher_sees_the_list_of_a_new_catalog_and_the_end_of_the_server() {
+    let mut reloader = None;
+    let served = Served::start_with(CORNER_BANK, |server| {
+        reloader = Some(server.reloader(Box::new(|before| Ok(Some(better_travel(before))))));
+    })
+    .await;
+    served.begin("anna").await;
+    let mut lists = served
+        .decisions()
+        .watch_offers(watch("anna"))
+        .await
+        .unwrap()
+        .into_inner();
+    next(&mut lists).await;
+    let (ask, asked) = mpsc::channel(1);
+    tokio::spawn(reloader.unwrap().run(asked));
+    ask.send(()).await.unwrap();
+    let travel_first = ["travel_insurance", "savings_easy", "fund_world"]
+        .map(str::to_owned)
+        .to_vec();
+    assert_eq!(next(&mut lists).await, (WatchCause::CatalogChanged, travel_first));
+    let serving = served.stop();
+    assert_eq!(lists.message().await.unwrap_err().code(), Code::Unavailable);
+    drop(lists);
+    serving.await.unwrap();
+}
+
+fn better_travel(before: &Active) -> Active {
+    let text = CORNER_BANK.replace("id: travel, start_propensity: 0.1", "id: travel, start_propensity: 0.9");
+    Active::new(served::catalog(&text, &before.catalog.symbols), Vec::new())
+}
