@@ -21,7 +21,7 @@ impl Attribute {
             Json::String(text) => self.text(text),
             Json::Array(values) => match values.iter().map(Json::as_str).collect::<Option<Vec<_>>>() {
                 Some(texts) => self.set(texts, symbols),
-                None => Err(self.wrong("the list", "a list of something else than texts")),
+                None => Err(self.wrong("this", "a list")),
             },
             Json::Object(_) => Err(self.wrong("this", "keys with values")),
         }

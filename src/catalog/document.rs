@@ -54,15 +54,24 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Returns the lines that have `character`, with the column of the first one.
-    pub(super) fn lines_with(&self, character: char) -> impl Iterator<Item = Span> + '_ {
-        self.lines.iter().enumerate().filter_map(move |(at, line)| {
-            let column = line.chars().position(|each| each == character)? + 1;
-            Some(Span {
+    /// Returns the first character of each line that no text can have, with what it is.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = (Span, &'static str)> + '_ {
+        self.lines.iter().enumerate().filter_map(|(at, line)| {
+            let (column, what) = line
+                .chars()
+                .enumerate()
+                .find_map(|(column, character)| match character {
+                    '\u{fffd}' => Some((column + 1, "is not UTF-8")),
+                    '\t' => None,
+                    _ if character.is_control() => Some((column + 1, "cannot be printed")),
+                    _ => None,
+                })?;
+            let span = Span {
                 line: at + 1,
                 column,
                 width: 1,
-            })
+            };
+            Some((span, what))
         })
     }
 }
@@ -173,6 +182,7 @@ impl<'a> At<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     diagnostics: Vec<Diagnostic>,
+    errors: usize,
 }
 
 impl Report {
@@ -227,6 +237,7 @@ impl Report {
         message: String,
         hint: Option<String>,
     ) {
+        self.errors += usize::from(severity == Severity::Error);
         self.diagnostics.push(Diagnostic {
             file: document.name.to_owned(),
             line: span.line,
@@ -245,18 +256,13 @@ impl Report {
     }
 
     /// Returns how many errors there are so far.
-    pub(super) fn errors(&self) -> usize {
-        self.diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.severity == Severity::Error)
-            .count()
+    pub(super) const fn errors(&self) -> usize {
+        self.errors
     }
 
     /// Tells whether there is an error among them.
-    pub(super) fn has_errors(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .any(|diagnostic| diagnostic.severity == Severity::Error)
+    pub(super) const fn has_errors(&self) -> bool {
+        self.errors > 0
     }
 
     /// Returns the diagnostics in order, at most [`DIAGNOSTICS_MAX`], each once. When there are more, the first stay,

@@ -13,13 +13,14 @@ mod golden;
 mod limits;
 mod models;
 mod offers;
+mod unused;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
 use super::document::{At, Document, Report};
 use super::read::{self, Directory, Sources};
 use super::values::ValueFault;
@@ -58,6 +59,10 @@ pub struct CatalogFiles {
 /// Everything that is wrong with the files, at least one error among it, in the order of the files.
 pub fn load(files: &CatalogFiles, previous: &Symbols) -> Result<Catalog, Vec<Diagnostic>> {
     let mut report = Report::default();
+    if files.rules.is_empty() {
+        report.file_error("(no file)", "there is no catalog: no file ends in `.yaml`", None);
+        return Err(report.into_diagnostics());
+    }
     let mut documents = read_documents(files, &mut report);
     let wrong = read::check_shapes(&mut documents, &mut report);
     let mut sources = Sources::read(&documents, &wrong, &mut report);
@@ -80,9 +85,6 @@ pub fn load(files: &CatalogFiles, previous: &Symbols) -> Result<Catalog, Vec<Dia
 }
 
 fn read_documents<'a>(files: &'a CatalogFiles, report: &mut Report) -> Vec<Document<'a>> {
-    if files.rules.is_empty() {
-        report.file_error("(no file)", "there is no catalog: no file ends in `.yaml`", None);
-    }
     if files.rules.len() > FILES_MAX {
         report.file_error(
             "(all files)",
@@ -101,16 +103,10 @@ fn read_documents<'a>(files: &'a CatalogFiles, report: &mut Report) -> Vec<Docum
             continue;
         }
         let document = Document::read(name, text, report);
-        for span in document.lines_with('\u{fffd}') {
-            let hint = "save the file as UTF-8".to_owned();
-            let severity = super::diagnostic::Severity::Error;
-            report.add(
-                &document,
-                span,
-                severity,
-                "here is a character that is not UTF-8".to_owned(),
-                Some(hint),
-            );
+        for (span, what) in document.unreadable() {
+            let hint = "remove it, and save the file as UTF-8".to_owned();
+            let message = format!("here is a character that {what}");
+            report.add(&document, span, Severity::Error, message, Some(hint));
         }
         if document.root.is_none() && !document.broken {
             report.warning(
@@ -294,6 +290,7 @@ impl Loader {
             ranking_reads_reservations: false,
             warnings: Vec::new(),
         };
+        unused::warn(&catalog, sources, &mut self.report);
         catalog.ranking_reads_context = offers::ranking_reads_context(&catalog);
         catalog.ranking_reads_reservations = models::reads_reservations(&catalog.models);
         Some(catalog)
@@ -429,9 +426,10 @@ fn names(sources: &Sources<'_>) -> Names {
     let groups = sources.groups.items.iter().flat_map(|item| &item.source.labels);
     let offers = sources.offers.items.iter().flat_map(|item| &item.source.labels);
     let labels: BTreeSet<&String> = groups.chain(offers).collect();
+    let is_wrong = labels.iter().any(|label| !read::fits("label", label));
     let mut labels = Directory::of("label", labels.into_iter().cloned().collect());
     let faulty = !sources.groups.faulty.is_empty() || !sources.offers.faulty.is_empty();
-    labels.doubt(faulty || sources.groups.incomplete || sources.offers.incomplete);
+    labels.doubt(is_wrong || faulty || sources.groups.incomplete || sources.offers.incomplete);
     Names {
         channels: sources.channels.directory("channel", |each| &each.id),
         events: sources.events.directory("event type", |each| &each.id),

@@ -3,7 +3,7 @@
 //! An item whose shape is wrong is left out, but its id is remembered: what refers to it is not wrong for that. So one
 //! fault is reported once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::de::DeserializeOwned;
 
@@ -103,11 +103,9 @@ impl<'a> Reader<'a, '_> {
             let place = path.iter().fold(document.top(), |at, key| at.key(key));
             let path: Vec<Step> = path.iter().map(|key| Step::Key((*key).to_owned())).collect();
             listed.incomplete |= document.broken || wrong.iter().any(|wrong| path.starts_with(wrong));
+            let wrong_elements: HashSet<usize> = wrong.iter().filter_map(|wrong| element_in(wrong, &path)).collect();
             for (index, at) in place.items().enumerate() {
-                let mut element = path.clone();
-                element.push(Step::Element(index));
-                let is_wrong = wrong.iter().any(|wrong| wrong.starts_with(&element));
-                self.item(at, is_wrong, &mut listed);
+                self.item(at, wrong_elements.contains(&index), &mut listed);
             }
         }
         listed
@@ -144,10 +142,20 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
+/// Returns which element of the list at `list` the path leads into, if it does.
+fn element_in(path: &[Step], list: &[Step]) -> Option<usize> {
+    match path.strip_prefix(list)?.first()? {
+        Step::Element(index) => Some(*index),
+        Step::Key(_) => None,
+    }
+}
+
 impl<T> Listed<'_, T> {
-    /// Checks the ids of all items, and drops items whose id another one had before.
+    /// Checks the ids of all items, and drops items whose id another one had before. An item with a wrong id was probably
+    /// meant to have another one, which somebody refers to; so nobody is wrong then for referring to what is not there.
     pub(super) fn check_ids(&mut self, what: &str, id: impl Fn(&T) -> &str, report: &mut Report) {
         let mut first: HashMap<String, At<'_>> = HashMap::new();
+        let mut is_wrong = false;
         self.items.retain(|item| {
             let id = id(&item.source);
             let at = if item.at.node().is_some_and(|node| node.entry("id").is_some()) {
@@ -155,7 +163,7 @@ impl<T> Listed<'_, T> {
             } else {
                 item.at
             };
-            check_name(at, what, id, report);
+            is_wrong |= !check_name(at, what, id, report);
             if let Some(earlier) = first.get(id) {
                 let hint = format!(
                     "the first is in {}:{}; every {what} needs an id of its own",
@@ -163,11 +171,13 @@ impl<T> Listed<'_, T> {
                     earlier.line()
                 );
                 report.error_with_hint(at, format!("there are two {what}s `{id}`"), hint);
+                is_wrong = true;
                 return false;
             }
             first.insert(id.to_owned(), at);
             true
         });
+        self.incomplete |= is_wrong;
     }
 
     /// Returns the names by which others refer to these items.
@@ -187,34 +197,55 @@ impl<T> Listed<'_, T> {
     }
 }
 
-/// Checks the characters of an id. Attributes, aggregates and intents are named in conditions, so they must be words of
-/// that language; the ids of everything else come from the business's own systems and may look like `FUND-0012`.
-pub(super) fn check_name(at: At<'_>, what: &str, name: &str, report: &mut Report) {
-    let in_conditions = what.ends_with("attribute") || matches!(what, "aggregate" | "intent");
-    let fits = |byte: u8| match byte {
+/// Tells whether an id has the right length and characters. Attributes, aggregates and intents are named in conditions, so
+/// they must be words of that language; the ids of everything else come from the business's own systems and may look like
+/// `FUND-0012`.
+pub(super) fn fits(what: &str, name: &str) -> bool {
+    let in_conditions = is_in_conditions(what);
+    let part = |byte: u8| match byte {
         b'a'..=b'z' | b'0'..=b'9' | b'_' => true,
         b'A'..=b'Z' | b'-' => !in_conditions,
         _ => false,
     };
-    let begins = |byte: u8| byte.is_ascii_lowercase() || (!in_conditions && byte.is_ascii_alphanumeric());
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        let message = format!(
-            "the id of this {what} has {} bytes; 1 to {NAME_BYTES_MAX} are allowed",
-            name.len()
-        );
-        report.error(at, message);
-    } else if !name.bytes().all(fits) || !begins(name.as_bytes()[0]) {
-        let allowed = if in_conditions {
-            "such an id has lower-case letters, digits and `_`, and begins with a letter, since conditions name it"
-        } else {
-            "an id has letters, digits, `_` and `-`, and begins with a letter or digit"
-        };
-        let hint = match correction(name) {
-            Some(correction) => format!("{allowed}; did you mean `{correction}`?"),
-            None => allowed.to_owned(),
-        };
-        report.error_with_hint(at, format!("`{name}` cannot be the id of a {what}"), hint);
+    let begins = |byte: &u8| byte.is_ascii_lowercase() || (!in_conditions && byte.is_ascii_alphanumeric());
+    name.len() <= NAME_BYTES_MAX && name.bytes().all(part) && name.as_bytes().first().is_some_and(begins)
+}
+
+fn is_in_conditions(what: &str) -> bool {
+    what.ends_with("attribute") || matches!(what, "aggregate" | "intent")
+}
+
+/// Checks an id, and tells whether it fits.
+pub(super) fn check_name(at: At<'_>, what: &str, name: &str, report: &mut Report) -> bool {
+    if fits(what, name) {
+        return true;
     }
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        let bytes = name.len();
+        let message = format!("the id of this {what} has {bytes} bytes; 1 to {NAME_BYTES_MAX} are allowed");
+        report.error(at, message);
+        return false;
+    }
+    let allowed = if is_in_conditions(what) {
+        "such an id has lower-case letters, digits and `_`, and begins with a letter, since conditions name it"
+    } else {
+        "an id has letters, digits, `_` and `-`, and begins with a letter or digit"
+    };
+    let hint = match correction(name) {
+        Some(correction) => format!("{allowed}; did you mean `{correction}`?"),
+        None => allowed.to_owned(),
+    };
+    report.error_with_hint(at, format!("`{name}` cannot be the id of {}", with_article(what)), hint);
+    false
+}
+
+fn with_article(what: &str) -> String {
+    let article = if what.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {what}")
 }
 
 /// Returns an id that is nearly `name`.
@@ -286,11 +317,6 @@ impl Directory {
     /// Returns how many names there are.
     pub(super) const fn len(&self) -> usize {
         self.names.len()
-    }
-
-    /// Tells whether items are missing here because they are faulty.
-    pub(super) fn is_incomplete(&self) -> bool {
-        self.incomplete || !self.faulty.is_empty()
     }
 
     /// Returns ids that are declared but faulty, and whether there may be others.

@@ -20,6 +20,12 @@ use crate::rules::nearest;
 /// How often names of keys are corrected and checked again; each round reaches one level deeper.
 const ROUNDS_MAX: usize = 8;
 
+/// Keys whose values are spans of time.
+const SPANS: [&str; 4] = ["`within`", "`step`", "`until`", "`reservation`"];
+
+/// What to do about a key that is no key but the rest of a text.
+const COMMA: &str = "a `,` ends a text inside of `{` `}`; put the whole text in quotes";
+
 /// One step from a value to one of its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -147,7 +153,7 @@ fn unknown_key(
     let is_rest_of_text = key.contains(' ') && at.key(key).node().is_some_and(|node| node.to_json().is_null());
     let hint = match meant {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None if is_rest_of_text => "a `,` ends a text inside of `{` `}`; put the whole text in quotes".to_owned(),
+        None if is_rest_of_text => COMMA.to_owned(),
         None => format!("allowed here: {}", allowed.join(", ")),
     };
     report.error_with_hint(at.name_of(key), format!("unknown key `{key}`"), hint);
@@ -278,12 +284,19 @@ fn wrong_type(name: &str, kind: &TypeKind, value: &Value) -> (String, Option<Str
         TypeKind::Multiple(_) => "value of another type".to_owned(),
     };
     let (phrase, hint) = match (wanted.as_str(), value) {
+        ("string", Value::Null) if name.contains(' ') => ("a text", COMMA),
         ("string", Value::Null) => ("a text", "give a value, or remove the key"),
+        ("string", Value::Number(_)) if SPANS.contains(&name) => {
+            ("a span of time", "write it with its unit, as in `7d`")
+        }
         ("string", Value::Array(_) | Value::Object(_)) => ("a text", "put it in quotes if it is meant as a text"),
         ("string", _) => ("a text", "put it in quotes"),
         ("array", Value::Null) => ("a list", "add entries that begin with `- `, or remove the key"),
         ("array", Value::Object(_)) => ("a list", "begin each entry with `- `"),
         ("array", _) => ("a list", "write it as `[...]`, or one entry a line after `- `"),
+        ("integer", Value::Null) => ("a whole number", "give a value, or remove the key"),
+        ("number", Value::Null) => ("a number", "give a value, or remove the key"),
+        ("boolean", Value::Null) => ("`true` or `false`", "give a value, or remove the key"),
         ("object", _) => ("keys with values", "write `key: value` lines below it, indented"),
         ("integer", _) => ("a whole number", "write digits only, without quotes or units"),
         ("number", _) => (

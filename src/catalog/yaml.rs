@@ -5,11 +5,17 @@
 //! ends the reading. Plain scalars mean what YAML 1.2's core schema says: `true` and `false` are booleans, `yes`, `no`,
 //! `on` and dates are texts, and `1_000` is a text. JSON is YAML, so manifests are read by the same code.
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as Marks, StrInput};
+mod explain;
+
+use explain::explain;
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Marks, StrInput};
 use serde_json::{Map, Number, Value};
 
 /// How deep lists and maps may be nested. A catalog needs 6; far deeper ones only try the stack.
 pub(super) const DEPTH_MAX: usize = 32;
+
+/// How many keys a map may have. A catalog's largest has a key for each of its channels or intents.
+pub(super) const KEYS_MAX: usize = 4_096;
 
 /// A place in a file: one line, or the first line of something longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,13 +121,13 @@ impl Node {
 /// Reads a text. The tree is absent when there is nothing in it or when its syntax is broken; faults come either way.
 pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Fault>) {
     let mut builder = Builder {
+        text,
         open: Vec::new(),
         root: None,
         documents: 0,
         faults: Vec::new(),
     };
-    let mut parser = Parser::new_from_str(text);
-    if let Err(fault) = builder.read(&mut parser) {
+    if let Err(fault) = builder.read(Parser::new_from_str(text)) {
         builder.faults.push(fault);
         builder.root = None;
     }
@@ -142,17 +148,18 @@ enum Contents {
     },
 }
 
-struct Builder {
+struct Builder<'a> {
+    text: &'a str,
     open: Vec<Open>,
     root: Option<Node>,
     documents: usize,
     faults: Vec<Fault>,
 }
 
-impl Builder {
-    fn read(&mut self, parser: &mut Parser<'_, StrInput<'_>>) -> Result<(), Fault> {
+impl Builder<'_> {
+    fn read(&mut self, parser: Parser<'_, StrInput<'_>>) -> Result<(), Fault> {
         for event in parser {
-            let (event, marks) = event.map_err(|error| explain(&error))?;
+            let (event, marks) = event.map_err(|error| explain(&error, self.text))?;
             let span = span_of(marks);
             match event {
                 Event::DocumentStart(_) => self.document(span)?,
@@ -259,22 +266,29 @@ impl Builder {
                 None => *key = Some((written, node.span)),
             },
         }
-        self.refuse_duplicate();
-        Ok(())
+        self.refuse_duplicate()
     }
 
     /// Drops the entry that was added last when its key was there before.
-    fn refuse_duplicate(&mut self) {
+    fn refuse_duplicate(&mut self) -> Result<(), Fault> {
         let Some(Open {
             contents: Contents::Map { entries, key: None },
             ..
         }) = self.open.last_mut()
         else {
-            return;
+            return Ok(());
         };
         let Some((latest, earlier)) = entries.split_last() else {
-            return;
+            return Ok(());
         };
+        if earlier.len() == KEYS_MAX {
+            let message = format!("there are more than {KEYS_MAX} keys here");
+            return Err(Fault {
+                span: latest.key_span,
+                message,
+                hint: None,
+            });
+        }
         if let Some(first) = earlier.iter().find(|entry| entry.key == latest.key) {
             self.faults.push(Fault {
                 span: latest.key_span,
@@ -286,6 +300,7 @@ impl Builder {
             });
             entries.pop();
         }
+        Ok(())
     }
 }
 
@@ -365,78 +380,6 @@ fn no_alias(span: Span) -> Fault {
     }
 }
 
-/// Says in plain words what the scanner found, and what was probably meant.
-fn explain(error: &ScanError) -> Fault {
-    let span = span_of(Marks::new(*error.marker(), *error.marker()));
-    let info = error.info();
-    let (message, hint) = match info {
-        "while parsing node, found unknown anchor" => return no_alias(span),
-        _ if info.contains("tab") && !info.contains("stable") => (
-            "a tab stands where only spaces may indent".to_owned(),
-            "indent with spaces, two for each level",
-        ),
-        _ if info.starts_with("mapping values are not allowed") => (
-            "a `:` stands where no key can be".to_owned(),
-            "put a text that contains `: ` in quotes; otherwise check the indentation of this line and the one above",
-        ),
-        _ if info.starts_with("invalid trailing content after double-quoted scalar") => (
-            "text goes on after the closing quote".to_owned(),
-            "put a value that begins with a quote in single quotes as a whole, as in '\"fund\" in profile.holdings'",
-        ),
-        _ if info.starts_with("unexpected character") => (
-            format!(
-                "a value cannot begin with {}",
-                info.trim_start_matches("unexpected character: ").replace('\'', "`")
-            ),
-            "put the whole value in quotes",
-        ),
-        _ if info.contains("quoted scalar") => (
-            format!(
-                "a quoted text is broken: {}",
-                info.trim_start_matches("while parsing a quoted scalar, ")
-            ),
-            "check that the closing quote is there, and that a quote inside is written twice or as \\\"",
-        ),
-        _ if info.contains("',' or") => (
-            "a `[` or `{` is not closed, or a `,` is missing".to_owned(),
-            "close it with `]` or `}`, and put `,` between entries",
-        ),
-        _ if info.starts_with("illegal placement of ':'") => (
-            "a `:` stands inside of `[` `]`".to_owned(),
-            "is a `]` missing before? otherwise put the text in quotes",
-        ),
-        _ if info.starts_with("block sequence entries are not allowed") => (
-            "a list begins on the line of its key".to_owned(),
-            "begin the list on the next line, or put the text in quotes",
-        ),
-        _ if info.contains("expected '-'") => (
-            "a list goes on with something that has no `-`".to_owned(),
-            "begin the line with `- `, or indent it",
-        ),
-        _ if info.starts_with("simple key") => (
-            "a line is neither a key with its `:` nor part of a text".to_owned(),
-            "add the `:`, or put a text of several lines in quotes",
-        ),
-        _ if info.contains("did not find expected key") => (
-            "the line does not fit the indentation of those above".to_owned(),
-            "keys of the same thing begin in the same column",
-        ),
-        _ if info.starts_with("while scanning a block scalar") => (
-            "a value that begins with `>` or `|` is a text of several lines, which begins on the next line".to_owned(),
-            "put a value that begins so in quotes",
-        ),
-        _ => (
-            format!("this is not YAML: {info}"),
-            "check the quotes, brackets and indentation around this line",
-        ),
-    };
-    Fault {
-        span,
-        message,
-        hint: Some(hint.to_owned()),
-    }
-}
-
 fn span_of(marks: Marks) -> Span {
     let (start, end): (Marker, Marker) = (marks.start, marks.end);
     let width = if start.line() == end.line() {
@@ -464,7 +407,7 @@ fn merge(map: Span, key: Span) -> Span {
 /// `None` for texts of several lines. `written` is the source from the scalar's beginning on.
 pub(super) fn offset_in_line(style: Style, written: &str, at: usize) -> Option<usize> {
     let mut text_bytes = 0;
-    let mut characters = written.chars().peekable();
+    let mut characters = written.chars();
     let mut column = 0;
     if style == Style::Several {
         return None;
@@ -477,7 +420,7 @@ pub(super) fn offset_in_line(style: Style, written: &str, at: usize) -> Option<u
         let character = characters.next()?;
         let (width, bytes) = match (style, character) {
             (Style::Single, '\'') => (2, 1),
-            (Style::Double, '\\') => escape(characters.peek().copied()?),
+            (Style::Double, '\\') => escape(characters.as_str())?,
             _ => (1, character.len_utf8()),
         };
         for _ in 1..width {
@@ -489,14 +432,18 @@ pub(super) fn offset_in_line(style: Style, written: &str, at: usize) -> Option<u
     Some(column)
 }
 
-/// Returns how many characters an escape takes in the source, and how many bytes it makes in the text.
-const fn escape(kind: char) -> (usize, usize) {
-    match kind {
-        'x' => (4, 1),
-        'u' => (6, 2),
-        'U' => (10, 4),
-        _ => (2, 1),
-    }
+/// Returns how many characters an escape takes in the source, its `\\` included, and how many bytes it makes in the text.
+fn escape(after: &str) -> Option<(usize, usize)> {
+    let digits = match after.chars().next()? {
+        'x' => 2,
+        'u' => 4,
+        'U' => 8,
+        'N' | '_' => return Some((2, 2)),
+        'L' | 'P' => return Some((2, 3)),
+        _ => return Some((2, 1)),
+    };
+    let code = u32::from_str_radix(after.get(1..=digits)?, 16).ok()?;
+    Some((2 + digits, char::from_u32(code)?.len_utf8()))
 }
 
 #[cfg(test)]

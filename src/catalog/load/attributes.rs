@@ -79,6 +79,7 @@ impl Loader {
                 let hint = "choose another id, or remove it";
                 self.report
                     .error_with_hint(at.key("id"), format!("`{space}.{}` is always there", source.id), hint);
+                self.doubtful.spaces.insert(space.name());
                 continue;
             }
             if let Some(attribute) = self.attribute(*at, source) {
@@ -99,11 +100,13 @@ impl Loader {
                 let hint = "choose another id, or remove it";
                 self.report
                     .error_with_hint(at.key("id"), format!("`event.{}` is always there", source.id), hint);
+                self.doubtful.spaces.insert(Space::Event.name());
             } else if !known.insert(source.id.as_str()) {
                 self.report.error(
                     at.key("id"),
                     format!("there are two attributes `{}` of this event type", source.id),
                 );
+                self.doubtful.spaces.insert(Space::Event.name());
             } else if let Some(attribute) = self.attribute(at, source) {
                 schema.add(attribute, &self.symbols);
             } else {

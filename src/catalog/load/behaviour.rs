@@ -384,7 +384,7 @@ impl Loader {
             reason = "checked: above 0, at most 1,000"
         )]
         let weight_thousandths = (source.weight * 1_000.0).round() as u32;
-        if weight_thousandths == 0 {
+        if weight_thousandths == 0 && source.weight > 0.0 {
             self.report.error(at.key("weight"), "`weight` must be at least 0.001");
         }
         Some((

@@ -35,14 +35,6 @@ impl Loader {
                 labels: &source.labels,
             };
             let chosen = self.chosen(&choice, offers, names);
-            if !chosen.contains(&true) && !offers.is_empty() && !names.offers.is_incomplete() {
-                let hint = "check its `groups` and `labels`: an offer must fit both";
-                self.report.warning(
-                    at.key("id"),
-                    format!("no offer fits the placement `{}`", source.id),
-                    hint,
-                );
-            }
             for (key, count) in [
                 ("count_max", Some(source.count_max)),
                 ("per_group_max", source.per_group_max),
@@ -66,35 +58,7 @@ impl Loader {
                 fallback: self.content(at.key("fallback"), &source.fallback),
             });
         }
-        self.warn_of_unseen_offers(sources, names, offers, &placements);
         placements
-    }
-
-    /// Warns of offers that no placement can show on a channel for which they have a treatment.
-    fn warn_of_unseen_offers(
-        &mut self,
-        sources: &Sources<'_>,
-        names: &Names,
-        offers: &[Offer],
-        placements: &[Placement],
-    ) {
-        if placements.is_empty() || names.placements.is_incomplete() || self.report.has_errors() {
-            return;
-        }
-        for (position, (item, offer)) in sources.offers.items.iter().zip(offers).enumerate() {
-            let fits = |placement: &Placement| {
-                let on_channel = placement.channels.iter().zip(&offer.treatments);
-                placement.offers[position]
-                    && on_channel
-                        .into_iter()
-                        .any(|(allowed, shown)| *allowed && shown.is_some())
-            };
-            if !placements.iter().any(fits) {
-                let hint = "give it a treatment for a channel of a placement that takes its group and labels";
-                let message = format!("no placement can show the offer `{}`", offer.id);
-                self.report.warning(item.at.key("id"), message, hint);
-            }
-        }
     }
 
     pub(super) fn caps(&mut self, sources: &Sources<'_>, names: &Names, offers: &[Offer]) -> Vec<Cap> {
@@ -117,11 +81,6 @@ impl Loader {
                 labels: &source.labels,
             };
             let chosen = self.chosen(&choice, offers, names);
-            if !chosen.contains(&true) && !offers.is_empty() && !names.offers.is_incomplete() {
-                let hint = "check its `offers`, `groups` and `labels`: an offer must fit all of them";
-                self.report
-                    .warning(at.key("id"), format!("no offer fits the cap `{}`", source.id), hint);
-            }
             let channels = self.positions(at.key("channels"), &source.channels, &names.channels);
             let placements = self.positions(at.key("placements"), &source.placements, &names.placements);
             caps.push(Cap {

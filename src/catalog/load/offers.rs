@@ -44,13 +44,6 @@ type Written<'a> = [(&'static str, &'a [source::Rule]); 3];
 
 impl Loader {
     pub(super) fn groups(&mut self, sources: &Sources<'_>, names: &Names, spaces: &Spaces<'_>) -> Vec<Group> {
-        let used: BTreeSet<&str> = sources
-            .offers
-            .items
-            .iter()
-            .map(|item| item.source.group.as_str())
-            .collect();
-        let offers_in_doubt = sources.offers.incomplete || !sources.offers.faulty.is_empty();
         let mut groups = Vec::new();
         for Item { at, source } in &sources.groups.items {
             self.number(
@@ -63,11 +56,6 @@ impl Loader {
             self.number(at.key("lever"), "lever", source.lever, Allowed::Positive);
             self.weights(at.key("intents"), &source.intents, names);
             self.labels(at.key("labels"), &source.labels);
-            if !used.contains(source.id.as_str()) && !offers_in_doubt {
-                let hint = "give an offer this `group`, or remove it";
-                self.report
-                    .warning(at.key("id"), format!("the group `{}` has no offer", source.id), hint);
-            }
             let written: Written<'_> = [
                 ("eligibility", &source.eligibility),
                 ("applicability", &source.applicability),
@@ -309,6 +297,10 @@ impl Loader {
                     text.len()
                 );
                 self.report.error(at.key(key), message);
+            }
+            if text.contains(|each: char| each.is_control() && each != '\n') {
+                self.report
+                    .error(at.key(key), "the text has a character that cannot be printed");
             }
         }
         content

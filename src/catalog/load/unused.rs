@@ -1,0 +1,54 @@
+//! What is declared and can never take effect: it is no error, but it was hardly meant.
+//!
+//! Looked for only in a catalog without error, since one slip of the pen can leave a lot unused.
+
+use super::super::Catalog;
+use super::super::document::Report;
+use super::super::read::Sources;
+
+/// Warns of groups without offers, of placements and caps that no offer fits, and of offers that no placement can show.
+pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report) {
+    for (position, item) in sources.groups.items.iter().enumerate() {
+        if !catalog.offers.iter().any(|offer| offer.group == position) {
+            let hint = "give an offer this `group`, or remove it";
+            report.warning(
+                item.at.key("id"),
+                format!("the group `{}` has no offer", item.source.id),
+                hint,
+            );
+        }
+    }
+    for (item, placement) in sources.placements.items.iter().zip(&catalog.placements) {
+        if !placement.offers.contains(&true) {
+            let hint = "check its `groups` and `labels`: an offer must fit both";
+            let message = format!("no offer fits the placement `{}`", placement.id);
+            report.warning(item.at.key("id"), message, hint);
+        }
+    }
+    for (item, cap) in sources.caps.items.iter().zip(&catalog.caps) {
+        if !cap.offers.contains(&true) {
+            let hint = "check its `offers`, `groups` and `labels`: an offer must fit all of them";
+            report.warning(item.at.key("id"), format!("no offer fits the cap `{}`", cap.id), hint);
+        }
+    }
+    for (position, item) in sources.offers.items.iter().enumerate() {
+        if !can_be_shown(catalog, position) {
+            let hint = "give it a treatment for a channel of a placement that takes its group and labels";
+            let message = format!("no placement can show the offer `{}`", item.source.id);
+            report.warning(item.at.key("id"), message, hint);
+        }
+    }
+}
+
+/// Tells whether a placement takes the offer on a channel for which it has a treatment.
+fn can_be_shown(catalog: &Catalog, offer: usize) -> bool {
+    let treatments = &catalog.offers[offer].treatments;
+    catalog
+        .placements
+        .iter()
+        .filter(|placement| placement.offers[offer])
+        .any(|placement| {
+            let mut on_channels = placement.channels.iter().zip(treatments);
+            on_channels.any(|(allowed, treatment)| *allowed && treatment.is_some())
+        })
+}
