@@ -26,7 +26,7 @@
 //! * [`store`]: all customers, sharded and packed.
 //! * [`engine`]: the conductor, one function per kind of request.
 //! * The shell, the only part with async, I/O and a clock: [`clock`], [`config`], [`telemetry`], [`server`], [`sim`], [`load`],
-//!   [`import`], [`cli`].
+//!   [`import`], [`bench`], [`cli`].
 //!
 //! # Invariants, most of them absences
 //!
@@ -40,6 +40,7 @@
 //! * Wire types stop in [`server`]; input is validated there once, and the core cannot fail.
 //! * A scoring fault lowers the rung, never fails the call.
 
+pub mod bench;
 pub mod catalog;
 pub mod clock;
 pub mod cli;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use nbo::cli::{check, import, schema};
+use nbo::cli::{bench, check, import, schema};
 
 /// NBO, a real-time next-best-offer decision engine.
 #[derive(Debug, Parser)]
@@ -16,6 +16,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Args),
     Check(check::Args),
     Import(import::Args),
     Schema(schema::Args),
@@ -25,6 +26,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let command = Arguments::parse().command;
     let mut out = std::io::stdout().lock();
     let code = match command {
+        Command::Bench(bench) => bench.run(&mut out),
         Command::Check(check) => check.run(&mut out),
         Command::Import(import) => import.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),

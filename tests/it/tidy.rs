@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use source::Token;
 
 /// The layers, lowest first; `src/lib.rs` tells what each is for. A layer may name itself and those before it.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "domain",
     "rules",
     "catalog",
@@ -28,6 +28,7 @@ const LAYERS: [&str; 16] = [
     "sim",
     "load",
     "import",
+    "bench",
     "cli",
     "main",
 ];

@@ -1,0 +1,106 @@
+//! The catalogs that the benches decide on: the size of a bank's, in any number of offers.
+//!
+//! Everything but the offers is written in `catalog.yaml`. An offer has an eligibility and a suitability condition of its
+//! own besides those of its group, from ten forms with differing numbers, so that 100 offers have 200 conditions, no two
+//! neighbours alike. Nearly every customer passes nearly all of them: what is measured is the full work, not the lucky
+//! way out.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, CatalogFiles, Diagnostic, load};
+use crate::domain::symbol::Symbols;
+
+/// Everything but offers and model.
+const FRAME: &str = include_str!("catalog.yaml");
+
+/// The groups, in the order in which offers are dealt to them.
+const GROUPS: [&str; 7] = [
+    "savings",
+    "fund",
+    "travel_insurance",
+    "credit_card",
+    "loan",
+    "mortgage",
+    "foreign_exchange",
+];
+
+/// The forms of eligibility conditions; `#` is a number from 0 to 9 that differs from offer to offer.
+const ELIGIBILITY: [&str; 5] = [
+    "profile.age >= 18 && profile.age < 109.#",
+    "profile.monthly_income >= 31#",
+    "profile.credit_score > 30# || !(\"loan\" in profile.holdings)",
+    "!profile.is_employee || profile.balance >= #",
+    "profile.segment in [\"mass\", \"affluent\", \"young\", \"private\"] && profile.debt_ratio <= 0.9#",
+];
+
+/// The forms of suitability conditions.
+const SUITABILITY: [&str; 5] = [
+    "profile.balance + profile.savings_balance >= offer.minimum_amount * 0.0#",
+    "profile.children <= 7 || profile.monthly_income > 40#",
+    "behaviour.logins_30d < 50# && intent.fund <= 3",
+    "!(\"mortgage\" in profile.holdings && profile.age < 18.#)",
+    "profile.card_spend_month < 590# || offer.risk < 5",
+];
+
+/// A catalog of the benches.
+///
+/// # Errors
+/// What the loader finds wrong with it; nothing, unless the schema and the manifest no longer fit together.
+pub fn catalog(
+    offers: usize,
+    manifest: Option<(&str, &str)>,
+    previous: &Symbols,
+) -> Result<Arc<Catalog>, Vec<Diagnostic>> {
+    load(&files(offers, manifest), previous).map(Arc::new)
+}
+
+/// Writes a catalog with so many offers, and with the model of this name and manifest.
+#[must_use]
+pub fn files(offers: usize, manifest: Option<(&str, &str)>) -> CatalogFiles {
+    let mut files = CatalogFiles::default();
+    let mut frame = FRAME.to_owned();
+    if let Some((name, manifest)) = manifest {
+        frame.push_str("\nmodels: [");
+        frame.push_str(name);
+        frame.push_str("]\n");
+        files.models.insert(name.to_owned(), manifest.to_owned());
+    }
+    files.rules.insert("bench/frame.yaml".to_owned(), frame);
+    let mut text = "offers:\n".to_owned();
+    for number in 0..offers {
+        write_offer(&mut text, number);
+    }
+    files.rules.insert("bench/offers.yaml".to_owned(), text);
+    files
+}
+
+fn write_offer(text: &mut String, number: usize) {
+    let group = GROUPS[number % GROUPS.len()];
+    let digit = (number * 7 % 10).to_string();
+    let condition = |forms: &[&str; 5], step: usize| forms[number / step % 5].replace('#', &digit);
+    let rate = number * 37 % 300;
+    let (minimum, term, risk) = (number * 613 % 50_000, number * 11 % 61 * 6, 1 + number % 7);
+    let value = 20 + number * 29 % 180;
+    let _ = write!(
+        text,
+        "  - id: offer_{number:05}
+    group: {group}
+    name: Offer {number}
+    value: {value}
+    lever: 1.{digit}
+    attributes: {{annual_rate: {}.{}, minimum_amount: {minimum}, term_months: {term}, risk: {risk}}}
+    eligibility: [{{id: terms, when: '{}', because: the terms of offer {number}}}]
+    suitability: [{{id: means, when: '{}'}}]
+    treatments:
+      web: {{title: Offer {number}, link: 'https://bank.example/offer/{number}'}}
+      mobile: {{title: Offer {number}}}
+      call_centre: {{script: Have you heard of offer {number}?}}
+      campaign: {{subject: Offer {number} is for you}}
+",
+        rate / 10,
+        rate % 10,
+        condition(&ELIGIBILITY, 1),
+        condition(&SUITABILITY, 3),
+    );
+}

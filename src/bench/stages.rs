@@ -1,0 +1,237 @@
+//! The stages of one decision, each by itself, over the profiles of many customers.
+
+use std::sync::Arc;
+
+use super::Options;
+use super::measure::{Meter, Timing};
+use super::scorers::{Free, TREES};
+use super::world::{self, NOW};
+use crate::catalog::Catalog;
+use crate::decision::{facts::Layout, features, fill, fold, gate, rank};
+use crate::domain::decision::{Ranking, Rung};
+use crate::domain::entry::Entry;
+use crate::domain::profile::Profile;
+use crate::domain::symbol::Symbols;
+use crate::model::Scorer;
+use crate::sim::draw::Draw;
+use crate::sim::population;
+use crate::store::packed;
+
+/// How many different customers take turns.
+const CUSTOMERS: usize = 2_000;
+
+/// What the stages work on.
+struct Stages {
+    catalog: Arc<Catalog>,
+    profiles: Vec<Profile>,
+    calls: usize,
+    size: String,
+}
+
+/// Runs all stages on a catalog of `offers` offers.
+///
+/// # Errors
+/// When the catalog is faulty.
+pub fn run(options: &Options, offers: usize) -> anyhow::Result<Vec<Timing>> {
+    let catalog = super::loaded(offers, Some((TREES.name, TREES.manifest)), &Symbols::default())?;
+    let stages = Stages {
+        profiles: (0..CUSTOMERS).map(|number| world::profile(&catalog, number)).collect(),
+        calls: (options.calls * 100 / offers.max(100)).max(200),
+        size: format!("{offers} offers"),
+        catalog,
+    };
+    let mut timings = stages.profile_verbs()?;
+    timings.extend(stages.decision_verbs()?);
+    timings.push(stages.fill()?);
+    Ok(timings)
+}
+
+impl Stages {
+    /// Calls `work` with the profiles in turn.
+    fn time<T>(
+        &self,
+        name: &str,
+        mut work: impl FnMut(usize, &Profile) -> T,
+        mut answer: impl FnMut(&mut Meter, T),
+    ) -> anyhow::Result<Timing> {
+        let mut meter = Meter::new()?;
+        for call in 0..self.calls {
+            let at = call % self.profiles.len();
+            let result = meter.time(|| work(at, &self.profiles[at]));
+            answer(&mut meter, result);
+        }
+        Ok(meter.finish(&format!("{name}, {}", self.size)))
+    }
+
+    fn profile_verbs(&self) -> anyhow::Result<Vec<Timing>> {
+        let ids = (0..CUSTOMERS)
+            .map(population::customer_id)
+            .collect::<Result<Vec<_>, _>>()?;
+        let blocks: Vec<Vec<u8>> = self
+            .profiles
+            .iter()
+            .map(|profile| {
+                let mut bytes = vec![0];
+                packed::pack(profile, &mut bytes);
+                bytes
+            })
+            .collect();
+        let mut unpacked = Profile::default();
+        let mut bytes = Vec::new();
+        let mut folded: Vec<Profile> = self.profiles.clone();
+        let mut events: Vec<Entry> = Vec::new();
+        let mut draws = Draw::new(world::SEED, 1);
+        for call in 0..self.calls {
+            events.push(Entry::Event(world::event(
+                &self.catalog,
+                call % CUSTOMERS,
+                2_000 + call,
+                NOW,
+                &mut draws,
+            )));
+        }
+        let mut call = 0;
+        Ok(vec![
+            self.time(
+                "key",
+                |at, _| ids[at].key(),
+                |meter, key| meter.answers.bytes(&key.get().to_le_bytes()),
+            )?,
+            self.time("unpack", |at, _| packed::unpack(&blocks[at], &mut unpacked), |_, ()| ())?,
+            self.time(
+                "pack",
+                |_, profile| {
+                    bytes.clear();
+                    packed::pack(profile, &mut bytes);
+                    bytes.len()
+                },
+                |meter, length| meter.answers.number(length as u64),
+            )?,
+            self.time(
+                "fold an event",
+                |at, _| {
+                    call += 1;
+                    fold::apply(&mut folded[at], &events[call - 1], &self.catalog)
+                },
+                |meter, changed| meter.answers.number(u64::from(changed)),
+            )?,
+        ])
+    }
+
+    fn decision_verbs(&self) -> anyhow::Result<Vec<Timing>> {
+        let (catalog, plan) = (&*self.catalog, &self.catalog.models[0]);
+        let requests: Vec<_> = (0..CUSTOMERS)
+            .map(|number| {
+                Ok(world::request(
+                    catalog,
+                    number,
+                    &population::customer_id(number)?,
+                    false,
+                ))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        let (mut layout, mut groups, mut survivors) = (Layout::default(), Vec::new(), Vec::new());
+        let mut rows = features::Rows::default();
+        let mut timings = vec![self.time(
+            "layout",
+            |_, profile| layout.fill(catalog, profile, NOW),
+            |meter, until| meter.answers.instant(until),
+        )?];
+        let mut laid_out = Vec::new();
+        for profile in &self.profiles {
+            let mut layout = Layout::default();
+            layout.fill(catalog, profile, NOW);
+            laid_out.push(layout);
+        }
+        timings.push(self.time(
+            "gate",
+            |at, _| {
+                let context = &requests[at].context;
+                let until = gate::survivors(catalog, &laid_out[at], context, NOW, &mut groups, &mut survivors);
+                (until, survivors.len())
+            },
+            |meter, (until, count)| {
+                meter.answers.instant(until);
+                meter.answers.number(count as u64);
+            },
+        )?);
+        let survivors: Vec<Vec<u16>> = laid_out
+            .iter()
+            .zip(&requests)
+            .map(|(layout, request)| {
+                let (mut groups, mut survivors) = (Vec::new(), Vec::new());
+                gate::survivors(catalog, layout, &request.context, NOW, &mut groups, &mut survivors);
+                survivors
+            })
+            .collect();
+        timings.push(self.time(
+            "features",
+            |at, profile| {
+                let context = &requests[at].context;
+                let layout = &laid_out[at];
+                let until = features::build(catalog, plan, layout, profile, context, &survivors[at], NOW, &mut rows);
+                (
+                    until,
+                    rows.cells
+                        .iter()
+                        .map(|cell| u64::from(cell.to_bits()))
+                        .fold(0, u64::wrapping_add),
+                )
+            },
+            |meter, (until, sum)| {
+                meter.answers.instant(until);
+                meter.answers.number(sum);
+            },
+        )?);
+        let free = Free::default();
+        timings.push(self.time(
+            "rank",
+            |at, _| {
+                let mut offers = Vec::with_capacity(survivors[at].len());
+                rows.scores.resize(survivors[at].len(), 0.0);
+                let _ = free.score(&[], &mut rows.scores);
+                for (&offer, &score) in survivors[at].iter().zip(&rows.scores) {
+                    offers.push(rank::ranked(catalog, offer, score, Rung::Model, &laid_out[at].intent));
+                }
+                rank::sort(&mut offers);
+                offers
+            },
+            |meter, offers| meter.answers.ranked(&offers),
+        )?);
+        Ok(timings)
+    }
+
+    fn fill(&self) -> anyhow::Result<Timing> {
+        let catalog = &*self.catalog;
+        let free = Free::default();
+        let mut cases = Vec::new();
+        for (number, profile) in self.profiles.iter().enumerate() {
+            let request = world::request(catalog, number, &population::customer_id(number)?, false);
+            let (mut layout, mut groups, mut survivors) = (Layout::default(), Vec::new(), Vec::new());
+            let valid_until = layout.fill(catalog, profile, NOW);
+            gate::survivors(catalog, &layout, &request.context, NOW, &mut groups, &mut survivors);
+            let mut scores = vec![0.0; survivors.len()];
+            let _ = free.score(&[], &mut scores);
+            let ranked =
+                |(&offer, &score): (&u16, &f32)| rank::ranked(catalog, offer, score, Rung::Model, &layout.intent);
+            let mut offers: Vec<_> = survivors.iter().zip(&scores).map(ranked).collect();
+            rank::sort(&mut offers);
+            cases.push((request, Ranking { offers, valid_until }));
+        }
+        self.time(
+            "fill",
+            |at, profile| {
+                let (request, ranking) = &cases[at];
+                fill::fill(catalog, ranking, profile, request, NOW, None)
+            },
+            |meter, outcome| {
+                meter.answers.instant(outcome.valid_until);
+                for filled in &outcome.placements {
+                    for shown in &filled.offers {
+                        meter.answers.number(shown.offer as u64);
+                    }
+                }
+            },
+        )
+    }
+}

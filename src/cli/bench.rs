@@ -1,0 +1,57 @@
+//! `nbo bench`: how fast it is on this machine.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+
+use crate::bench::{self, Options};
+
+/// Measures decisions and memory on this machine, in about half a minute, and prints the README's tables.
+///
+/// Times are only as steady as the machine: compare figures of one run with each other. The answers are hashed, so that
+/// two runs can be compared.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How many customers to fill the store with
+    #[arg(long, default_value_t = Options::default().customers, value_name = "COUNT",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8..=10_000_000))]
+    customers: usize,
+    /// How many offers the catalog has
+    #[arg(long, default_value_t = Options::default().offers, value_name = "COUNT",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(7..=20_000))]
+    offers: usize,
+    /// How many calls each scenario makes at most
+    #[arg(long, default_value_t = Options::default().calls, value_name = "COUNT")]
+    calls: usize,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the benches do not fit together, or the result cannot be written.
+    pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
+        let options = Options {
+            customers: self.customers,
+            offers: self.offers,
+            calls: self.calls,
+        };
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        let report = bench::run(&options, &|what| bar.set_message(what.to_owned()));
+        bar.finish_and_clear();
+        let report = report?;
+        if self.json {
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)?;
+        } else {
+            write!(out, "{}", report.table())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
