@@ -42,8 +42,8 @@
 
 pub mod bench;
 pub mod catalog;
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod decision;
 pub mod domain;

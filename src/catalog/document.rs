@@ -6,6 +6,12 @@ use super::yaml::{self, Data, Node, Span};
 /// The most diagnostics that one load reports: nobody reads more, and a hostile file could ask for millions.
 pub(super) const DIAGNOSTICS_MAX: usize = 1_000;
 
+/// The most diagnostics that are looked through to find the first ones.
+const DIAGNOSTICS_KEPT: usize = 10 * DIAGNOSTICS_MAX;
+
+/// The longest line, in bytes, that a diagnostic carries and points into. Longer ones are not written by people.
+const LINE_BYTES_MAX: usize = 4_096;
+
 /// One file, read.
 #[derive(Debug)]
 pub(super) struct Document<'a> {
@@ -52,6 +58,12 @@ impl<'a> Document<'a> {
             node: self.root.as_ref(),
             span: self.root.as_ref().map_or(span, |root| root.span),
         }
+    }
+
+    /// Returns a line, from 1, unless it is longer than [`LINE_BYTES_MAX`].
+    fn line(&self, number: usize) -> Option<&'a str> {
+        let line = self.lines.get(number - 1).copied()?;
+        (line.len() <= LINE_BYTES_MAX).then_some(line)
     }
 
     /// Returns the first character of each line that no text can have, with what it is.
@@ -154,7 +166,7 @@ impl<'a> At<'a> {
         let Some(Data::Scalar { style, .. }) = self.node.map(|node| &node.data) else {
             return self;
         };
-        let Some(line) = self.document.lines.get(self.span.line - 1) else {
+        let Some(line) = self.document.line(self.span.line) else {
             return self;
         };
         let begin = line
@@ -238,6 +250,10 @@ impl Report {
         hint: Option<String>,
     ) {
         self.errors += usize::from(severity == Severity::Error);
+        if self.diagnostics.len() >= DIAGNOSTICS_KEPT {
+            return;
+        }
+        let line = document.line(span.line);
         self.diagnostics.push(Diagnostic {
             file: document.name.to_owned(),
             line: span.line,
@@ -246,10 +262,8 @@ impl Report {
             severity,
             message,
             hint,
-            source_line: document
-                .lines
-                .get(span.line - 1)
-                .copied()
+            source_line: line
+                .filter(|line| line.len() <= LINE_BYTES_MAX)
                 .unwrap_or_default()
                 .to_owned(),
         });

@@ -1,7 +1,17 @@
 //! The catalog as it is written: the shape of the YAML files, and of the JSON Schema that editors use.
 //!
 //! A catalog is a folder of `*.yaml` files. Every file may hold any of the top-level keys of [`Source`]; lists of the
-//! same key in different files are joined. The doc comments here are what an editor shows while somebody types.
+//! same key in different files are joined, and names may refer to what another file declares. The doc comments here are
+//! what an editor shows while somebody types.
+//!
+//! How things are written:
+//!
+//! * Spans of time: whole numbers with `w`, `d`, `h`, `m` or `s`, longest first, as in `7d`, `30m` or `2h30m`; at most 400 days.
+//! * Dates: `YYYY-MM-DD`. Yes and no: `true` and `false`. Numbers: digits, a point, an exponent.
+//! * Ids: up to 64 letters, digits, `_` and `-`. Those that conditions name (attributes, aggregates, intents): lower-case
+//!   letters, digits and `_`, with a letter first.
+//! * Conditions: CEL, in quotes when they begin with a quote, `!` or another sign that means something in YAML.
+//! * No anchors, aliases, tags, merge keys or second documents; a key stands once in its map, with a value after it.
 
 use std::collections::BTreeMap;
 

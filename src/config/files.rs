@@ -91,6 +91,12 @@ pub fn embedded() -> Files {
 /// # Errors
 /// When a file or folder cannot be read; the message names it.
 pub fn read(rules: &Path, models: &Path) -> io::Result<Files> {
+    if rules.is_file() {
+        return Err(named(
+            rules,
+            &io::Error::other("this is a file; name the folder that it is in"),
+        ));
+    }
     let mut files = Files::default();
     let mut paths = Vec::new();
     yaml_files(rules, FOLDERS_DEEP_MAX, &mut paths)?;
@@ -224,6 +230,18 @@ mod tests {
         let files = read(root, &root.join("no-models")).unwrap();
         let names: Vec<PathBuf> = files.catalog.rules.keys().map(PathBuf::from).collect();
         assert_eq!(names, [root.join("a.yaml"), root.join("groups/b.yml")]);
+    }
+
+    #[test]
+    fn a_file_in_place_of_a_folder_is_refused() {
+        let file = repository().join("rules/bank/fund.yaml");
+        let error = read(&file, Path::new("/nowhere")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("this is a file; name the folder that it is in"),
+            "{error}"
+        );
     }
 
     #[test]

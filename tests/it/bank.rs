@@ -1,9 +1,9 @@
 //! The bank's catalog: without fault, and with the flow that must be right first built into its numbers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nbo::catalog::{Catalog, CatalogFiles, load};
+use nbo::catalog::{Catalog, load};
+use nbo::config::files;
 use nbo::domain::entry::ProfileChange;
 use nbo::domain::event::Event;
 use nbo::domain::ids::{CustomerId, short_hash};
@@ -18,16 +18,7 @@ use nbo::model::{ScoreError, Scorer};
 const NOW: Timestamp = Timestamp::from_millis(1_796_119_200_000);
 
 pub(crate) fn bank() -> Catalog {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = CatalogFiles::default();
-    for entry in std::fs::read_dir(root.join("rules/bank")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = format!("rules/bank/{}", path.file_name().unwrap().to_string_lossy());
-        files.rules.insert(name, std::fs::read_to_string(path).unwrap());
-    }
-    let manifest = std::fs::read_to_string(root.join("models/bank/manifest.json")).unwrap();
-    files.models = BTreeMap::from([("bank".to_owned(), manifest)]);
-    match load(&files, &Symbols::default()) {
+    match load(&files::embedded().catalog, &Symbols::default()) {
         Ok(catalog) => catalog,
         Err(diagnostics) => panic!(
             "{}",

@@ -244,6 +244,15 @@ fn names_and_set_values_keep_their_numbers_over_every_later_version() {
 }
 
 #[test]
+fn a_value_that_was_removed_is_unknown_to_conditions_although_it_keeps_its_place() {
+    let first = loaded(&small()).unwrap();
+    let without = changed("catalog.yaml", "values: [savings, fund]", "values: [savings, loan]").unwrap();
+    let diagnostics = load(&without, &first.symbols).unwrap_err();
+    let in_rules = diagnostics.iter().find(|each| each.file == "offers.yaml").unwrap();
+    assert_eq!(in_rules.message, "\"fund\" is not a value of profile.holdings");
+}
+
+#[test]
 fn a_set_never_has_more_than_64_values_not_even_over_versions() {
     let values = |prefix: &str, count: usize| {
         (0..count)

@@ -239,7 +239,12 @@ impl Attribute {
     /// Returns the attribute as conditions see it.
     pub(super) fn variable(&self, symbols: &crate::domain::symbol::Symbols) -> Variable {
         let named = |&(ref name, symbol): &(std::sync::Arc<str>, Symbol)| (name.as_ref().to_owned(), symbol);
-        let bits = |&symbol: &Symbol| (symbols.name(symbol).to_owned(), symbol);
+        // A value that an earlier version had keeps its bit, but has no name any more.
+        let bits = |&symbol: &Symbol| {
+            let is_value = self.values.iter().any(|(_, value)| *value == symbol);
+            let name = if is_value { symbols.name(symbol) } else { "(removed)" };
+            (name.to_owned(), symbol)
+        };
         let (kind, values) = match self.attribute_type {
             AttributeType::Number => (Kind::Number, Vec::new()),
             AttributeType::Boolean => (Kind::Boolean, Vec::new()),
