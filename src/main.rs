@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use nbo::cli::{bench, check, import, schema};
+use nbo::cli::{bench, check, import, load, schema};
 
 /// NBO, a real-time next-best-offer decision engine.
 #[derive(Debug, Parser)]
@@ -19,6 +19,7 @@ enum Command {
     Bench(bench::Args),
     Check(check::Args),
     Import(import::Args),
+    Load(load::Args),
     Schema(schema::Args),
 }
 
@@ -29,6 +30,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Bench(bench) => bench.run(&mut out),
         Command::Check(check) => check.run(&mut out),
         Command::Import(import) => import.run(&mut out),
+        Command::Load(load) => load.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),
     }?;
     out.flush()?;

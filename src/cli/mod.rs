@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod check;
 pub mod import;
+pub mod load;
 mod numbers;
 pub mod schema;

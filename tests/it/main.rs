@@ -11,6 +11,10 @@ mod contract;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod population;

@@ -100,6 +100,7 @@ pub(crate) fn catalog(text: &str, previous: &Symbols) -> Arc<Catalog> {
 pub(crate) struct Served {
     pub(crate) engine: Arc<Engine>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) address: String,
     channel: Channel,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -126,10 +127,11 @@ impl Served {
         let serving = tokio::spawn(async move {
             server.serve(listener, async { stopped.await.unwrap() }).await.unwrap();
         });
-        let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
+        let channel = Channel::from_shared(address.clone()).unwrap().connect().await.unwrap();
         Self {
             engine,
             clock,
+            address,
             channel,
             stop,
             serving,

@@ -2,7 +2,7 @@
 
 use super::instant;
 use crate::catalog::diagnostic::{Diagnostic, Severity};
-use crate::catalog::{Attribute, AttributeType, Catalog, Schema};
+use crate::catalog::{Attribute, AttributeType, Catalog, EventType, Schema};
 use crate::domain::time::Timestamp;
 use crate::engine::Active;
 use crate::server::reload::ReloadStatus;
@@ -88,7 +88,7 @@ fn schema(catalog: &Catalog) -> wire::CatalogSchema {
             .iter()
             .map(|event_type| wire::EventTypeSchema {
                 id: event_type.id.to_string(),
-                attributes: attributes(&event_type.schema),
+                attributes: carried(event_type),
             })
             .collect(),
         channels: catalog.channels.iter().map(|channel| channel.id.to_string()).collect(),
@@ -111,6 +111,13 @@ fn chosen_channels(catalog: &Catalog, chosen: impl Iterator<Item = bool>) -> Vec
         .filter(|(_, chosen)| *chosen)
         .map(|(channel, _)| channel.id.to_string())
         .collect()
+}
+
+/// Leaves out the last two, the channel and the place, which are fields of an event.
+fn carried(event_type: &EventType) -> Vec<wire::AttributeSchema> {
+    let declared = event_type.schema.attributes.split_last_chunk::<2>();
+    let declared = declared.map_or(&[][..], |(declared, _)| declared);
+    declared.iter().map(attribute).collect()
 }
 
 fn attributes(schema: &Schema) -> Vec<wire::AttributeSchema> {

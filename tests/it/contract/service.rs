@@ -77,6 +77,16 @@ async fn the_catalog_tells_which_names_calls_may_use() {
         .find(|event_type| event_type.id == "search")
         .unwrap();
     assert_eq!(search.attributes[0].values, ["fund", "savings", "travel"]);
+    let carried: Vec<_> = search
+        .attributes
+        .iter()
+        .map(|attribute| attribute.id.as_str())
+        .collect();
+    assert_eq!(
+        carried,
+        ["category", "results"],
+        "the channel and the place are fields of an event"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,254 @@
+//! `nbo load`: how fast is it here?
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::numbers::{grouped, whole};
+use crate::clock::{Clock as _, SystemClock};
+use crate::load::calls::Call;
+use crate::load::figures::{Errors, Measured, Paced, Report, Shares, Top};
+use crate::load::{self, Rate, Settings, Step};
+
+/// Measures how many calls a running server answers, and how long each takes.
+///
+/// Latency is counted from the moment a call was due at a fixed rate, so a server that stalls cannot hide it. A call that
+/// does nothing is measured in turns with the others: the ratio to it is the result, since it drifts with the machine as
+/// they do. Events are recorded for customers of the demo population; use a server that may be written to.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The server to measure
+    #[arg(long, default_value = "http://127.0.0.1:50051", value_name = "URL")]
+    to: String,
+    /// How many connections to use
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    connections: u16,
+    /// Calls due per second; `max` for the top rate only, `half` for the top rate and then the latencies at half of it
+    #[arg(long, default_value = "half", value_parser = rate)]
+    rate: Rate,
+    /// How long to measure each kind of call, as in `10s`; for the top rate and for the latencies each
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    duration: Duration,
+    /// The kinds of calls: floor, offers-cached, stream, offers, events
+    #[arg(long, value_delimiter = ',', default_value = "floor,offers-cached,stream,offers,events", value_parser = Call::from_str)]
+    calls: Vec<Call>,
+    /// How many customers take part; the first half is only read
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    customers: u32,
+    /// The channel that asks; the catalog's first when not given
+    #[arg(long)]
+    channel: Option<String>,
+    /// The placement to fill; the channel's first when not given
+    #[arg(long)]
+    placement: Option<String>,
+    /// How many offers to ask for, at most as many as the placement allows
+    #[arg(long, default_value_t = 3)]
+    count: u32,
+    /// Reserve what is shown, as real traffic does; contact limits then fill up, and answers become empty
+    #[arg(long)]
+    reserve: bool,
+    /// Chooses customers and events
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    match (text, text.parse::<f64>()) {
+        ("max", _) => Ok(Rate::Top),
+        ("half", _) => Ok(Rate::Half),
+        (_, Ok(rate)) if (1.0..=1e6).contains(&rate) => Ok(Rate::Fixed(rate)),
+        _ => Err("give calls per second from 1 to 1000000, `max` or `half`".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text
+        .parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|span| Duration::try_from(span).ok());
+    let allowed = Duration::from_millis(100)..=Duration::from_hours(1);
+    parsed
+        .filter(|span| allowed.contains(span))
+        .ok_or_else(|| "give 100ms to 1h, as in `10s`".to_owned())
+}
+
+impl Args {
+    /// Runs the command. The exit code is 1 when calls failed.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or does not know the channel or the placement.
+    pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
+        let settings = self.settings();
+        let bar = ProgressBar::new(1);
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}") {
+            bar.set_style(style);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let report = runtime.block_on(load::run(&settings, |step| show(&bar, step)));
+        bar.finish_and_clear();
+        let report = report?;
+        if self.json {
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)?;
+        } else {
+            tell(&report, out)?;
+        }
+        Ok(if failures(&report).is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            to: self.to.clone(),
+            connections: usize::from(self.connections),
+            calls: self.calls.clone(),
+            rate: self.rate,
+            duration: self.duration,
+            customers: self.customers as usize,
+            channel: self.channel.clone(),
+            placement: self.placement.clone(),
+            count: self.count,
+            preview: !self.reserve,
+            seed: self.seed,
+            run: format!("load-{}", SystemClock.now().as_millis()),
+        }
+    }
+}
+
+fn show(bar: &ProgressBar, step: Step) {
+    bar.set_length(step.of as u64);
+    bar.set_position(step.number as u64 - 1);
+    bar.set_message(match (step.call, step.rate) {
+        (None, _) => "reading every list once".to_owned(),
+        (Some(call), None) => format!("{call}: as many as there can be"),
+        (Some(call), Some(rate)) => format!("{call}: {} a second", whole(rate)),
+    });
+}
+
+/// Writes a report as tables.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
+    let Report {
+        server,
+        catalog_version,
+        offers,
+        connections,
+        customers,
+        channel,
+        placement,
+        count,
+        calls,
+    } = report;
+    writeln!(
+        out,
+        "{server}, catalog {catalog_version}, {} offers; {connections} connections, {} customers; {count} for {placement} on {channel}",
+        grouped(u64::from(*offers)),
+        grouped(*customers as u64),
+    )?;
+    if calls.iter().any(|measured| measured.top.is_some()) {
+        writeln!(
+            out,
+            "\n{:<14}{:>12}{:>11}{:>9}{:>9}{:>8}",
+            "call", "top rate/s", "of floor", "cached", "model", "offers"
+        )?;
+        for Measured {
+            call,
+            top,
+            share_of_floor,
+            ..
+        } in calls
+        {
+            let Some(Top { rate, shares, .. }) = top else { continue };
+            let share = share_of_floor.map_or_else(|| "-".to_owned(), |share| format!("{share:.2}"));
+            writeln!(out, "{call:<14}{:>12}{share:>11}{}", whole(*rate), described(shares))?;
+        }
+    }
+    if calls.iter().any(|measured| measured.paced.is_some()) {
+        writeln!(
+            out,
+            "\n{:<14}{:>12}{:>9}{:>9}{:>9}{:>9}{:>9}  µs from due{:>9}{:>9}{:>8}",
+            "call", "due/s", "p50", "p90", "p99", "p99.9", "max", "cached", "model", "offers"
+        )?;
+        for Measured { call, paced, .. } in calls {
+            let Some(Paced {
+                rate_wanted,
+                latency_us,
+                shares,
+                ..
+            }) = paced
+            else {
+                continue;
+            };
+            write!(out, "{call:<14}{:>12}", whole(*rate_wanted))?;
+            for quantile in [
+                latency_us.p50,
+                latency_us.p90,
+                latency_us.p99,
+                latency_us.p99_9,
+                latency_us.max,
+            ] {
+                write!(out, "{:>9}", whole(quantile))?;
+            }
+            writeln!(out, "{:13}{}", "", described(shares))?;
+        }
+        let late = calls
+            .iter()
+            .filter_map(|measured| Some(measured.paced.as_ref()?.generator_late_us));
+        let (p50, p99) = late.fold((0.0_f64, 0.0_f64), |most, late| {
+            (most.0.max(late.p50), most.1.max(late.p99))
+        });
+        writeln!(
+            out,
+            "of which the generator itself was late: p50 up to {} µs, p99 up to {} µs",
+            whole(p50),
+            whole(p99)
+        )?;
+    }
+    for (what, errors) in failures(report) {
+        writeln!(out, "failed: {what}: {} calls; {}", grouped(errors.count), errors.first)?;
+    }
+    Ok(())
+}
+
+fn described(shares: &Shares) -> String {
+    if shares.offers == 0.0 && shares.from_model == 0.0 {
+        return format!("{:>9}{:>9}{:>8}", "-", "-", "-");
+    }
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    format!(
+        "{:>9}{:>9}{:>8.1}",
+        percent(shares.cached),
+        percent(shares.from_model),
+        shares.offers
+    )
+}
+
+/// Returns the calls that failed, by kind and code.
+fn failures(report: &Report) -> BTreeMap<String, Errors> {
+    let mut failures: BTreeMap<String, Errors> = BTreeMap::new();
+    for Measured { call, top, paced, .. } in &report.calls {
+        let top = top.iter().flat_map(|top| &top.errors);
+        let paced = paced.iter().flat_map(|paced| &paced.errors);
+        for (code, errors) in top.chain(paced) {
+            let first = || Errors {
+                count: 0,
+                first: errors.first.clone(),
+            };
+            failures.entry(format!("{call}: {code}")).or_insert_with(first).count += errors.count;
+        }
+    }
+    failures
+}
