@@ -6,3 +6,4 @@ pub mod import;
 pub mod load;
 mod numbers;
 pub mod schema;
+pub mod serve;

@@ -1,3 +1,4 @@
-//! What the program is told from outside: files, so far.
+//! What the program is told from outside: files, and what they make.
 
+pub mod assembly;
 pub mod files;

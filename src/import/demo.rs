@@ -29,16 +29,24 @@ pub struct Loaded {
     pub events: usize,
 }
 
-/// Loads `customers` customers, `demo-000001` and on, who did something in the thirty days before `now`.
+/// Loads `customers` customers, `demo-000001` and on, who did something in the thirty days before `now`, and tells
+/// `progress` how many there are, after each.
 ///
 /// # Errors
 /// When the engine has no room for them.
-pub fn load(engine: &Engine, seed: u64, customers: usize, now: Timestamp) -> Result<Loaded, Rejection> {
+pub fn load(
+    engine: &Engine,
+    seed: u64,
+    customers: usize,
+    now: Timestamp,
+    mut progress: impl FnMut(usize),
+) -> Result<Loaded, Rejection> {
     let active = engine.active();
     let mut loaded = Loaded::default();
     for row in by_hand(&Target::of(&active.catalog)).into_iter().take(customers) {
         engine.upsert_profile(&active, &row.customer, &row.change, now)?;
         loaded.by_hand += 1;
+        progress(loaded.by_hand);
     }
     let first = loaded.by_hand + 1;
     for customer in population::generate(&active.catalog, seed, first, customers - loaded.by_hand, now) {
@@ -46,6 +54,7 @@ pub fn load(engine: &Engine, seed: u64, customers: usize, now: Timestamp) -> Res
         engine.record_events(&active, &customer.id, &customer.events, now)?;
         loaded.drawn += 1;
         loaded.events += customer.events.len();
+        progress(loaded.by_hand + loaded.drawn);
     }
     Ok(loaded)
 }

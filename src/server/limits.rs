@@ -40,7 +40,8 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a request's headers: ordinary ones take a few hundred.
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
 
-/// Connections at a time: each costs some tens of kB. Further ones wait in the system's backlog.
+/// Connections at a time: each costs some tens of kB. Further ones wait in the system's backlog. A connection may grow
+/// old: watchers and streams live on theirs, and one that is dead is found by [`KEEP_ALIVE_EVERY`].
 pub const CONNECTIONS_MAX: usize = 4_096;
 
 /// Calls at a time on one connection: browsers and channels' servers multiplex, and one connection must not take all

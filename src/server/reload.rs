@@ -2,7 +2,7 @@
 //!
 //! A reload reads and checks everything off the serving threads and then swaps a whole version in, or leaves the one in
 //! force where it is and keeps the diagnostics for everybody to see: in `GetReloadStatus`, in the log, in the numbers. It is
-//! asked for by a change of files ([`watch_files`]) or by whoever holds the sender (SIGHUP). Editors write a file in several
+//! asked for by a change of files ([`Reloader::watch_files`]) or by whoever holds the sender (SIGHUP). Editors write a file in several
 //! steps, so files have to be quiet for a moment before they are read.
 
 use std::path::PathBuf;
@@ -61,9 +61,27 @@ pub struct Reloader {
 }
 
 impl Reloader {
+    /// Sends to `requests` whenever something below one of `folders` changes, until the result is dropped.
+    ///
+    /// # Errors
+    /// When a folder cannot be watched.
+    pub fn watch_files(&self, folders: &[PathBuf], requests: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // A fault of the watcher may hide a change: better once too often. A full channel is asked for already.
+            if event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+                return;
+            }
+            let _ = requests.try_send(());
+        })?;
+        for folder in folders {
+            watcher.watch(folder, RecursiveMode::Recursive)?;
+        }
+        self.status.send_modify(|status| status.watching = true);
+        Ok(watcher)
+    }
+
     /// Reloads whenever `requests` brings something and then stays quiet, until all senders are gone.
     pub async fn run(mut self, mut requests: mpsc::Receiver<()>) {
-        self.status.send_modify(|status| status.watching = true);
         while requests.recv().await.is_some() {
             while let Ok(Some(())) = timeout(RELOAD_QUIET, requests.recv()).await {}
             let attempt = tokio::task::spawn_blocking(move || {
@@ -113,22 +131,4 @@ impl Reloader {
         });
         result
     }
-}
-
-/// Sends to `requests` whenever something below one of `folders` changes, until the result is dropped.
-///
-/// # Errors
-/// When a folder cannot be watched.
-pub fn watch_files(folders: &[PathBuf], requests: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // A fault of the watcher may hide a change: better once too often. A full channel is asked for already.
-        if event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-            return;
-        }
-        let _ = requests.try_send(());
-    })?;
-    for folder in folders {
-        watcher.watch(folder, RecursiveMode::Recursive)?;
-    }
-    Ok(watcher)
 }

@@ -19,7 +19,7 @@ fn the_demo_population_fits_the_bank_s_catalog() {
     let catalog = bank();
     assert_eq!(demo::by_hand(&Target::of(&catalog)).len(), 5);
     let engine = Engine::new(Active::new(catalog.into(), Vec::new()), Limits::default());
-    let loaded = demo::load(&engine, demo::SEED, 300, NOW).unwrap();
+    let loaded = demo::load(&engine, demo::SEED, 300, NOW, |_| ()).unwrap();
     assert_eq!((loaded.by_hand, loaded.drawn, engine.customers()), (5, 295, 300));
     assert!(loaded.events > 200, "{loaded:?}");
 }
@@ -27,7 +27,7 @@ fn the_demo_population_fits_the_bank_s_catalog() {
 #[test]
 fn the_first_demo_customer_begins_with_savings_then_fund_then_travel_insurance() {
     let engine = Engine::new(Active::new(bank().into(), Vec::new()), Limits::default());
-    demo::load(&engine, demo::SEED, 5, NOW).unwrap();
+    demo::load(&engine, demo::SEED, 5, NOW, |_| ()).unwrap();
     let active = engine.active();
     let catalog = &active.catalog;
     let placement = catalog

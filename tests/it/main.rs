@@ -21,6 +21,8 @@ mod population;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod served;
 #[cfg(test)]
 mod tidy;

@@ -84,8 +84,8 @@ fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::Rank
         rank: u32::try_from(shown.rank).unwrap_or(u32::MAX),
         priority: shown.priority,
         factors: Some(wire::Factors {
-            propensity: shown.factors.propensity,
-            context_weight: shown.factors.context_weight,
+            propensity: narrow(shown.factors.propensity),
+            context_weight: narrow(shown.factors.context_weight),
             value: shown.factors.value,
             lever: shown.factors.lever,
         }),
@@ -94,6 +94,15 @@ fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::Rank
         name: offer.name.to_string(),
         content: treatment.map(content).unwrap_or_default(),
     }
+}
+
+/// Gives a number back the width that it began with: 32 bits print as people wrote them.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "scores and context weights are made with 32 bits"
+)]
+const fn narrow(number: f64) -> f32 {
+    number as f32
 }
 
 fn content(fields: &BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<String, String> {

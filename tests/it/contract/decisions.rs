@@ -3,9 +3,10 @@
 use nbo::domain::time::Millis;
 use nbo::server::wire::{self, Rung, Stage};
 use tokio_stream::StreamExt as _;
+use tonic::Code;
 
 use super::{AFTER_FUND_SEARCH, BY_PRIORITY, events};
-use crate::served::{self, Served, aged, hero, ids, placement, search};
+use crate::served::{self, CORNER_BANK, Served, aged, hero, ids, placement, search};
 
 #[tokio::test]
 async fn an_answer_says_what_to_show_and_where_it_came_from() {
@@ -20,8 +21,11 @@ async fn an_answer_says_what_to_show_and_where_it_came_from() {
     );
     assert_eq!(best.content["title"], "Save easily");
     let factors = best.factors.unwrap();
-    assert!((factors.propensity - 0.3).abs() < 1e-6 && (best.priority - factors.propensity).abs() < 1e-6);
-    assert_eq!((factors.context_weight, factors.value, factors.lever), (1.0, 1.0, 1.0));
+    assert!((best.priority - 0.3).abs() < 1e-6, "{best:?}");
+    assert_eq!(
+        (factors.propensity, factors.context_weight, factors.value, factors.lever),
+        (0.3, 1.0, 1.0, 1.0)
+    );
     assert_eq!((answer.rung(), best.rung()), (Rung::Start, Rung::Start));
     assert_eq!(answer.catalog_version, *served.engine.active().catalog.version);
     assert_eq!(answer.decided_at.unwrap().seconds * 1_000, served::MORNING.as_millis());
@@ -211,4 +215,26 @@ async fn a_stream_of_requests_goes_on_after_a_refused_one() {
         ],
         "the third knows the reservation of the first"
     );
+}
+
+#[tokio::test]
+async fn where_only_known_customers_count_others_get_the_fallback_and_leave_no_trace() {
+    let known_only = CORNER_BANK.replace(
+        "name: corner-bank,",
+        "name: corner-bank, unknown_customer: fallback_only,",
+    );
+    let served = Served::start_with(&known_only, |_| ()).await;
+    let answer = served
+        .decisions()
+        .get_offers(hero("nobody"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(answer.placements[0].fallback && !answer.known_customer && answer.decision_id.is_empty());
+    let recorded = served
+        .behaviour()
+        .record_events(events("nobody", vec![search("e1", "fund")]))
+        .await;
+    assert_eq!(recorded.unwrap_err().code(), Code::NotFound);
+    assert_eq!(served.engine.customers(), 0);
 }

@@ -1,5 +1,6 @@
 //! Watching a list.
 
+use nbo::config::assembly::{Assembly, Place};
 use nbo::engine::Active;
 use nbo::server::wire::{self, WatchCause};
 use tokio::sync::mpsc;
@@ -111,4 +112,43 @@ async fn a_watcher_sees_the_list_of_a_new_catalog_and_the_end_of_the_server() {
 fn better_travel(before: &Active) -> Active {
     let text = CORNER_BANK.replace("id: travel, start_propensity: 0.1", "id: travel, start_propensity: 0.9");
     Active::new(served::catalog(&text, &before.catalog.symbols), Vec::new())
+}
+
+#[tokio::test]
+async fn a_changed_file_is_picked_up_however_the_editor_writes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("corner-bank.yaml");
+    std::fs::write(&file, CORNER_BANK).unwrap();
+    let place = Place::Folders {
+        rules: folder.path().to_owned(),
+        models: folder.path().join("models"),
+    };
+    let mut assembly = Assembly::new(place, None, 1);
+    let mut reloader = None;
+    let served = Served::start_with(CORNER_BANK, |server| {
+        reloader = Some(server.reloader(Box::new(move |in_force| assembly.again(in_force))));
+    })
+    .await;
+    let reloader = reloader.unwrap();
+    let (ask, asked) = mpsc::channel(1);
+    let _watcher = reloader.watch_files(&[folder.path().to_owned()], ask).unwrap();
+    tokio::spawn(reloader.run(asked));
+    served.begin("anna").await;
+    let mut lists = served
+        .decisions()
+        .watch_offers(watch("anna"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(next(&mut lists).await.1, BY_PRIORITY);
+
+    let text = CORNER_BANK.replace("id: travel, start_propensity: 0.1", "id: travel, start_propensity: 0.9");
+    std::fs::write(&file, &text).unwrap();
+    let travel_first = ["travel_insurance", "savings_easy", "fund_world"];
+    assert_eq!(next(&mut lists).await.1, travel_first, "written in place");
+
+    let beside = folder.path().join(".corner-bank.yaml.new");
+    std::fs::write(&beside, CORNER_BANK).unwrap();
+    std::fs::rename(&beside, &file).unwrap();
+    assert_eq!(next(&mut lists).await.1, BY_PRIORITY, "renamed over");
 }

@@ -1,0 +1,261 @@
+//! From files to what serves: a catalog with its models, proved and warm.
+//!
+//! An [`Assembly`] is made once and asked again after each change of files. It starts each catalog from the table of symbols of
+//! the one in force, and loads a model again only when its file or its manifest changed: an unchanged one keeps its
+//! sessions. Proving a model runs its golden rows on every session, which is the warm-up as well.
+//!
+//! A model that is refused refuses the whole version, at the start as after a change: files that do not belong together
+//! are not to be served by half. Only when there is no ONNX Runtime at all do the models stay out, and the lower rungs of
+//! the ladder serve, with a warning: an engine that answers a little worse is better than none.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::files::{self, Files};
+use crate::catalog::manifest::Manifest;
+use crate::catalog::{Diagnostic, Severity, load};
+use crate::domain::symbol::Symbols;
+use crate::engine::Active;
+use crate::model::{Model, Runtime, Scorer};
+
+/// Where the files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The bank, as it was when the program was built.
+    BuiltIn,
+    /// Folders.
+    Folders {
+        /// The folder with the rules.
+        rules: PathBuf,
+        /// The folder with a folder for each model.
+        models: PathBuf,
+    },
+}
+
+/// A model that was proved, and the manifest that it was proved against.
+struct Proved {
+    manifest: String,
+    model: Arc<Model>,
+}
+
+/// Puts versions together.
+pub struct Assembly {
+    place: Place,
+    runtime: Option<Runtime>,
+    sessions: usize,
+    proved: HashMap<String, Proved>,
+}
+
+impl Assembly {
+    /// Makes an assembly that has not read anything yet. Each model gets `sessions` sessions, one for each thread that
+    /// scores; without a runtime no model is loaded.
+    #[must_use]
+    pub fn new(place: Place, runtime: Option<Runtime>, sessions: usize) -> Self {
+        Self {
+            place,
+            runtime,
+            sessions,
+            proved: HashMap::new(),
+        }
+    }
+
+    /// Reads the files and puts a version together.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn start(&mut self) -> Result<Active, Vec<Diagnostic>> {
+        let files = self.read()?;
+        self.assemble(&files, &Symbols::default()).map(|(active, _)| active)
+    }
+
+    /// Reads the files again; `None` when they make what is in force already.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn again(&mut self, in_force: &Active) -> Result<Option<Active>, Vec<Diagnostic>> {
+        let files = self.read()?;
+        let (active, models_changed) = self.assemble(&files, &in_force.catalog.symbols)?;
+        let changed = models_changed || active.catalog.version != in_force.catalog.version;
+        Ok(changed.then_some(active))
+    }
+
+    fn read(&self) -> Result<Files, Vec<Diagnostic>> {
+        match &self.place {
+            Place::BuiltIn => Ok(files::embedded()),
+            Place::Folders { rules, models } => {
+                files::read(rules, models).map_err(|error| vec![fault(&rules.display().to_string(), error.to_string())])
+            }
+        }
+    }
+
+    /// Puts a version together and tells whether a model was loaded for it.
+    fn assemble(&mut self, files: &Files, symbols: &Symbols) -> Result<(Active, bool), Vec<Diagnostic>> {
+        let catalog = load(&files.catalog, symbols)?;
+        let Some(runtime) = self.runtime.clone() else {
+            let scorers = vec![None; catalog.models.len()];
+            return Ok((Active::new(Arc::new(catalog), scorers), false));
+        };
+        let mut proved = HashMap::new();
+        let mut faults = Vec::new();
+        let mut changed = false;
+        for plan in &catalog.models {
+            let folder = &*plan.name;
+            let manifest = files.catalog.models.get(folder).map_or("", String::as_str);
+            let bytes = files.models.get(folder).map(Vec::as_slice);
+            let kept = self.proved.remove(folder).filter(|kept| kept.is_of(manifest, bytes));
+            changed |= kept.is_none();
+            match kept.map_or_else(|| prove(&runtime, manifest, bytes, self.sessions), Ok) {
+                Ok(model) => drop(proved.insert(folder.to_owned(), model)),
+                Err(message) => faults.push(fault(&format!("{}/{folder}", self.models_folder()), message)),
+            }
+        }
+        let scorers = catalog
+            .models
+            .iter()
+            .map(|plan| proved.get(&*plan.name).map(Proved::scorer))
+            .collect();
+        // Those that were proved stay so, whatever becomes of the version.
+        self.proved.extend(proved);
+        if faults.is_empty() {
+            self.proved
+                .retain(|name, _| catalog.models.iter().any(|plan| *plan.name == **name));
+            Ok((Active::new(Arc::new(catalog), scorers), changed))
+        } else {
+            Err(faults)
+        }
+    }
+
+    fn models_folder(&self) -> String {
+        match &self.place {
+            Place::BuiltIn => "models".to_owned(),
+            Place::Folders { models, .. } => models.display().to_string(),
+        }
+    }
+}
+
+impl Proved {
+    fn is_of(&self, manifest: &str, bytes: Option<&[u8]>) -> bool {
+        self.manifest == manifest
+            && bytes.is_some_and(|bytes| format!("{:x}", Sha256::digest(bytes)) == self.model.sha256())
+    }
+
+    fn scorer(&self) -> Arc<dyn Scorer> {
+        Arc::clone(&self.model) as Arc<dyn Scorer>
+    }
+}
+
+fn prove(runtime: &Runtime, manifest: &str, bytes: Option<&[u8]>, sessions: usize) -> Result<Proved, String> {
+    let parsed = Manifest::parse(manifest).map_err(|faults| {
+        let faults: Vec<String> = faults.into_iter().map(|fault| fault.message).collect();
+        faults.join("; ")
+    })?;
+    let bytes = bytes.ok_or_else(|| format!("the manifest names {}, but there is no such file", parsed.file))?;
+    let model = Model::load(runtime, bytes, &parsed, sessions).map_err(|error| error.to_string())?;
+    Ok(Proved {
+        manifest: manifest.to_owned(),
+        model: Arc::new(model),
+    })
+}
+
+/// Makes a diagnostic about a whole file or folder.
+fn fault(file: &str, message: String) -> Diagnostic {
+    Diagnostic {
+        file: file.to_owned(),
+        line: 1,
+        column: 1,
+        width: 1,
+        severity: Severity::Error,
+        message,
+        hint: None,
+        source_line: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A copy of the bank's files that a test can change.
+    fn folders() -> (tempfile::TempDir, Assembly) {
+        let folder = tempfile::tempdir().unwrap();
+        let (rules, models) = (folder.path().join("rules"), folder.path().join("models"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for (from, to) in [("rules/bank", &rules), ("models/bank", &models.join("bank"))] {
+            fs::create_dir_all(to).unwrap();
+            for entry in fs::read_dir(root.join(from)).unwrap() {
+                let path = entry.unwrap().path();
+                fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        let runtime = Some(Runtime::load(None).unwrap());
+        (folder, Assembly::new(Place::Folders { rules, models }, runtime, 1))
+    }
+
+    fn edit(folder: &tempfile::TempDir, file: &str, from: &str, to: &str) {
+        let path = folder.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file} has no {from}");
+        fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    #[test]
+    fn what_is_built_in_is_what_the_folders_hold() {
+        let (_folder, mut assembly) = folders();
+        let active = assembly.start().unwrap();
+        assert!(active.models.iter().all(Option::is_some) && !active.models.is_empty());
+        let without_runtime = Assembly::new(Place::BuiltIn, None, 1).start().unwrap();
+        assert_eq!(without_runtime.catalog.offers.len(), active.catalog.offers.len());
+        assert!(
+            without_runtime.models.iter().all(Option::is_none),
+            "the lower rungs serve"
+        );
+    }
+
+    #[test]
+    fn only_what_changed_makes_a_new_version() {
+        let (folder, mut assembly) = folders();
+        let first = assembly.start().unwrap();
+        assert!(assembly.again(&first).unwrap().is_none());
+        edit(&folder, "rules/caps.yaml", "at_most: 12", "at_most: 11");
+        let second = assembly.again(&first).unwrap().unwrap();
+        assert_ne!(second.catalog.version, first.catalog.version);
+        let kept = first.models[0].as_ref().zip(second.models[0].as_ref());
+        assert!(
+            kept.is_some_and(|(before, after)| Arc::ptr_eq(before, after)),
+            "the model keeps its sessions"
+        );
+    }
+
+    #[test]
+    fn a_spoilt_model_refuses_the_version_and_a_mended_one_is_what_is_in_force() {
+        let (folder, mut assembly) = folders();
+        let first = assembly.start().unwrap();
+        let path = folder.path().join("models/bank/propensity.onnx");
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, &good[..good.len() / 2]).unwrap();
+        let faults = assembly.again(&first).err().unwrap();
+        assert!(faults[0].file.ends_with("models/bank"), "{}", faults[0]);
+        assert!(faults[0].message.contains("SHA-256"), "{}", faults[0]);
+        fs::remove_file(&path).unwrap();
+        let faults = assembly.again(&first).err().unwrap();
+        assert!(faults[0].message.contains("propensity.onnx"), "{}", faults[0]);
+        fs::write(&path, good).unwrap();
+        assert!(assembly.again(&first).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_does_not_exist_is_told_like_any_other_fault() {
+        let place = Place::Folders {
+            rules: "/no/such/rules".into(),
+            models: "/no/such/models".into(),
+        };
+        let faults = Assembly::new(place, None, 1).start().err().unwrap();
+        assert!(faults[0].to_string().contains("/no/such/rules"), "{}", faults[0]);
+    }
+}

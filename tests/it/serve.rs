@@ -1,0 +1,126 @@
+//! The program itself: started as people start it, asked over the network, and stopped by a signal.
+
+#![cfg(unix)]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use nbo::server::wire::Rung;
+use nbo::server::wire::decision_service_client::DecisionServiceClient;
+
+use crate::served::{hero, placement};
+
+/// A started program; it is killed when a test gives up on it.
+struct Program {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It has stopped already when the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_nbo"))
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads up to the line that has `text`, and returns all lines read.
+    fn read_to(&mut self, text: &str) -> String {
+        let mut read = String::new();
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            read.push_str(&line);
+            read.push('\n');
+            if line.contains(text) {
+                return read;
+            }
+        }
+        panic!("{text} never came: {read}");
+    }
+
+    fn stop(mut self) {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        self.read_to("stopped");
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// Returns what stands after `listening` and before the comma.
+fn address(said: &str) -> String {
+    let line = said.lines().find(|line| line.contains("listening")).unwrap();
+    let address = line.split_whitespace().nth(1).unwrap();
+    address.trim_end_matches(',').to_owned()
+}
+
+async fn ask(address: String) -> nbo::server::wire::GetOffersResponse {
+    let mut client = DecisionServiceClient::connect(address).await.unwrap();
+    let mut request = hero("demo-000001");
+    request.placements = vec![placement("best_offers", 3)];
+    client.get_offers(request).await.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn without_options_the_bank_is_served_with_its_model_to_made_up_customers() {
+    let mut program = Program::start(&[], &[]);
+    let said = program.read_to("GetOffers");
+    for step in [
+        "ONNX Runtime  1.28.0",
+        "104 offers in 10 groups",
+        "golden rows agree",
+        "10,000 made-up customers",
+    ] {
+        assert!(said.contains(step), "{step} is not in: {said}");
+    }
+    let answer = ask(address(&said)).await;
+    let best = &answer.placements[0].offers[0];
+    assert_eq!((best.group.as_str(), best.rung()), ("savings", Rung::Model));
+    assert!(answer.known_customer);
+    program.stop();
+}
+
+#[tokio::test]
+async fn without_the_runtime_it_warns_and_serves_from_the_lower_rung() {
+    let mut program = Program::start(
+        &["--customers", "5"],
+        &[("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")],
+    );
+    let said = program.read_to("GetOffers");
+    let warning = said.lines().find(|line| line.contains("warning")).unwrap();
+    assert!(
+        warning.contains("ONNX Runtime is not at /nowhere") && warning.contains("set ORT_DYLIB_PATH"),
+        "{warning}"
+    );
+    let answer = ask(address(&said)).await;
+    assert!(!answer.placements[0].offers.is_empty() && !answer.models[0].loaded);
+    assert!(
+        answer.placements[0]
+            .offers
+            .iter()
+            .all(|offer| offer.rung() == Rung::Start)
+    );
+    program.stop();
+}
+
+#[test]
+fn files_with_faults_are_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), "ofers: []\n").unwrap();
+    let mut program = Program::start(&["--rules", folder.path().to_str().unwrap()], &[]);
+    let said = program.read_to("nothing is served");
+    assert!(said.contains("a.yaml:1:1: error: unknown key `ofers`"), "{said}");
+    assert!(!program.child.wait().unwrap().success());
+}
