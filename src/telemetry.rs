@@ -4,6 +4,7 @@
 //! addition, and nothing at all while no recorder is installed. [`crate::telemetry`] installs none: an exporter belongs to
 //! operating the server. Names begin with `nbo_`; counters end in `_total`, spans in `_seconds`.
 
+use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use metrics::{
@@ -25,6 +26,7 @@ pub fn log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .try_init();
     Ok(())
 }

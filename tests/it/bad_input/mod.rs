@@ -1,6 +1,7 @@
 //! Bad input changes nothing and says which field, which value and what is allowed: one row each.
 
 mod events;
+mod hostile;
 mod offers;
 mod outcomes;
 mod profiles;
