@@ -50,6 +50,23 @@ pub struct Diagnostic {
     pub source_line: String,
 }
 
+impl Diagnostic {
+    /// Makes a diagnostic about a file or folder as a whole.
+    #[must_use]
+    pub fn of_file(file: &str, severity: Severity, message: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: 1,
+            column: 1,
+            width: 1,
+            severity,
+            message,
+            hint: None,
+            source_line: String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     /// Writes `file:line:column: error: message`, and below it the source line with a mark, and the hint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::catalog::{Catalog, Diagnostic, Severity, Stages, load};
-use crate::config::files;
-use crate::domain::symbol::Symbols;
+use crate::catalog::{Catalog, Diagnostic, Severity, Stages};
+use crate::config::assembly::{Assembly, Place};
+use crate::model::Runtime;
 
-/// Checks a catalog: every fault of every file, with its place and what was probably meant.
+/// Checks a catalog: every fault of every file, with its place and what was probably meant. Models are run on their golden
+/// rows.
 ///
 /// The exit code is 1 when there is an error. A warning is no error: the catalog can be used, but does something that was
 /// hardly meant.
@@ -54,13 +55,9 @@ impl Args {
     /// Runs the command.
     ///
     /// # Errors
-    /// When a file cannot be read, or the result cannot be written.
+    /// When the result cannot be written.
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
-        let files = files::read(&self.rules, &self.models)?;
-        let (catalog, diagnostics) = match load(&files.catalog, &Symbols::default()) {
-            Ok(catalog) => (Some(Summary::of(&catalog)), catalog.warnings),
-            Err(diagnostics) => (None, diagnostics),
-        };
+        let (catalog, diagnostics) = self.check();
         let errors = diagnostics
             .iter()
             .filter(|each| each.severity == Severity::Error)
@@ -82,6 +79,30 @@ impl Args {
         } else {
             ExitCode::FAILURE
         })
+    }
+}
+
+impl Args {
+    /// Puts the version together as `nbo serve` would, models and all.
+    fn check(&self) -> (Option<Summary>, Vec<Diagnostic>) {
+        let place = Place::Folders {
+            rules: self.rules.clone(),
+            models: self.models.clone(),
+        };
+        let runtime = Runtime::load(None);
+        let unproved = runtime.as_ref().err().map(|error| {
+            let message = format!("the models were not run: {error}");
+            Diagnostic::of_file(&self.models.display().to_string(), Severity::Warning, message)
+        });
+        match Assembly::new(place, runtime.ok(), 1).start() {
+            Ok(active) => {
+                let catalog = &active.catalog;
+                let unproved = unproved.filter(|_| !catalog.models.is_empty());
+                let warnings = catalog.warnings.iter().cloned().chain(unproved);
+                (Some(Summary::of(catalog)), warnings.collect())
+            }
+            Err(diagnostics) => (None, diagnostics),
+        }
     }
 }
 
@@ -196,6 +217,27 @@ mod tests {
         assert!(text.contains("a.yaml:1:1: error: unknown key `ofers`"), "{text}");
         assert!(text.contains("= did you mean `offers`?"), "{text}");
         assert!(text.ends_with("3 errors, 0 warnings\n"), "{text}");
+    }
+
+    #[test]
+    fn a_model_file_that_was_cut_short_fails_the_command() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = tempfile::tempdir().unwrap();
+        let bank = folder.path().join("bank");
+        std::fs::create_dir(&bank).unwrap();
+        let manifest = std::fs::read(root.join("models/bank/manifest.json")).unwrap();
+        std::fs::write(bank.join("manifest.json"), manifest).unwrap();
+        let model = std::fs::read(root.join("models/bank/propensity.onnx")).unwrap();
+        std::fs::write(bank.join("propensity.onnx"), &model[..model.len() / 2]).unwrap();
+        let mut out = Vec::new();
+        let args = Args {
+            rules: root.join("rules/bank"),
+            models: folder.path().to_owned(),
+            json: false,
+        };
+        assert_eq!(args.run(&mut out).unwrap(), ExitCode::FAILURE);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("SHA-256"), "{text}");
     }
 
     #[test]

@@ -162,16 +162,7 @@ fn prove(runtime: &Runtime, manifest: &str, bytes: Option<&[u8]>, sessions: usiz
 
 /// Makes a diagnostic about a whole file or folder.
 fn fault(file: &str, message: String) -> Diagnostic {
-    Diagnostic {
-        file: file.to_owned(),
-        line: 1,
-        column: 1,
-        width: 1,
-        severity: Severity::Error,
-        message,
-        hint: None,
-        source_line: String::new(),
-    }
+    Diagnostic::of_file(file, Severity::Error, message)
 }
 
 #[cfg(test)]
