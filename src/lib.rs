@@ -30,7 +30,7 @@
 //!
 //! # Invariants, most of them absences
 //!
-//! * Below [`engine`] nothing reads a clock, does I/O, locks, waits, or draws a random number. `now` is an argument.
+//! * Up to [`decision`] nothing reads a clock, does I/O, locks, waits, or draws a random number. `now` is an argument.
 //! * State is the fold of entries: [`decision::fold`] is the only code that changes a profile.
 //! * A decision is a function of (catalog, scores, profile, request, `now`): the same inputs give the same bytes. Behaviour
 //!   is seen in time steps, so an answer is exact until its `valid_until`.

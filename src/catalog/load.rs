@@ -286,13 +286,11 @@ impl Loader {
             placements,
             caps,
             models,
-            ranking_reads_context: false,
-            ranking_reads_reservations: false,
+            context_read: Vec::new(),
             warnings: Vec::new(),
         };
         unused::warn(&catalog, sources, &mut self.report);
-        catalog.ranking_reads_context = offers::ranking_reads_context(&catalog);
-        catalog.ranking_reads_reservations = models::reads_reservations(&catalog.models);
+        catalog.context_read = offers::context_read(&catalog);
         Some(catalog)
     }
 

@@ -74,10 +74,8 @@ pub struct Catalog {
     pub caps: Vec<Cap>,
     /// The models, in the order of the files.
     pub models: Vec<ModelPlan>,
-    /// Whether a rule or a model column reads the request context, so that a ranking holds for one context only.
-    pub ranking_reads_context: bool,
-    /// Whether a model column counts decided contacts, so that a reservation moves the ranking.
-    pub ranking_reads_reservations: bool,
+    /// Positions of the context variables that a rule or a model column reads: a ranking holds for their values only.
+    pub context_read: Vec<usize>,
     /// Positions of offers by symbol.
     pub offer_positions: HashMap<Symbol, usize>,
     /// What was hardly meant as it stands, though the catalog can be used; no errors.
@@ -145,7 +143,7 @@ pub struct EventType {
 pub struct Aggregate {
     /// Its id, with the value when it came from a `by`.
     pub id: Arc<str>,
-    /// The symbol of `<id>@<kind>/<step in ms>`: what was gathered by another grain or kind must not be mistaken for it.
+    /// The symbol of id, kind, step and a hash of what feeds it: what was gathered otherwise must not be mistaken for it.
     pub symbol: Symbol,
     /// What is kept.
     pub kind: AggregateKind,

@@ -120,3 +120,28 @@ fn contacts(
     }
     (count, valid_until)
 }
+
+/// Tells whether reporting `outcome` about a contact can change a column of this catalog's models.
+#[must_use]
+pub fn counts(catalog: &Catalog, outcome: Counted) -> bool {
+    contact_columns(catalog).any(|(counted, _)| match counted {
+        Counted::Delivered | Counted::Seen => outcome.index() >= counted.index(),
+        exactly => outcome == exactly,
+    })
+}
+
+/// Tells whether a column of this catalog's models counts the contact now.
+#[must_use]
+pub fn counts_contact(catalog: &Catalog, contact: &Contact, now: Timestamp) -> bool {
+    contact_columns(catalog).any(|(counted, within)| {
+        counted_at(contact, counted).is_some_and(|at| within.is_none_or(|window| now < at + window))
+    })
+}
+
+fn contact_columns(catalog: &Catalog) -> impl Iterator<Item = (Counted, Option<Millis>)> {
+    let columns = catalog.models.iter().flat_map(|model| &model.columns);
+    columns.filter_map(|column| match column.from {
+        ColumnSource::Contacts { counted, within, .. } => Some((counted, within)),
+        _ => None,
+    })
+}

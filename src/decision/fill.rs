@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::domain::contact::Contact;
 use crate::domain::decision::{Filled, Ranked, Ranking, Shown, Stage, Withheld};
 use crate::domain::profile::{CONTACTS_KEPT, CONTACTS_MAX, Profile};
 use crate::domain::request::{OffersRequest, PlacementRequest};
@@ -16,13 +15,15 @@ use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 
 use super::gate::plain_reason;
-use super::policy::{self, Candidate, Reached};
+use super::policy::{self, Candidate, Ledger, Reached};
 use super::rank;
 
 /// Nothing is known of the customer, and the catalog serves known customers only.
 pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
 /// The customer wants no offers on this channel.
 pub const OPT_OUT: &str = "opt-out";
+/// There is no room for another customer, so nothing could be reserved.
+pub const NO_ROOM: &str = "no-room-for-new-customer";
 /// The customer's contact history is full of contacts that caps still need.
 pub const HISTORY_FULL: &str = "contact-history-full";
 /// The placement takes other groups or labels only.
@@ -51,13 +52,12 @@ enum Obstacle {
     Cap(Reached),
 }
 
-/// One placement being filled.
+/// A call being answered.
 struct Filling<'a> {
     catalog: &'a Catalog,
-    contacts: &'a [Contact],
+    ledger: Ledger<'a>,
     request: &'a OffersRequest,
     channel: Symbol,
-    now: Timestamp,
     /// What this call has chosen so far: (placement, offer position).
     chosen: Vec<(Symbol, usize)>,
     valid_until: Timestamp,
@@ -74,23 +74,35 @@ pub fn suppression(
     if profile.is_opted_out_of(catalog.channels[request.channel].symbol) {
         return Some(OPT_OUT);
     }
-    let wanted: usize = request.placements.iter().map(|placement| placement.count).sum();
+    let wanted: usize = request
+        .placements
+        .iter()
+        .map(|placement| placement.count.min(catalog.offers.len()))
+        .sum();
     let contacts = &profile.contacts;
-    let full = contacts.len() + wanted > CONTACTS_MAX
-        && contacts.len() >= CONTACTS_KEPT
+    let is_full = contacts.len() >= CONTACTS_KEPT
+        && contacts.len() + wanted > CONTACTS_MAX
         && policy::oldest_unneeded(contacts, catalog, now).is_none();
-    full.then_some(HISTORY_FULL)
+    is_full.then_some(HISTORY_FULL)
 }
 
-/// Returns every requested placement with its fallback content.
+/// Answers with the fallback content of every placement because of one rule, which stays until `valid_until`.
 #[must_use]
-pub fn nothing(request: &OffersRequest) -> Vec<Filled> {
+pub fn suppressed(request: &OffersRequest, rule: &str, now: Timestamp) -> Outcome {
+    let valid_until = if rule == HISTORY_FULL || rule == NO_ROOM {
+        now
+    } else {
+        Timestamp::FAR_FUTURE
+    };
     let empty = |wanted: &PlacementRequest| Filled {
         placement: wanted.placement,
         offers: Vec::new(),
         fallback: true,
     };
-    request.placements.iter().map(empty).collect()
+    Outcome {
+        placements: request.placements.iter().map(empty).collect(),
+        valid_until,
+    }
 }
 
 /// Returns the reason why all offers are withheld, once for each offer.
@@ -102,7 +114,8 @@ pub fn withhold_all(catalog: &Catalog, rule: &str) -> Vec<Withheld> {
         .collect()
 }
 
-/// Fills the requested placements in their order.
+/// Fills the requested placements in their order; with `withheld`, also says for each of them why each offer of the
+/// ranking that it does not show is withheld there. The caller has asked [`suppression`] first.
 #[must_use]
 pub fn fill(
     catalog: &Catalog,
@@ -112,34 +125,25 @@ pub fn fill(
     now: Timestamp,
     withheld: Option<&mut Vec<Withheld>>,
 ) -> Outcome {
+    let channel = catalog.channels[request.channel].symbol;
     let mut filling = Filling {
         catalog,
-        contacts: &profile.contacts,
+        ledger: Ledger::new(catalog, &profile.contacts, channel, now),
         request,
-        channel: catalog.channels[request.channel].symbol,
-        now,
-        chosen: Vec::with_capacity(request.placements.iter().map(|placement| placement.count).sum()),
+        channel,
+        chosen: Vec::with_capacity(
+            request
+                .placements
+                .iter()
+                .map(|wanted| wanted.count.min(ranking.offers.len()))
+                .sum(),
+        ),
         valid_until: ranking.valid_until,
     };
-    if let Some(rule) = suppression(catalog, profile, request, now) {
-        if let Some(withheld) = withheld {
-            *withheld = withhold_all(catalog, rule);
-        }
-        let valid_until = if rule == OPT_OUT { Timestamp::FAR_FUTURE } else { now };
-        return Outcome {
-            placements: nothing(request),
-            valid_until,
-        };
-    }
-    let mut reasons = Vec::new();
-    let explain = withheld.is_some();
+    let mut withheld = withheld;
     let placements = (0..request.placements.len())
-        .map(|at| filling.placement(ranking, at, explain.then_some(&mut reasons)))
+        .map(|at| filling.placement(ranking, at, withheld.as_deref_mut()))
         .collect();
-    if let Some(withheld) = withheld {
-        reasons.retain(|reason| filling.chosen.iter().all(|&(_, offer)| offer != reason.offer));
-        withheld.append(&mut reasons);
-    }
     Outcome {
         placements,
         valid_until: filling.valid_until,
@@ -153,23 +157,19 @@ impl Filling<'_> {
         let mut offers = Vec::with_capacity(wanted.count.min(ranking.offers.len()));
         for ranked in &ranking.offers {
             let offer = usize::from(ranked.offer);
-            let obstacle = if offers.len() == wanted.count {
-                if reasons.is_none() {
-                    break;
-                }
-                self.obstacle(wanted.placement, offer, first_chosen)
-                    .or(Some(Obstacle::Plain(OUTRANKED)))
-            } else {
-                let obstacle = self.obstacle(wanted.placement, offer, first_chosen);
-                if let Some(Obstacle::Cap(Reached {
-                    eligible_again_at: Some(again),
-                    ..
-                })) = &obstacle
-                {
-                    self.valid_until = self.valid_until.min(*again);
-                }
-                obstacle
-            };
+            let is_full = offers.len() == wanted.count;
+            if is_full && reasons.is_none() {
+                break;
+            }
+            let obstacle = self.obstacle(wanted.placement, offer, first_chosen);
+            if let Some(Obstacle::Cap(Reached {
+                eligible_again_at: Some(again),
+                ..
+            })) = &obstacle
+            {
+                self.valid_until = self.valid_until.min(*again);
+            }
+            let obstacle = obstacle.or(is_full.then_some(Obstacle::Plain(OUTRANKED)));
             match obstacle {
                 None => {
                     self.chosen
@@ -229,7 +229,7 @@ impl Filling<'_> {
             channel: self.channel,
             placement: placement.symbol,
         };
-        policy::first_reached(self.catalog, self.contacts, &self.chosen, candidate, self.now).map(Obstacle::Cap)
+        self.ledger.reached(&self.chosen, candidate).map(Obstacle::Cap)
     }
 
     fn reason(&self, offer: usize, placement: usize, obstacle: Obstacle) -> Withheld {

@@ -2,7 +2,8 @@
 //!
 //! Behaviour does not depend on the order of arrival: an event that comes late lands in the time step, session and
 //! place among the latest where it would have been. Counts and sums are whole numbers, and "latest" is decided by the
-//! event's own time and then its id. (Only which ids are remembered for recognising repeats follows the arrival.)
+//! event's own time and then its id. (Only which ids are remembered for recognising repeats follows the arrival, and so
+//! does the beginning of a session that was forgotten and came back.)
 
 use crate::catalog::{AggregateKind, Catalog, EventType};
 use crate::domain::contact::{Contact, Counted};
@@ -17,7 +18,7 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 use crate::rules::{Condition, Facts, Truth};
 
-use super::policy;
+use super::{features, policy};
 
 /// Sums are kept in thousandths, so that adding them up is exact in any order.
 pub const SUM_SCALE: f64 = 1_000.0;
@@ -28,11 +29,11 @@ pub fn apply(profile: &mut Profile, entry: &Entry, catalog: &Catalog) -> bool {
     let (changed, moves_ranking) = match entry {
         Entry::Profile(change) => (apply_change(profile, change), true),
         Entry::Event(event) => (apply_event(profile, event, catalog), true),
-        Entry::Decision(reservation) => {
-            apply_reservation(profile, reservation, catalog);
-            (true, catalog.ranking_reads_reservations)
-        }
-        Entry::Outcome(report) => (apply_outcome(profile, report), true),
+        Entry::Decision(reservation) => (true, apply_reservation(profile, reservation, catalog)),
+        Entry::Outcome(report) => (
+            apply_outcome(profile, report),
+            features::counts(catalog, report.outcome),
+        ),
     };
     if changed {
         profile.version += 1;
@@ -134,7 +135,7 @@ fn join_session(sessions: &mut Vec<Session>, id_hash: u64, time: Timestamp) {
             events: 1,
         });
     }
-    sessions.sort_unstable_by_key(|session| (session.first, session.id_hash));
+    sessions.sort_unstable_by_key(|session| (session.last, session.id_hash));
     if sessions.len() > SESSIONS_KEPT {
         sessions.remove(0);
     }
@@ -290,7 +291,9 @@ fn leave_trace(traces: &mut Vec<Trace>, intent: Symbol, event: &Event, weight_th
     }
 }
 
-fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: &Catalog) {
+/// Appends the contacts, drops old ones that are too many, and tells whether a model sees a difference.
+fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: &Catalog) -> bool {
+    let mut moves_ranking = features::counts(catalog, Counted::Decided);
     profile.decisions = profile.decisions.max(reservation.decision);
     for &(placement, offer) in &reservation.contacts {
         profile.contacts.push(Contact::decided(
@@ -302,11 +305,13 @@ fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: 
         ));
     }
     while profile.contacts.len() > CONTACTS_KEPT {
-        match policy::oldest_unneeded(&profile.contacts, catalog, reservation.at) {
-            Some(at) => profile.contacts.remove(at),
-            None => break,
+        let Some(at) = policy::oldest_unneeded(&profile.contacts, catalog, reservation.at) else {
+            break;
         };
+        let dropped = profile.contacts.remove(at);
+        moves_ranking |= features::counts_contact(catalog, &dropped, reservation.at);
     }
+    moves_ranking
 }
 
 fn apply_outcome(profile: &mut Profile, report: &OutcomeReport) -> bool {

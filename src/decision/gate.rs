@@ -71,7 +71,7 @@ pub fn survivors(
         groups.push(stages_pass(&group.stages, Some(false), &of_no_offer, &mut valid_until));
     }
     survivors.clear();
-    for (position, offer) in (0_u16..).zip(&catalog.offers) {
+    for (position, offer) in catalog.offers.iter().enumerate() {
         if !groups[offer.group] || !is_in_its_dates(offer, now, &mut valid_until) {
             continue;
         }
@@ -80,13 +80,13 @@ pub fn survivors(
         let passes = stages_pass(&group.stages, Some(true), &facts, &mut valid_until)
             && stages_pass(&offer.stages, None, &facts, &mut valid_until);
         if passes {
-            survivors.push(position);
+            survivors.extend(u16::try_from(position));
         }
     }
     valid_until
 }
 
-/// Says why an offer does not pass the gate; `None` when it does.
+/// Says why an offer does not pass the gate; `None` when it does. Lowers `valid_until` to when the reason may change.
 #[must_use]
 pub fn explain(
     catalog: &Catalog,
@@ -94,10 +94,10 @@ pub fn explain(
     context: &[Value],
     now: Timestamp,
     position: usize,
+    valid_until: &mut Timestamp,
 ) -> Option<Withheld> {
     let offer = &catalog.offers[position];
-    let mut valid_until = Timestamp::FAR_FUTURE;
-    if !is_in_its_dates(offer, now, &mut valid_until) {
+    if !is_in_its_dates(offer, now, valid_until) {
         let early = now < offer.valid_from;
         let mut reason = plain_reason(
             position,
@@ -117,8 +117,7 @@ pub fn explain(
     ];
     for (stage, of_group, of_offer) in stages {
         for rules in [of_group, of_offer] {
-            let mut until = Timestamp::FAR_FUTURE;
-            if let Some(rule) = first_failing(rules, None, &facts, &mut until) {
+            if let Some(rule) = first_failing(rules, None, &facts, valid_until) {
                 return Some(failed(catalog, position, stage, rule, &facts));
             }
         }

@@ -8,7 +8,7 @@
 //! * `decided`: from the decision, always.
 //! * `delivered`, `seen`: from the earliest report that implies it (a click implies that it was seen, and seen that it
 //!   was delivered). Before any such report the decision itself counts, as a reservation, until its channel's reservation
-//!   time is over: errors fall on the side of contacting less.
+//!   time is over, however short the window: it may still be delivered. Errors fall on the side of contacting less.
 //! * `clicked`, `accepted`, `refused`, `converted`: from the report. These are the customer's acts, not ours, so a
 //!   decision does not count ahead of them.
 //!
@@ -31,60 +31,155 @@ pub struct Candidate {
     pub placement: Symbol,
 }
 
-/// A cap that has no room for a candidate.
+/// Caps that have no room for a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// Position of the cap in the catalog.
+    /// Position in the catalog of the first of them.
     pub cap: usize,
-    /// How many contacts count now.
+    /// How many contacts count against that one now.
     pub count: u32,
-    /// When there is room again if nothing else happens; `None` when time alone never makes room.
+    /// When all of them have room again if nothing else happens; `None` when time alone never makes room in one.
     pub eligible_again_at: Option<Timestamp>,
 }
 
-/// Finds the first cap, in the order of the catalog, that has no room for the candidate. `earlier` are the offers that
-/// the same call already chose, as (placement, offer position); they count as decided now.
-#[must_use]
-pub fn first_reached(
-    catalog: &Catalog,
-    contacts: &[Contact],
-    earlier: &[(Symbol, usize)],
-    candidate: Candidate,
-    now: Timestamp,
-) -> Option<Reached> {
-    (0..catalog.caps.len()).find_map(|cap| reached(catalog, cap, contacts, earlier, candidate, now))
+/// A contact that counts against a cap now.
+#[derive(Clone, Copy, Debug)]
+struct Counting {
+    /// Position of its offer; `None` when the catalog no longer has it.
+    offer: Option<usize>,
+    /// When it stops counting.
+    release: Timestamp,
 }
 
-fn reached(
-    catalog: &Catalog,
-    cap_at: usize,
-    contacts: &[Contact],
-    earlier: &[(Symbol, usize)],
-    candidate: Candidate,
+/// A customer's contacts counted against every cap, at one instant, for one channel.
+#[derive(Debug)]
+pub struct Ledger<'a> {
+    catalog: &'a Catalog,
+    channel: Symbol,
     now: Timestamp,
-) -> Option<Reached> {
-    let cap = &catalog.caps[cap_at];
-    if !cap.offers[candidate.offer]
-        || !channel_counts(cap, candidate.channel)
-        || !placement_counts(cap, candidate.placement)
-    {
-        return None;
-    }
-    let mut count = 0_u32;
-    for contact in contacts {
-        count += u32::from(release_of(catalog, cap, contact, candidate.offer, now).is_some());
-    }
-    if is_reserved_by_decision(cap.counted) {
-        let counts = |&&(placement, offer): &&(Symbol, usize)| {
-            placement_counts(cap, placement) && cap.offers[offer] && same_kind(catalog, cap, offer, candidate.offer)
+    /// What counts, cap after cap.
+    counting: Vec<Counting>,
+    /// Where each cap's part of `counting` ends.
+    ends: Vec<usize>,
+}
+
+impl<'a> Ledger<'a> {
+    /// Counts the contacts.
+    #[must_use]
+    pub fn new(catalog: &'a Catalog, contacts: &[Contact], channel: Symbol, now: Timestamp) -> Self {
+        let mut ledger = Self {
+            catalog,
+            channel,
+            now,
+            counting: Vec::new(),
+            ends: Vec::with_capacity(catalog.caps.len()),
         };
-        count += u32::try_from(earlier.iter().filter(counts).count()).unwrap_or(u32::MAX);
+        for cap in &catalog.caps {
+            if channel_counts(cap, channel) {
+                ledger.counting.extend(
+                    contacts
+                        .iter()
+                        .filter_map(|contact| counting(catalog, cap, contact, now)),
+                );
+            }
+            ledger.ends.push(ledger.counting.len());
+        }
+        ledger
     }
-    (count >= cap.limit).then(|| Reached {
-        cap: cap_at,
-        count,
-        eligible_again_at: room_again(catalog, cap, contacts, candidate, now, count),
-    })
+
+    /// Finds the caps that have no room for the candidate; `None` when all have. `earlier` are the offers that the same
+    /// call already chose, as (placement, offer position); they count as decided now.
+    #[must_use]
+    pub fn reached(&self, earlier: &[(Symbol, usize)], candidate: Candidate) -> Option<Reached> {
+        let mut reached: Option<Reached> = None;
+        for (at, cap) in self.catalog.caps.iter().enumerate() {
+            let concerned = cap.offers[candidate.offer]
+                && channel_counts(cap, self.channel)
+                && placement_counts(cap, candidate.placement);
+            if !concerned {
+                continue;
+            }
+            let count = self.count(at, earlier, candidate.offer);
+            if count < cap.limit {
+                continue;
+            }
+            let again = self.room_again(at, candidate, count);
+            reached = Some(match reached {
+                None => Reached {
+                    cap: at,
+                    count,
+                    eligible_again_at: again,
+                },
+                Some(first) => Reached {
+                    eligible_again_at: first
+                        .eligible_again_at
+                        .and_then(|one| again.map(|other| one.max(other))),
+                    ..first
+                },
+            });
+        }
+        reached
+    }
+
+    fn of_cap(&self, cap: usize) -> &[Counting] {
+        let start = cap.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.counting[start..self.ends[cap]]
+    }
+
+    fn count(&self, cap_at: usize, earlier: &[(Symbol, usize)], offer: usize) -> u32 {
+        let cap = &self.catalog.caps[cap_at];
+        let counting = self.of_cap(cap_at);
+        let before = match cap.each {
+            None => counting.len(),
+            Some(_) => counting
+                .iter()
+                .filter(|counting| self.same_kind(cap, counting.offer, offer))
+                .count(),
+        };
+        let chosen = |&&(placement, chosen): &&(Symbol, usize)| {
+            placement_counts(cap, placement) && cap.offers[chosen] && self.same_kind(cap, Some(chosen), offer)
+        };
+        let in_this_call = if is_reserved_by_decision(cap.counted) {
+            earlier.iter().filter(chosen).count()
+        } else {
+            0
+        };
+        u32::try_from(before + in_this_call).unwrap_or(u32::MAX)
+    }
+
+    fn same_kind(&self, cap: &Cap, one: Option<usize>, other: usize) -> bool {
+        match (cap.each, one) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(Each::Offer), Some(one)) => one == other,
+            (Some(Each::Group), Some(one)) => self.catalog.offers[one].group == self.catalog.offers[other].group,
+        }
+    }
+
+    /// Returns when enough of the counting contacts have been released that one more fits.
+    fn room_again(&self, cap_at: usize, candidate: Candidate, count: u32) -> Option<Timestamp> {
+        let cap = &self.catalog.caps[cap_at];
+        let limit = usize::try_from(cap.limit).ok()?;
+        let count = usize::try_from(count).ok()?;
+        if limit == 0 {
+            return None;
+        }
+        let of_kind = |counting: &&Counting| self.same_kind(cap, counting.offer, candidate.offer);
+        let mut releases: Vec<Timestamp> = self
+            .of_cap(cap_at)
+            .iter()
+            .filter(of_kind)
+            .map(|counting| counting.release)
+            .collect();
+        // The rest of the count are offers of this very call: contacts decided now.
+        let offer = self.catalog.offers[candidate.offer].symbol;
+        let of_this_call = Contact::decided(0, offer, self.channel, candidate.placement, self.now);
+        let release_then = release(self.catalog, cap, &of_this_call).unwrap_or(Timestamp::FAR_FUTURE);
+        releases.resize(count.max(releases.len()), release_then);
+        releases.sort_unstable();
+        let at = *releases.get(count - limit)?;
+        (at != Timestamp::FAR_FUTURE).then_some(at)
+    }
 }
 
 fn channel_counts(cap: &Cap, channel: Symbol) -> bool {
@@ -99,38 +194,24 @@ const fn is_reserved_by_decision(counted: Counted) -> bool {
     matches!(counted, Counted::Decided | Counted::Delivered | Counted::Seen)
 }
 
-fn same_kind(catalog: &Catalog, cap: &Cap, one: usize, other: usize) -> bool {
-    match cap.each {
-        None => true,
-        Some(Each::Offer) => one == other,
-        Some(Each::Group) => catalog.offers[one].group == catalog.offers[other].group,
-    }
-}
-
-/// Returns when the contact stops counting against `cap` for `offer`, if it counts now.
-fn release_of(catalog: &Catalog, cap: &Cap, contact: &Contact, offer: usize, now: Timestamp) -> Option<Timestamp> {
+/// Returns how the contact counts against the cap now, if it does. The cheap questions come first.
+fn counting(catalog: &Catalog, cap: &Cap, contact: &Contact, now: Timestamp) -> Option<Counting> {
+    let release = release(catalog, cap, contact).filter(|&release| now < release)?;
     if !channel_counts(cap, contact.channel) || !placement_counts(cap, contact.placement) {
         return None;
     }
-    let in_scope = match catalog.offer_positions.get(&contact.offer) {
-        Some(&position) => cap.offers[position] && same_kind(catalog, cap, position, offer),
-        None => cap.all_offers && cap.each.is_none(),
-    };
-    if !in_scope {
-        return None;
-    }
-    let release = release(catalog, cap, contact)?;
-    (now < release).then_some(release)
+    let offer = catalog.offer_positions.get(&contact.offer).copied();
+    offer
+        .map_or(cap.all_offers, |position| cap.offers[position])
+        .then_some(Counting { offer, release })
 }
 
 /// Returns when the contact stops counting against the cap, whether or not that is over; `None` when it never counts.
 fn release(catalog: &Catalog, cap: &Cap, contact: &Contact) -> Option<Timestamp> {
-    let after_window = |from: Timestamp| cap.window.map_or(Timestamp::FAR_FUTURE, |window| from + window);
     match counted_at(contact, cap.counted) {
-        Some(from) => Some(after_window(from)),
+        Some(from) => Some(cap.window.map_or(Timestamp::FAR_FUTURE, |window| from + window)),
         None if is_reserved_by_decision(cap.counted) => {
-            let decided_at = contact.decided_at();
-            Some(after_window(decided_at).min(decided_at + reservation(catalog, contact.channel)))
+            Some(contact.decided_at() + reservation(catalog, contact.channel))
         }
         None => None,
     }
@@ -148,58 +229,17 @@ pub fn counted_at(contact: &Contact, counted: Counted) -> Option<Timestamp> {
 }
 
 fn reservation(catalog: &Catalog, channel: Symbol) -> Millis {
-    catalog
-        .channels
-        .iter()
-        .find(|candidate| candidate.symbol == channel)
-        .map_or(Millis::HOUR, |found| found.reservation)
+    let found = catalog.channels.iter().find(|candidate| candidate.symbol == channel);
+    found.map_or(Millis::HOUR, |found| found.reservation)
 }
 
-/// Returns when enough of the counting contacts have been released that one more fits. Those of the same call are
-/// released when their reservation or the window is over, whichever comes first.
-fn room_again(
-    catalog: &Catalog,
-    cap: &Cap,
-    contacts: &[Contact],
-    candidate: Candidate,
-    now: Timestamp,
-    count: u32,
-) -> Option<Timestamp> {
-    let limit = usize::try_from(cap.limit).ok()?;
-    let count = usize::try_from(count).ok()?;
-    if limit == 0 {
-        return None;
-    }
-    let release_of_offer = |contact| release_of(catalog, cap, contact, candidate.offer, now);
-    let mut releases: Vec<Timestamp> = contacts.iter().filter_map(release_of_offer).collect();
-    let of_this_call = release(
-        catalog,
-        cap,
-        &Contact::decided(0, candidate.channel, candidate.channel, candidate.placement, now),
-    );
-    releases.resize(count.max(releases.len()), of_this_call.unwrap_or(Timestamp::FAR_FUTURE));
-    releases.sort_unstable();
-    let at = *releases.get(count - limit)?;
-    (at != Timestamp::FAR_FUTURE).then_some(at)
-}
-
-/// Finds the oldest contact that no cap will count any more, unless a report comes later than its reservation lasts.
+/// Finds the oldest contact that no cap counts now. What is reported about it after it was dropped is refused.
 #[must_use]
 pub fn oldest_unneeded(contacts: &[Contact], catalog: &Catalog, now: Timestamp) -> Option<usize> {
     contacts.iter().position(|contact| {
-        let reservation_over = contact.decided_at() + reservation(catalog, contact.channel) <= now;
-        reservation_over
-            && catalog
-                .caps
-                .iter()
-                .all(|cap| !counts_ever_again(catalog, cap, contact, now))
+        catalog
+            .caps
+            .iter()
+            .all(|cap| counting(catalog, cap, contact, now).is_none())
     })
-}
-
-fn counts_ever_again(catalog: &Catalog, cap: &Cap, contact: &Contact, now: Timestamp) -> bool {
-    let in_scope = match catalog.offer_positions.get(&contact.offer) {
-        Some(&position) => cap.offers[position],
-        None => cap.all_offers,
-    };
-    in_scope && release(catalog, cap, contact).is_some_and(|release| now < release)
 }

@@ -1,6 +1,6 @@
 //! Caps, each row a story: the cap, the contacts, and what happens to the next one.
 
-use super::policy::{Candidate, Reached, first_reached, oldest_unneeded};
+use super::policy::{Candidate, Ledger, Reached, oldest_unneeded};
 use super::testing::{T0, catalog_with, contact, symbol};
 use crate::catalog::Catalog;
 use crate::domain::contact::{Contact, Counted};
@@ -21,7 +21,7 @@ fn ask_at(catalog: &Catalog, contacts: &[Contact], offer: &str, now: Timestamp) 
         channel: symbol(catalog, "web"),
         placement: symbol(catalog, "top"),
     };
-    first_reached(catalog, contacts, &[], candidate, now)
+    Ledger::new(catalog, contacts, candidate.channel, now).reached(&[], candidate)
 }
 
 /// Offer, channel, how long before [`T0`], and the reports with theirs.
@@ -212,6 +212,17 @@ fn an_unconfirmed_decision_counts_as_seen_until_its_channels_reservation_is_over
 }
 
 #[test]
+fn a_reservation_outlives_a_window_that_is_shorter() {
+    let delivered = "at_most: 1, of: delivered, within: 1d";
+    check(
+        delivered,
+        &[("savings_a", "mail", HOUR.times(25), &[])],
+        "savings_a",
+        Some((1, Some(HOUR.times(23)))),
+    );
+}
+
+#[test]
 fn a_confirmed_contact_counts_from_its_report() {
     let seen = "at_most: 1, of: seen, within: 7d";
     check(
@@ -266,7 +277,18 @@ fn several_caps_must_all_hold_and_the_first_in_the_catalog_is_named() {
 }
 
 #[test]
-fn a_contact_is_dropped_only_when_no_cap_can_count_it_again() {
+fn room_is_named_for_when_all_caps_have_it() {
+    let catalog = catalog_with(
+        "caps: [{ id: short, at_most: 1, of: decided, within: 1h }, { id: long, at_most: 1, of: decided, within: 4d }]",
+    );
+    let one = [contact(&catalog, "savings_a", "web", SOON, &[])];
+    let reached = ask(&catalog, &one, "savings_a").unwrap();
+    assert_eq!((reached.cap, reached.count), (0, 1));
+    assert_eq!(reached.eligible_again_at, Some(T0 - SOON + DAY.times(4)));
+}
+
+#[test]
+fn a_contact_is_dropped_only_when_no_cap_counts_it() {
     let catalog = catalog_with("caps: [{ id: cap, at_most: 9, of: seen, within: 7d, groups: [fund] }]");
     let contacts = [
         contact(
@@ -279,7 +301,10 @@ fn a_contact_is_dropped_only_when_no_cap_can_count_it_again() {
         contact(&catalog, "savings_a", "web", SOON, &[]),
         contact(&catalog, "savings_a", "web", DAY, &[]),
     ];
-    assert_eq!(oldest_unneeded(&contacts, &catalog, T0), Some(2));
-    assert_eq!(oldest_unneeded(&contacts[..2], &catalog, T0), None);
+    assert_eq!(
+        oldest_unneeded(&contacts, &catalog, T0),
+        Some(1),
+        "no cap counts savings"
+    );
     assert_eq!(oldest_unneeded(&contacts[..1], &catalog, T0 + DAY.times(4)), Some(0));
 }

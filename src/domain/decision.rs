@@ -136,7 +136,7 @@ pub struct Decision {
     pub decided_at: Timestamp,
     /// Until when time alone cannot change the answer.
     pub valid_until: Timestamp,
-    /// The lowest rung of the ladder among the offers shown; the model when none is.
+    /// The lowest rung of the ladder among the offers shown that a model should score; of the others when there is none.
     pub rung: Rung,
     /// Whether the ranking came from the customer's cached list.
     pub cached: bool,

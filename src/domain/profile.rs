@@ -21,7 +21,7 @@ pub const TRACES_PER_INTENT: usize = 8;
 pub const SESSIONS_KEPT: usize = 16;
 /// Contacts kept when no cap needs them; beyond it the oldest such contact is dropped.
 pub const CONTACTS_KEPT: usize = 256;
-/// Contacts kept at the very most. A customer whose caps still need all of them gets no further offer.
+/// Contacts beyond which a customer whose caps still need all of them gets no further offer.
 pub const CONTACTS_MAX: usize = 1_024;
 
 /// One customer's state.
@@ -33,7 +33,7 @@ pub struct Profile {
     pub version: u64,
     /// Counts the changes that can move the ranking; a mere reservation usually does not.
     pub ranking_version: u64,
-    /// How many decisions were recorded: the number of the latest one.
+    /// The number of the latest decision; 0 when there was none.
     pub decisions: u32,
     /// The attributes that are known, by symbol.
     pub attributes: Vec<(Symbol, Value)>,
@@ -47,7 +47,7 @@ pub struct Profile {
     pub latest: Vec<Latest>,
     /// The latest matching events per intent, by (intent, time, id).
     pub traces: Vec<Trace>,
-    /// The latest sessions, by (first event, hash).
+    /// The latest sessions, by (last event, hash).
     pub sessions: Vec<Session>,
     /// The latest events in order of arrival.
     pub events: Vec<EventDigest>,

@@ -13,6 +13,7 @@
 //! age, else the start propensity; the answer names the rung.
 
 mod ranking;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -21,13 +22,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use parking_lot::RwLock;
 
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{facts::Layout, features::Rows, fold, gate};
-use crate::domain::decision::{Decision, Ranking, Rung, Withheld};
-use crate::domain::entry::{Entry, OutcomeReport, ProfileChange, Reservation};
+use crate::decision::{facts::Layout, features::Rows, fold};
+use crate::domain::decision::Decision;
+use crate::domain::entry::{Entry, OutcomeReport, ProfileChange};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
@@ -38,6 +38,7 @@ use crate::model::Scorer;
 use crate::store::{Buffers, Full, Store, Then};
 
 use ranking::Lists;
+use steps::{add_gate_reasons, apply_events, lowest_rung, reserve, unanswered};
 
 /// How far ahead of the engine's clock an event or outcome may claim to be; it is taken as having happened now.
 pub const CLOCK_SKEW_MAX: Millis = Millis::new(5 * 60_000);
@@ -127,7 +128,7 @@ pub struct OutcomeReceipt {
     pub profile_version: u64,
 }
 
-type ChangeHook = Box<dyn Fn(CustomerKey) + Send + Sync>;
+type ChangeHook = Arc<dyn Fn(CustomerKey) + Send + Sync>;
 
 /// The engine.
 pub struct Engine {
@@ -135,7 +136,7 @@ pub struct Engine {
     active: ArcSwap<Active>,
     generations: AtomicU64,
     lists: Lists,
-    hooks: RwLock<Vec<ChangeHook>>,
+    hooks: ArcSwap<Vec<ChangeHook>>,
 }
 
 /// What one thread reuses from call to call, so that a decision allocates next to nothing.
@@ -165,7 +166,7 @@ impl Engine {
             }),
             generations: AtomicU64::new(1),
             lists: Lists::new(limits.ranked_lists_bytes_max),
-            hooks: RwLock::default(),
+            hooks: ArcSwap::default(),
         }
     }
 
@@ -182,12 +183,17 @@ impl Engine {
     }
 
     /// Registers what to call after each change of a customer, from the thread that made it and outside the lock.
-    pub fn on_change(&self, hook: ChangeHook) {
-        self.hooks.write().push(hook);
+    pub fn on_change(&self, hook: Box<dyn Fn(CustomerKey) + Send + Sync>) {
+        let hook: ChangeHook = hook.into();
+        self.hooks.rcu(|hooks| {
+            let mut hooks = Vec::clone(hooks);
+            hooks.push(Arc::clone(&hook));
+            hooks
+        });
     }
 
     fn changed(&self, key: CustomerKey) {
-        for hook in self.hooks.read().iter() {
+        for hook in self.hooks.load().iter() {
             hook(key);
         }
     }
@@ -195,11 +201,13 @@ impl Engine {
     /// Decides what to show: applies the events of the call, ranks, fills the placements, and reserves what it shows. A
     /// preview does the same and leaves no trace, so its events are a "what if".
     ///
+    /// When there is no room for somebody new, nothing can be reserved, and the answer is the fallback content.
+    ///
     /// # Errors
-    /// [`Rejection::TooManyCustomers`] when somebody new would have to be begun and there is no room.
+    /// [`Rejection::TooManyCustomers`] when there is no room for somebody new and the call carries events.
     pub fn offers(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Result<Decision, Rejection> {
         let key = request.customer.key();
-        let (decision, changed) = WORKSPACE.with_borrow_mut(|workspace| {
+        let decided = WORKSPACE.with_borrow_mut(|workspace| {
             let mut buffers = std::mem::take(&mut workspace.buffers);
             let decided = self
                 .store
@@ -208,16 +216,26 @@ impl Engine {
                     ((decision, changed), if changed { Then::Keep } else { Then::Leave })
                 });
             workspace.buffers = buffers;
-            if decided.is_err() {
+            decided
+        });
+        match decided {
+            Ok((decision, changed)) => {
+                if changed {
+                    self.changed(key);
+                }
+                Ok(decision)
+            }
+            Err(full) => {
                 // The list was made for a profile that could not be begun.
                 self.lists.forget(key);
+                let lost_events = !request.events.is_empty();
+                if lost_events {
+                    Err(full.into())
+                } else {
+                    Ok(unanswered(&active.catalog, request, fill::NO_ROOM, now))
+                }
             }
-            decided
-        })?;
-        if changed {
-            self.changed(key);
         }
-        Ok(decision)
     }
 
     #[expect(
@@ -236,55 +254,49 @@ impl Engine {
     ) -> (Decision, bool) {
         let catalog = &*active.catalog;
         if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !request.customer.is_anonymous() {
-            return (unanswered(catalog, request, now), false);
+            return (unanswered(catalog, request, fill::UNKNOWN_CUSTOMER, now), false);
         }
-        let mut changed = false;
-        for event in &request.events {
-            changed |= fold::apply(profile, &Entry::Event(not_ahead(event, now)), catalog);
-        }
+        let mut changed = apply_events(profile, &request.events, catalog, now) > 0;
         // A preview with events answers "what if", on a copy that is thrown away with its list.
         let keep = !(request.preview && changed);
         changed &= keep;
+        if let Some(rule) = fill::suppression(catalog, profile, request, now) {
+            let answer = unanswered(catalog, request, rule, now);
+            return (
+                Decision {
+                    profile_version: profile.version,
+                    known_customer: known,
+                    ..answer
+                },
+                changed,
+            );
+        }
         let (list, cached) = self.list(active, request, key, profile, keep, now, workspace);
         let mut withheld = Vec::new();
         let explain = request.explain.then_some(&mut withheld);
         let Outcome {
             placements,
-            valid_until,
+            mut valid_until,
         } = fill::fill(catalog, &list.ranking, profile, request, now, explain);
-        if request.explain && fill::suppression(catalog, profile, request, now).is_none() {
-            workspace.layout.fill(catalog, profile, now);
-            add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
+        if request.explain {
+            valid_until = valid_until.min(workspace.layout.fill(catalog, profile, now));
+            let until = add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
+            valid_until = valid_until.min(until);
         }
         let profile_version = profile.version;
-        let shown = placements
-            .iter()
-            .flat_map(|filled| filled.offers.iter().map(move |shown| (filled.placement, shown)));
-        let rung = shown.clone().map(|(_, shown)| shown.rung).max().unwrap_or(Rung::Model);
-        let mut id = None;
-        if !request.preview && shown.clone().next().is_some() {
-            let number = profile.decisions + 1;
-            let symbols = |(placement, offer): (usize, usize)| -> (Symbol, Symbol) {
-                (catalog.placements[placement].symbol, catalog.offers[offer].symbol)
-            };
-            let reservation = Reservation {
-                decision: number,
-                channel: catalog.channels[request.channel].symbol,
-                at: now,
-                contacts: shown
-                    .map(|(placement, shown)| symbols((placement, shown.offer)))
-                    .collect(),
-            };
-            changed |= fold::apply(profile, &Entry::Decision(reservation), catalog);
-            id = Some(DecisionId { customer: key, number });
-        }
+        let id = if request.preview {
+            None
+        } else {
+            reserve(catalog, request, key, profile, &placements, now)
+        };
+        changed |= id.is_some();
         let decision = Decision {
             id,
             profile_version,
             known_customer: known,
             decided_at: now,
             valid_until,
-            rung,
+            rung: lowest_rung(catalog, &placements),
             cached,
             placements,
             withheld,
@@ -304,10 +316,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<EventsReceipt, Rejection> {
         self.change(active, customer, true, |profile, catalog| {
-            let applied = events
-                .iter()
-                .filter(|event| fold::apply(profile, &Entry::Event(not_ahead(event, now)), catalog))
-                .count();
+            let applied = apply_events(profile, events, catalog, now);
             EventsReceipt {
                 applied,
                 duplicates: events.len() - applied,
@@ -447,47 +456,4 @@ impl Engine {
     pub const fn store(&self) -> &Store {
         &self.store
     }
-}
-
-/// An event from a clock that runs ahead happened now; the door refuses more than [`CLOCK_SKEW_MAX`].
-fn not_ahead(event: &Event, now: Timestamp) -> Event {
-    Event {
-        time: event.time.min(now),
-        ..event.clone()
-    }
-}
-
-/// The answer for somebody unknown when the catalog serves known customers only.
-fn unanswered(catalog: &Catalog, request: &OffersRequest, now: Timestamp) -> Decision {
-    Decision {
-        id: None,
-        profile_version: 0,
-        known_customer: false,
-        decided_at: now,
-        valid_until: Timestamp::FAR_FUTURE,
-        rung: Rung::Model,
-        cached: false,
-        placements: fill::nothing(request),
-        withheld: if request.explain {
-            fill::withhold_all(catalog, fill::UNKNOWN_CUSTOMER)
-        } else {
-            Vec::new()
-        },
-    }
-}
-
-fn add_gate_reasons(
-    catalog: &Catalog,
-    layout: &Layout,
-    request: &OffersRequest,
-    ranking: &Ranking,
-    now: Timestamp,
-    withheld: &mut Vec<Withheld>,
-) {
-    let mut passed = vec![false; catalog.offers.len()];
-    for ranked in &ranking.offers {
-        passed[usize::from(ranked.offer)] = true;
-    }
-    let stopped = (0..catalog.offers.len()).filter(|&offer| !passed[offer]);
-    withheld.extend(stopped.filter_map(|offer| gate::explain(catalog, layout, &request.context, now, offer)));
 }

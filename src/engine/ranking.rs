@@ -22,6 +22,7 @@ use super::{Active, Engine, Workspace};
 pub(super) struct List {
     ranking_version: u64,
     generation: u64,
+    made_at: Timestamp,
     context: Box<[Value]>,
     /// Whether every model answered; a list made on a lower rung is not served again, so that the model is asked anew.
     sound: bool,
@@ -76,10 +77,14 @@ impl Engine {
     ) -> (Arc<List>, bool) {
         let kept = self.lists.0.get(&key.get());
         if let Some(list) = &kept {
-            let same_context = !active.catalog.ranking_reads_context || *list.context == *request.context;
+            let read = &active.catalog.context_read;
+            let same_context = read
+                .iter()
+                .zip(&list.context)
+                .all(|(&at, value)| request.context.get(at) == Some(value));
             let holds = list.generation == active.generation
                 && list.ranking_version == profile.ranking_version
-                && now < list.ranking.valid_until
+                && (list.made_at..list.ranking.valid_until).contains(&now)
                 && list.sound
                 && same_context;
             if holds {
@@ -87,14 +92,14 @@ impl Engine {
             }
         }
         let (ranking, sound) = rank_now(active, request, profile, kept.as_deref(), now, workspace);
-        let context = if active.catalog.ranking_reads_context {
-            request.context.as_slice().into()
-        } else {
-            Box::default()
-        };
+        let read = active.catalog.context_read.iter();
+        let context = read
+            .map(|&at| request.context.get(at).copied().unwrap_or_default())
+            .collect();
         let list = Arc::new(List {
             ranking_version: profile.ranking_version,
             generation: active.generation,
+            made_at: now,
             context,
             sound,
             ranking,
@@ -153,11 +158,16 @@ fn rank_now(
             scorer.score(&rows.cells, &mut rows.scores).is_ok()
         });
         sound &= answered || scorer.is_none();
+        let last = if answered {
+            Vec::new()
+        } else {
+            last_scores(active, last)
+        };
         for (row, &offer) in of_model.iter().enumerate() {
             let (propensity, rung) = if answered {
                 (rows.scores[row], Rung::Model)
             } else {
-                lower_rung(active, last, offer)
+                lower_rung(active, &last, offer)
             };
             offers.push(rank::ranked(catalog, offer, propensity, rung, &layout.intent));
         }
@@ -166,17 +176,22 @@ fn rank_now(
     (Ranking { offers, valid_until }, sound)
 }
 
-/// The last good score for the offer when the customer's list of the same activation has one, else the start propensity.
-fn lower_rung(active: &Active, last: Option<&List>, offer: u16) -> (f32, Rung) {
-    let of_same_catalog = last.filter(|list| list.generation == active.generation);
-    let entry = of_same_catalog.and_then(|list| {
-        list.ranking
-            .offers
-            .iter()
-            .find(|ranked| ranked.offer == offer && ranked.rung != Rung::Start)
-    });
-    match entry {
-        Some(ranked) => (ranked.propensity, Rung::LastGood),
+/// The last good scores by the offer's position, from the customer's list of the same activation; empty without one.
+fn last_scores(active: &Active, kept: Option<&List>) -> Vec<Option<f32>> {
+    let Some(list) = kept.filter(|list| list.generation == active.generation) else {
+        return Vec::new();
+    };
+    let mut scores = vec![None; active.catalog.offers.len()];
+    for ranked in list.ranking.offers.iter().filter(|ranked| ranked.rung != Rung::Start) {
+        scores[usize::from(ranked.offer)] = Some(ranked.propensity);
+    }
+    scores
+}
+
+/// The last good score when there is one, else the start propensity.
+fn lower_rung(active: &Active, last: &[Option<f32>], offer: u16) -> (f32, Rung) {
+    match last.get(usize::from(offer)).copied().flatten() {
+        Some(score) => (score, Rung::LastGood),
         None => (active.catalog.offers[usize::from(offer)].start_propensity, Rung::Start),
     }
 }

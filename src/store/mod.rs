@@ -170,7 +170,7 @@ impl Store {
     }
 
     /// Calls `visit` with every customer, in no particular order. Customers that change meanwhile may be seen before or
-    /// after the change.
+    /// after the change. `visit` runs under a shard's lock: it must be quick and must not call the store or the engine.
     pub fn for_each(&self, mut visit: impl FnMut(CustomerId, &Profile)) {
         let mut profile = Profile::default();
         for entry in &self.customers {

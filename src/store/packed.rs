@@ -1,7 +1,7 @@
 //! The packed form of a customer: one byte string.
 //!
 //! Layout: id, counters, attributes, opt-outs, buckets, latest, traces, sessions, events, older ids, contacts. Whole
-//! numbers are LEB128 varints, signed ones zigzag; times are differences to the entry before; each list begins with its
+//! numbers are LEB128 varints, signed ones zigzag; times are differences to a fixed instant, a contact's to the contact before it; each list begins with its
 //! length. A number attribute is a varint when it is whole or has at most two decimals, else eight bytes; either
 //! way exactly the number that was put in comes out.
 //!

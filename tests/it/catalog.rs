@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use nbo::catalog::load::{FILE_BYTES_MAX, FILES_MAX};
 use nbo::catalog::{Catalog, CatalogFiles, Diagnostic, load};
+use nbo::decision::features::counts;
+use nbo::domain::contact::Counted;
 use nbo::domain::symbol::Symbols;
 
 fn small() -> CatalogFiles {
@@ -279,21 +281,22 @@ fn a_set_never_has_more_than_64_values_not_even_over_versions() {
 #[test]
 fn what_a_ranking_depends_on_is_known() {
     let plain = loaded(&small()).unwrap();
-    assert!(!plain.ranking_reads_context && !plain.ranking_reads_reservations);
+    assert!(plain.context_read.is_empty() && !counts(&plain, Counted::Decided));
     let rule = changed(
         "offers.yaml",
         "when: profile.age >= 18",
         "when: context.channel == \"web\"",
     )
     .unwrap();
-    assert!(loaded(&rule).unwrap().ranking_reads_context);
+    assert_eq!(loaded(&rule).unwrap().context_read, [0]);
     let column = "\"from\": \"behaviour.searches_7d\", \"as\": \"number\", \"missing\": 0";
     let contacts =
         |count: &str| format!("\"from\": \"contacts\", \"as\": \"number\", \"count\": \"{count}\", \"scope\": \"all\"");
     let decided = changed("manifest", column, &contacts("decided")).unwrap();
-    assert!(loaded(&decided).unwrap().ranking_reads_reservations);
+    assert!(counts(&loaded(&decided).unwrap(), Counted::Decided));
     let clicked = changed("manifest", column, &contacts("clicked")).unwrap();
-    assert!(!loaded(&clicked).unwrap().ranking_reads_reservations);
+    let clicked = loaded(&clicked).unwrap();
+    assert!(counts(&clicked, Counted::Clicked) && !counts(&clicked, Counted::Seen));
 }
 
 #[test]

@@ -178,9 +178,12 @@ impl Loader {
             _ => number,
         };
         let aggregate = Aggregate {
-            symbol: self
-                .symbols
-                .intern(&format!("{id}@{}/{}", kind_name(source.keep), window.step.get())),
+            symbol: self.symbols.intern(&format!(
+                "{id}@{}/{}/{:08x}",
+                kind_name(source.keep),
+                window.step.get(),
+                meaning(source)
+            )),
             id: id.into(),
             kind: source.keep,
             condition,
@@ -450,4 +453,13 @@ fn identifier(value: &str) -> String {
         }
     };
     value.chars().map(plain).collect()
+}
+
+/// Returns 32 bits that change when what feeds the aggregate does, so that what was gathered before is left behind.
+fn meaning(source: &source::Aggregate) -> u32 {
+    let parts = [&source.of, &source.condition, &source.attribute, &source.by];
+    let text = parts.map(|part| part.as_deref().unwrap_or("")).join("\n");
+    let mut bytes = [0; 4];
+    bytes.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..4]);
+    u32::from_be_bytes(bytes)
 }

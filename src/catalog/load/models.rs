@@ -9,7 +9,6 @@ use super::{CatalogFiles, Loader};
 use crate::catalog::diagnostic::Severity;
 use crate::catalog::document::{At, Document, Report};
 use crate::catalog::yaml::Span;
-use crate::domain::contact::Counted;
 use crate::rules::Space;
 
 /// What columns may name.
@@ -231,20 +230,6 @@ impl<'a> Known<'a> {
         };
         schema.attributes.get(at).map(Origin::Attribute)
     }
-}
-
-/// Tells whether a model column counts decided contacts.
-pub(super) fn reads_reservations(models: &[ModelPlan]) -> bool {
-    let columns = models.iter().flat_map(|model| &model.columns);
-    columns.into_iter().any(|column| {
-        matches!(
-            column.from,
-            ColumnSource::Contacts {
-                counted: Counted::Decided,
-                ..
-            }
-        )
-    })
 }
 
 const fn phrase(found: AttributeType) -> &'static str {

@@ -320,21 +320,25 @@ fn joined_weights(group: Option<&source::Group>, offer: &source::Offer, names: &
     weights.into_iter().filter(|(_, weight)| *weight != 0.0).collect()
 }
 
-/// Tells whether a rule of a group or offer, or a model column, reads the request context.
-pub(super) fn ranking_reads_context(catalog: &Catalog) -> bool {
+/// Returns the positions of the context variables that a rule of a group or offer, or a model column, reads.
+pub(super) fn context_read(catalog: &Catalog) -> Vec<usize> {
     let groups = catalog.groups.iter().map(|group| &group.stages);
-    let reads = |rule: &Rule| rule.condition.reads_space(Space::Context);
-    let in_rules = groups
-        .chain(catalog.offers.iter().map(|offer| &offer.stages))
-        .any(|stages| {
-            [&stages.eligibility, &stages.applicability, &stages.suitability]
-                .into_iter()
-                .flatten()
-                .any(reads)
-        });
+    let stages = groups.chain(catalog.offers.iter().map(|offer| &offer.stages));
+    let rules = stages
+        .flat_map(|stages| [&stages.eligibility, &stages.applicability, &stages.suitability])
+        .flatten();
+    let reads = rules.flat_map(|rule| rule.condition.reads());
+    let in_rules = reads
+        .filter(|(space, _)| *space == Space::Context)
+        .map(|&(_, at)| usize::from(at));
     let columns = catalog.models.iter().flat_map(|model| &model.columns);
+    let in_columns = columns.filter_map(|column| match column.from {
+        ColumnSource::Context(at) => Some(at),
+        _ => None,
+    });
     in_rules
-        || columns
-            .into_iter()
-            .any(|column| matches!(column.from, ColumnSource::Context(_)))
+        .chain(in_columns)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }

@@ -49,7 +49,7 @@ fn a_story_that_does_not_hold_says_where_with_what_was_expected_and_what_was_fou
             "bad.txt:5: expected `valid until 2026-03-02 09:30`, found `2026-11-01 00:00`",
             "bad.txt:6: expected `cached`, found `ranked anew`",
             "bad.txt:7: expected `not known`, found that the customer is known",
-            "bad.txt:8: expected `from last good score`, found `from start propensity`",
+            "bad.txt:8: expected `from last good score`, found `from model`",
         ],
     );
     check_bad(

@@ -1,0 +1,127 @@
+//! The steps of one decision that are neither ranking nor filling.
+
+use crate::catalog::Catalog;
+use crate::decision::fill::{self, Outcome};
+use crate::decision::{facts::Layout, fold, gate};
+use crate::domain::decision::{Decision, Filled, Ranking, Rung, Withheld};
+use crate::domain::entry::{Entry, Reservation};
+use crate::domain::event::Event;
+use crate::domain::ids::{CustomerKey, DecisionId};
+use crate::domain::profile::Profile;
+use crate::domain::request::OffersRequest;
+use crate::domain::time::{Millis, Timestamp};
+
+/// Folds the events of one call and returns how many were new. When the caller's clock runs ahead of `now` (the door
+/// refuses more than [`CLOCK_SKEW_MAX`]), all of them are moved back by as much, which keeps their order.
+pub(super) fn apply_events(profile: &mut Profile, events: &[Event], catalog: &Catalog, now: Timestamp) -> usize {
+    let ahead = events
+        .iter()
+        .map(|event| event.time - now)
+        .max()
+        .unwrap_or_default()
+        .max(Millis::default());
+    let new = |event: &&Event| {
+        let event = Event {
+            time: event.time - ahead,
+            ..(*event).clone()
+        };
+        fold::apply(profile, &Entry::Event(event), catalog)
+    };
+    events.iter().filter(new).count()
+}
+
+/// The first decision of a customer is numbered by its second since then: 2024-01-01T00:00:00Z.
+const NUMBERS_BEGIN: Timestamp = Timestamp::from_millis(1_704_067_200_000);
+
+/// Reserves what is shown; `None` when nothing is.
+pub(super) fn reserve(
+    catalog: &Catalog,
+    request: &OffersRequest,
+    customer: CustomerKey,
+    profile: &mut Profile,
+    placements: &[Filled],
+    now: Timestamp,
+) -> Option<DecisionId> {
+    let shown = placements
+        .iter()
+        .flat_map(|filled| filled.offers.iter().map(|shown| (filled.placement, shown.offer)));
+    let symbols =
+        |(placement, offer): (usize, usize)| (catalog.placements[placement].symbol, catalog.offers[offer].symbol);
+    let contacts: Vec<_> = shown.map(symbols).collect();
+    if contacts.is_empty() {
+        return None;
+    }
+    let second = (now - NUMBERS_BEGIN).get() / Millis::SECOND.get();
+    let number = match profile.decisions {
+        0 => u32::try_from(second).unwrap_or(1).max(1),
+        latest => latest.saturating_add(1),
+    };
+    let channel = catalog.channels[request.channel].symbol;
+    fold::apply(
+        profile,
+        &Entry::Decision(Reservation {
+            decision: number,
+            channel,
+            at: now,
+            contacts,
+        }),
+        catalog,
+    );
+    Some(DecisionId { customer, number })
+}
+
+/// The lowest rung among the offers shown whose group has a model; without any of those, the start propensity that the
+/// others have, and the model when nothing is shown.
+pub(super) fn lowest_rung(catalog: &Catalog, placements: &[Filled]) -> Rung {
+    let shown = placements.iter().flat_map(|filled| &filled.offers);
+    let is_scored = |offer: usize| catalog.groups[catalog.offers[offer].group].model.is_some();
+    let scored = shown
+        .clone()
+        .filter(|shown| is_scored(shown.offer))
+        .map(|shown| shown.rung)
+        .max();
+    scored.or(shown.map(|shown| shown.rung).max()).unwrap_or(Rung::Model)
+}
+
+/// The answer when one rule withholds everything.
+pub(super) fn unanswered(catalog: &Catalog, request: &OffersRequest, rule: &'static str, now: Timestamp) -> Decision {
+    let Outcome {
+        placements,
+        valid_until,
+    } = fill::suppressed(request, rule, now);
+    Decision {
+        id: None,
+        profile_version: 0,
+        known_customer: false,
+        decided_at: now,
+        valid_until,
+        rung: Rung::Model,
+        cached: false,
+        placements,
+        withheld: if request.explain {
+            fill::withhold_all(catalog, rule)
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+/// Adds why each offer that is not in the ranking is not, and returns until when those reasons stay.
+pub(super) fn add_gate_reasons(
+    catalog: &Catalog,
+    layout: &Layout,
+    request: &OffersRequest,
+    ranking: &Ranking,
+    now: Timestamp,
+    withheld: &mut Vec<Withheld>,
+) -> Timestamp {
+    let mut valid_until = Timestamp::FAR_FUTURE;
+    let mut passed = vec![false; catalog.offers.len()];
+    for ranked in &ranking.offers {
+        passed[usize::from(ranked.offer)] = true;
+    }
+    let stopped = (0..catalog.offers.len()).filter(|&offer| !passed[offer]);
+    let context = &request.context;
+    withheld.extend(stopped.filter_map(|offer| gate::explain(catalog, layout, context, now, offer, &mut valid_until)));
+    valid_until
+}
