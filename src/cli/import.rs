@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tonic::transport::{Channel, Endpoint};
@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::numbers::{counted, grouped, whole};
 use crate::catalog::Diagnostic;
 use crate::catalog::single::{Misfit, Single};
+use crate::catalog::values::shortened;
 use crate::import::check::{Checked, check};
 use crate::import::faults::Faults;
 use crate::import::file::{self, Opened};
@@ -148,6 +149,13 @@ impl Args {
     ) -> Result<Result<Plan, Vec<Diagnostic>>> {
         if let Some(mapping) = mapping {
             return Ok(Plan::new(&mapping.says, header, target).map_err(|faults| mapping.diagnose(faults)));
+        }
+        if let [only] = header {
+            let shown = shortened(only);
+            bail!(
+                "{}: the header is one cell, `{shown}`; when the cells are not separated by commas, a --mapping has to say by what, as in `delimiter: \";\"`",
+                self.file.display()
+            );
         }
         let mapping = Mapping::by_header(header.iter().map(String::as_str));
         Plan::new(&mapping, header, target)

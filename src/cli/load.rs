@@ -6,25 +6,26 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::numbers::{grouped, whole};
 use crate::clock::{Clock as _, SystemClock};
 use crate::load::calls::Call;
 use crate::load::figures::{Errors, Measured, Paced, Report, Shares, Top};
+use crate::load::own::OwnServer;
 use crate::load::{self, Rate, Settings, Step};
 
-/// Measures how many calls a running server answers, and how long each takes.
+/// Measures how many calls a server answers, and how long each takes.
 ///
 /// Latency is counted from the moment a call was due at a fixed rate, so a server that stalls cannot hide it. A call that
 /// does nothing is measured in turns with the others: the ratio to it is the result, since it drifts with the machine as
-/// they do. Events are recorded for customers of the demo population; use a server that may be written to.
+/// they do. Events are recorded for customers `demo-000001` and on: with --to, name a server that may be written to.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The server to measure
-    #[arg(long, default_value = "http://127.0.0.1:50051", value_name = "URL")]
-    to: String,
+    /// The server to measure, as in `http://127.0.0.1:50051`; without it a process of its own serves the built-in bank
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
     /// How many connections to use
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     connections: u16,
@@ -86,7 +87,15 @@ impl Args {
     /// # Errors
     /// When the server cannot be reached, or does not know the channel or the placement.
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
-        let settings = self.settings();
+        let own = match &self.to {
+            Some(_) => None,
+            None => Some(OwnServer::start(self.customers as usize).context("cannot start a server")?),
+        };
+        let to = self
+            .to
+            .clone()
+            .or_else(|| own.as_ref().map(|own| own.address().to_owned()));
+        let settings = self.settings(to.unwrap_or_default());
         let bar = ProgressBar::new(1);
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}") {
             bar.set_style(style);
@@ -108,9 +117,9 @@ impl Args {
         })
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, to: String) -> Settings {
         Settings {
-            to: self.to.clone(),
+            to,
             connections: usize::from(self.connections),
             calls: self.calls.clone(),
             rate: self.rate,
@@ -161,8 +170,8 @@ pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
     if calls.iter().any(|measured| measured.top.is_some()) {
         writeln!(
             out,
-            "\n{:<14}{:>12}{:>11}{:>9}{:>9}{:>8}",
-            "call", "top rate/s", "of floor", "cached", "model", "offers"
+            "\n{:<14}{:>12}{:>11}{:>9}{:>8}{:>9}",
+            "call", "top rate/s", "of floor", "cached", "offers", "scored"
         )?;
         for Measured {
             call,
@@ -179,8 +188,8 @@ pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
     if calls.iter().any(|measured| measured.paced.is_some()) {
         writeln!(
             out,
-            "\n{:<14}{:>12}{:>9}{:>9}{:>9}{:>9}{:>9}  µs from due{:>9}{:>9}{:>8}",
-            "call", "due/s", "p50", "p90", "p99", "p99.9", "max", "cached", "model", "offers"
+            "\n{:<14}{:>12}{:>9}{:>9}{:>9}{:>9}{:>9}  µs from due{:>9}{:>8}{:>9}",
+            "call", "due/s", "p50", "p90", "p99", "p99.9", "max", "cached", "offers", "scored"
         )?;
         for Measured { call, paced, .. } in calls {
             let Some(Paced {
@@ -224,15 +233,15 @@ pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
 }
 
 fn described(shares: &Shares) -> String {
-    if shares.offers == 0.0 && shares.from_model == 0.0 {
-        return format!("{:>9}{:>9}{:>8}", "-", "-", "-");
+    if shares.offers == 0.0 {
+        return format!("{:>9}{:>8}{:>9}", "-", "-", "-");
     }
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     format!(
-        "{:>9}{:>9}{:>8.1}",
+        "{:>9}{:>8.1}{:>9}",
         percent(shares.cached),
-        percent(shares.from_model),
-        shares.offers
+        shares.offers,
+        percent(shares.scored)
     )
 }
 

@@ -85,30 +85,27 @@ pub struct Answer {
     pub lists: u64,
     /// Lists that came from the cache.
     pub cached: u64,
-    /// Lists whose offers were all scored by a model.
-    pub from_model: u64,
     /// Offers in those lists.
     pub offers: u64,
+    /// Offers that a model scored.
+    pub scored: u64,
 }
 
 impl Answer {
     pub(super) const fn add(&mut self, other: Self) {
         self.lists += other.lists;
         self.cached += other.cached;
-        self.from_model += other.from_model;
         self.offers += other.offers;
+        self.scored += other.scored;
     }
 
     pub(super) fn of(response: &wire::GetOffersResponse) -> Self {
+        let offers = || response.placements.iter().flat_map(|placement| &placement.offers);
         Self {
             lists: 1,
             cached: u64::from(response.cached),
-            from_model: u64::from(response.rung() == wire::Rung::Model),
-            offers: response
-                .placements
-                .iter()
-                .map(|placement| placement.offers.len() as u64)
-                .sum(),
+            offers: offers().count() as u64,
+            scored: offers().filter(|offer| offer.rung() == wire::Rung::Model).count() as u64,
         }
     }
 }

@@ -65,14 +65,14 @@ impl Tally {
         let Answer {
             lists,
             cached,
-            from_model,
             offers,
+            scored,
         } = self.answers;
-        let share = |part: u64| if lists == 0 { 0.0 } else { part as f64 / lists as f64 };
+        let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
         Shares {
-            cached: share(cached),
-            from_model: share(from_model),
-            offers: share(offers),
+            cached: share(cached, lists),
+            offers: share(offers, lists),
+            scored: share(scored, offers),
         }
     }
 
@@ -127,10 +127,10 @@ pub struct Quantiles {
 pub struct Shares {
     /// The share of lists that came from the customer's cached list, 0 to 1.
     pub cached: f64,
-    /// The share of lists whose offers were all scored by a model, 0 to 1.
-    pub from_model: f64,
     /// Offers per list.
     pub offers: f64,
+    /// The share of those offers that a model scored, 0 to 1; the others have start propensities.
+    pub scored: f64,
 }
 
 /// The most calls that could be made in a second.
@@ -214,8 +214,8 @@ mod tests {
             Ok(Answer {
                 lists: 1,
                 cached: 1,
-                from_model: 0,
                 offers: 3,
+                scored: 1,
             }),
         );
         tally.add(
@@ -223,8 +223,8 @@ mod tests {
             Ok(Answer {
                 lists: 1,
                 cached: 0,
-                from_model: 1,
-                offers: 0,
+                offers: 1,
+                scored: 1,
             }),
         );
         tally.add(Duration::from_secs(5), Err(Failure::new("unavailable", "gone")));
@@ -243,8 +243,8 @@ mod tests {
             paced.shares,
             Shares {
                 cached: 0.5,
-                from_model: 0.5,
-                offers: 1.5
+                offers: 2.0,
+                scored: 0.5
             }
         );
         assert!(paced.latency_us.max < 200.0);

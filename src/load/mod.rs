@@ -20,6 +20,7 @@
 pub mod calls;
 pub mod figures;
 mod latencies;
+pub mod own;
 mod pacer;
 mod run;
 mod runner;

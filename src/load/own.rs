@@ -1,0 +1,85 @@
+//! A server of one's own, for a measurement that disturbs nobody: another process of this program on a free port.
+
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// A server that ends with this value.
+#[derive(Debug)]
+pub struct OwnServer {
+    child: Child,
+    address: String,
+    /// Kept open: a server whose output nobody takes any more would end.
+    _told: Option<BufReader<ChildStdout>>,
+}
+
+impl OwnServer {
+    /// Starts the built-in bank with that many made-up customers, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it cannot be started or ends before it is ready; what it says about it goes to the error output.
+    pub fn start(customers: usize) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log",
+            "warn",
+            "--customers",
+            &customers.to_string(),
+        ]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut told = child.stdout.take().map(BufReader::new);
+        let lines = told.iter_mut().flat_map(BufRead::lines).map_while(Result::ok);
+        let ready = lines.into_iter().find_map(|line| ready_at(&line).map(str::to_owned));
+        if let Some(address) = ready {
+            return Ok(Self {
+                child,
+                address,
+                _told: told,
+            });
+        }
+        end(&mut child);
+        Err(io::Error::other("the server ended before it was ready"))
+    }
+
+    /// Returns where it listens, as in `http://127.0.0.1:40123`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn end(child: &mut Child) {
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Finds the address in the line with which a server says that it is ready.
+fn ready_at(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("listening")?;
+    let word = rest.split_whitespace().find(|word| word.starts_with("http://"))?;
+    Some(word.trim_end_matches(','))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_line_that_says_ready() {
+        let line = "  listening     http://127.0.0.1:40123, ready (1.2 s)";
+        assert_eq!(ready_at(line), Some("http://127.0.0.1:40123"));
+        assert_eq!(
+            ready_at("  catalog       Bank 0123456789abcdef: 104 offers (80 ms)"),
+            None
+        );
+    }
+}
