@@ -1,8 +1,10 @@
 //! The customers by hand and the mapping of the bank's file fit the bank's catalog.
 
+use nbo::catalog::Catalog;
 use nbo::catalog::single::Single;
 use nbo::domain::decision::Shown;
-use nbo::domain::ids::CustomerId;
+use nbo::domain::event::Event;
+use nbo::domain::ids::{CustomerId, short_hash};
 use nbo::domain::request::{OffersRequest, PlacementRequest};
 use nbo::domain::value::Value;
 use nbo::engine::{Active, Engine, Limits};
@@ -25,22 +27,38 @@ fn the_demo_population_fits_the_bank_s_catalog() {
 }
 
 #[test]
-fn the_first_demo_customer_begins_with_savings_then_fund_then_travel_insurance() {
+fn the_two_customers_of_the_example_begin_alike_and_move_as_they_search_on_every_channel() {
+    check("demo-000001", &[], ["savings", "fund", "travel_insurance"]);
+    check("demo-000001", &["fund"], ["fund", "savings", "travel_insurance"]);
+    check("demo-000002", &[], ["savings", "fund", "travel_insurance"]);
+    check(
+        "demo-000002",
+        &["foreign_exchange", "overseas_branch"],
+        ["travel_insurance", "savings", "fund"],
+    );
+}
+
+/// Lets a demo customer search on the website, and compares the groups that each channel then sees.
+#[track_caller]
+fn check(customer: &str, searches: &[&str], expected: [&str; 3]) {
     let engine = Engine::new(Active::new(bank().into(), Vec::new()), Limits::default());
     demo::load(&engine, demo::SEED, 5, NOW, |_| ()).unwrap();
     let active = engine.active();
     let catalog = &active.catalog;
+    let customer = CustomerId::known(customer).unwrap();
+    let events: Vec<Event> = searches.iter().map(|category| search(catalog, category)).collect();
+    engine.record_events(&active, &customer, &events, NOW).unwrap();
     let placement = catalog
         .placements
         .iter()
-        .position(|placement| &*placement.id == "best_offers")
+        .position(|each| &*each.id == "best_offers")
         .unwrap();
     for channel in ["web", "call_centre", "campaign"] {
         let channel = catalog.channels.iter().position(|each| &*each.id == channel).unwrap();
         let mut context = vec![Value::Missing; catalog.context.attributes.len()];
         context[0] = Value::Category(catalog.channels[channel].symbol);
         let request = OffersRequest {
-            customer: CustomerId::known("demo-000001").unwrap(),
+            customer: customer.clone(),
             channel,
             placements: vec![PlacementRequest { placement, count: 3 }],
             duplicates: false,
@@ -52,7 +70,20 @@ fn the_first_demo_customer_begins_with_savings_then_fund_then_travel_insurance()
         let decision = engine.offers(&active, &request, NOW).unwrap();
         let group = |shown: &Shown| catalog.groups[catalog.offers[shown.offer].group].id.to_string();
         let groups: Vec<String> = decision.placements[0].offers.iter().map(group).collect();
-        assert_eq!(groups, ["savings", "fund", "travel_insurance"]);
+        assert_eq!(groups, expected);
+    }
+}
+
+fn search(catalog: &Catalog, category: &str) -> Event {
+    let symbol = |name| catalog.symbols.find(name).unwrap();
+    Event {
+        id_hash: short_hash(category),
+        event_type: symbol("search"),
+        time: NOW,
+        channel: Some(symbol("web")),
+        place: None,
+        session_hash: None,
+        attributes: vec![(symbol("category"), Value::Category(symbol(category)))],
     }
 }
 
