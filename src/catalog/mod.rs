@@ -19,11 +19,11 @@ pub mod source;
 pub mod values;
 mod yaml;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::contact::Counted;
-use crate::domain::symbol::{Symbol, Symbols};
+use crate::domain::symbol::{Positions, Symbol, Symbols};
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 use crate::rules::{Condition, Variable};
@@ -77,7 +77,7 @@ pub struct Catalog {
     /// Positions of the context variables that a rule or a model column reads: a ranking holds for their values only.
     pub context_read: Vec<usize>,
     /// Positions of offers by symbol.
-    pub offer_positions: HashMap<Symbol, usize>,
+    pub offer_positions: Positions,
     /// What was hardly meant as it stands, though the catalog can be used; no errors.
     pub warnings: Vec<Diagnostic>,
 }
@@ -90,7 +90,7 @@ pub struct Schema {
     /// The same, for the condition compiler; parallel.
     pub variables: Vec<Variable>,
     /// Positions by symbol.
-    pub positions: HashMap<Symbol, usize>,
+    pub positions: Positions,
 }
 
 /// One attribute.

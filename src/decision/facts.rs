@@ -35,7 +35,7 @@ impl Layout {
         self.profile.clear();
         self.profile.resize(catalog.profile.attributes.len(), Value::Missing);
         for (attribute, value) in &profile.attributes {
-            if let Some(&position) = catalog.profile.positions.get(attribute) {
+            if let Some(position) = catalog.profile.positions.get(*attribute) {
                 self.profile[position] = *value;
             }
         }

@@ -1,7 +1,8 @@
 //! The model's input rows: one per surviving offer of the groups that the model scores.
 //!
 //! Columns that read the customer, behaviour, intents or the request context are the same for every row and computed
-//! once; columns that read the offer or the contact history of the offer or its group are computed for each row.
+//! once. Of the contact history, each column is counted once, for every offer or group or for all of them as the column
+//! says, and looked up for each row. What is left to compute for each row is what reads the offer.
 
 use crate::catalog::{Catalog, ColumnSource, ContactScope, Encoding, ModelPlan};
 use crate::domain::contact::{Contact, Counted};
@@ -19,8 +20,27 @@ pub struct Rows {
     pub cells: Vec<f32>,
     /// The scores, `[n_offers]`.
     pub scores: Vec<f32>,
+    /// A row as far as it is the same for all offers.
     shared: Vec<f32>,
+    /// The columns that differ from offer to offer, and for those that count contacts, which of the counts.
+    varying: Vec<(usize, usize)>,
+    counts: Vec<ContactCounts>,
 }
+
+/// What one column counts of the contact history: for each offer, for each group, or one number for all.
+type ContactCounts = Vec<ContactCount>;
+
+/// How many contacts count, and until when.
+#[derive(Clone, Copy, Debug)]
+struct ContactCount {
+    contacts: u32,
+    valid_until: Timestamp,
+}
+
+const NO_CONTACT: ContactCount = ContactCount {
+    contacts: 0,
+    valid_until: Timestamp::FAR_FUTURE,
+};
 
 /// Builds the rows of `offers` (positions in the catalog) for one model, and returns until when they stay the same if
 /// only time passes. Leaves as many zero scores as there are rows.
@@ -37,33 +57,49 @@ pub fn build(
 ) -> Timestamp {
     let mut valid_until = Timestamp::FAR_FUTURE;
     rows.shared.clear();
-    for column in &plan.columns {
-        let value = shared_value(column.from, layout, context);
-        if let (Encoding::DaysSince, Value::Time(date)) = (&column.encoding, value) {
-            valid_until = valid_until.min(next_day_since(date, now));
+    rows.varying.clear();
+    let mut counted_columns = 0;
+    for (at, column) in plan.columns.iter().enumerate() {
+        match column.from {
+            ColumnSource::Offer(_) => rows.varying.push((at, 0)),
+            ColumnSource::Contacts { counted, scope, within } => {
+                if rows.counts.len() == counted_columns {
+                    rows.counts.push(ContactCounts::new());
+                }
+                count_contacts(
+                    catalog,
+                    &profile.contacts,
+                    (counted, scope, within),
+                    now,
+                    &mut rows.counts[counted_columns],
+                );
+                rows.varying.push((at, counted_columns));
+                counted_columns += 1;
+            }
+            _ => {}
         }
+        let value = shared_value(column.from, layout, context);
+        valid_until = valid_until.min(changes_at(&column.encoding, value, now));
         rows.shared.push(column.encode(value, now));
     }
     rows.cells.clear();
-    for &offer in offers {
-        let offer = usize::from(offer);
+    for &offer_at in offers {
+        let start = rows.cells.len();
         rows.cells.extend_from_slice(&rows.shared);
-        let start = rows.cells.len() - plan.columns.len();
-        let row = &mut rows.cells[start..];
-        for (cell, column) in row.iter_mut().zip(&plan.columns) {
+        let offer = &catalog.offers[usize::from(offer_at)];
+        for &(at, counts) in &rows.varying {
+            let column = &plan.columns[at];
             let value = match column.from {
-                ColumnSource::Offer(position) => catalog.offers[offer].attributes[position],
-                ColumnSource::Contacts { counted, scope, within } => {
-                    let (count, until) = contacts(catalog, &profile.contacts, offer, counted, scope, within, now);
-                    valid_until = valid_until.min(until);
-                    Value::Number(f64::from(count))
+                ColumnSource::Contacts { scope, .. } => {
+                    let count = rows.counts[counts][place(scope, usize::from(offer_at), offer.group)];
+                    valid_until = valid_until.min(count.valid_until);
+                    Value::Number(f64::from(count.contacts))
                 }
-                _ => continue,
+                ColumnSource::Offer(position) => offer.attributes[position],
+                _ => Value::Missing,
             };
-            if let (Encoding::DaysSince, Value::Time(date)) = (&column.encoding, value) {
-                valid_until = valid_until.min(next_day_since(date, now));
-            }
-            *cell = column.encode(value, now);
+            valid_until = valid_until.min(changes_at(&column.encoding, value, now));
+            rows.cells[start + at] = column.encode(value, now);
         }
     }
     rows.scores.clear();
@@ -82,43 +118,58 @@ fn shared_value(from: ColumnSource, layout: &Layout, context: &[Value]) -> Value
     value.copied().unwrap_or_default()
 }
 
-/// Returns when the number of whole days from `date` to `now` next changes.
-fn next_day_since(date: Timestamp, now: Timestamp) -> Timestamp {
-    let days = (now - date).get().div_euclid(Millis::DAY.get());
-    date + Millis::DAY.times(days + 1)
+/// Returns when a value encodes to another number if only time passes.
+fn changes_at(encoding: &Encoding, value: Value, now: Timestamp) -> Timestamp {
+    match (encoding, value) {
+        (Encoding::DaysSince, Value::Time(date)) => {
+            let days = (now - date).get().div_euclid(Millis::DAY.get());
+            date + Millis::DAY.times(days + 1)
+        }
+        _ => Timestamp::FAR_FUTURE,
+    }
 }
 
-/// Counts reported contacts (a mere reservation is not one, unless `decided` is counted) and says until when.
-fn contacts(
+/// Returns where the count for an offer stands among the counts of a scope.
+const fn place(scope: ContactScope, offer: usize, group: usize) -> usize {
+    match scope {
+        ContactScope::All => 0,
+        ContactScope::Group => group,
+        ContactScope::Offer => offer,
+    }
+}
+
+/// Counts reported contacts (a mere reservation is not one, unless `decided` is counted) and says until when. A contact
+/// with an offer that the catalog no longer has counts only where all offers do.
+fn count_contacts(
     catalog: &Catalog,
     contacts: &[Contact],
-    offer: usize,
-    counted: Counted,
-    scope: ContactScope,
-    within: Option<Millis>,
+    (counted, scope, within): (Counted, ContactScope, Option<Millis>),
     now: Timestamp,
-) -> (u32, Timestamp) {
-    let mut count = 0;
-    let mut valid_until = Timestamp::FAR_FUTURE;
+    counts: &mut ContactCounts,
+) {
+    let places = match scope {
+        ContactScope::All => 1,
+        ContactScope::Group => catalog.groups.len(),
+        ContactScope::Offer => catalog.offers.len(),
+    };
+    counts.clear();
+    counts.resize(places, NO_CONTACT);
     for contact in contacts {
-        let in_scope = match scope {
-            ContactScope::All => true,
-            ContactScope::Offer => contact.offer == catalog.offers[offer].symbol,
-            ContactScope::Group => catalog
-                .offer_positions
-                .get(&contact.offer)
-                .is_some_and(|&other| catalog.offers[other].group == catalog.offers[offer].group),
-        };
-        let Some(at) = counted_at(contact, counted).filter(|_| in_scope) else {
+        let Some(at) = counted_at(contact, counted) else {
             continue;
         };
         let leaves = within.map_or(Timestamp::FAR_FUTURE, |window| at + window);
+        let position = catalog.offer_positions.get(contact.offer);
+        let at = match (scope, position) {
+            (ContactScope::All, _) => 0,
+            (_, Some(offer)) => place(scope, offer, catalog.offers[offer].group),
+            (_, None) => continue,
+        };
         if now < leaves {
-            count += 1;
-            valid_until = valid_until.min(leaves);
+            counts[at].contacts += 1;
+            counts[at].valid_until = counts[at].valid_until.min(leaves);
         }
     }
-    (count, valid_until)
 }
 
 /// Tells whether reporting `outcome` about a contact can change a column of this catalog's models.

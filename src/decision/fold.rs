@@ -146,7 +146,7 @@ fn lay_out(event: &Event, event_type: &EventType) -> Vec<Value> {
     let width = event_type.schema.variables.len();
     let mut values = vec![Value::Missing; width];
     for (attribute, value) in &event.attributes {
-        if let Some(&position) = event_type.schema.positions.get(attribute) {
+        if let Some(position) = event_type.schema.positions.get(*attribute) {
             values[position] = *value;
         }
     }

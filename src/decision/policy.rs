@@ -200,7 +200,7 @@ fn counting(catalog: &Catalog, cap: &Cap, contact: &Contact, now: Timestamp) -> 
     if !channel_counts(cap, contact.channel) || !placement_counts(cap, contact.placement) {
         return None;
     }
-    let offer = catalog.offer_positions.get(&contact.offer).copied();
+    let offer = catalog.offer_positions.get(contact.offer);
     offer
         .map_or(cap.all_offers, |position| cap.offers[position])
         .then_some(Counting { offer, release })

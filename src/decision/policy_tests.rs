@@ -17,7 +17,7 @@ fn ask(catalog: &Catalog, contacts: &[Contact], offer: &str) -> Option<Reached> 
 
 fn ask_at(catalog: &Catalog, contacts: &[Contact], offer: &str, now: Timestamp) -> Option<Reached> {
     let candidate = Candidate {
-        offer: catalog.offer_positions[&symbol(catalog, offer)],
+        offer: catalog.offer_positions.get(symbol(catalog, offer)).unwrap(),
         channel: symbol(catalog, "web"),
         placement: symbol(catalog, "top"),
     };

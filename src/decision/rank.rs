@@ -7,6 +7,8 @@
 //! A factor that the catalog switches off is left out of the product. The order is by priority, highest first, then by
 //! offer id, so it is total and repeatable.
 
+use std::cmp::Reverse;
+
 use crate::catalog::{Catalog, FactorSwitches, Offer};
 use crate::domain::decision::{Factors, Ranked, Rung};
 use crate::domain::value::Value;
@@ -74,10 +76,11 @@ pub fn factors(catalog: &Catalog, ranked: &Ranked) -> Factors {
 
 /// Puts the offers in order: by priority, highest first, then by offer id (which is the order of positions).
 pub fn sort(offers: &mut [Ranked]) {
-    offers.sort_unstable_by(|one, other| {
-        other
-            .priority
-            .total_cmp(&one.priority)
-            .then(one.offer.cmp(&other.offer))
-    });
+    offers.sort_unstable_by_key(|ranked| (Reverse(ordered(ranked.priority)), ranked.offer));
+}
+
+/// Returns a whole number for each number, in the order of [`f64::total_cmp`], which compares faster.
+const fn ordered(number: f64) -> i64 {
+    let bits = number.to_bits().cast_signed();
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }

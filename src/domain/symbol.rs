@@ -95,6 +95,42 @@ impl Symbols {
     }
 }
 
+/// Where symbols stand in a list of the catalog. A table by the symbol's number: every decision looks up every attribute
+/// and contact of the customer, and hashing would cost more than all else that is done with them.
+#[derive(Clone, Debug, Default)]
+pub struct Positions {
+    /// One more than the position, by symbol; 0 for what is not in the list.
+    places: Vec<u32>,
+}
+
+impl Positions {
+    /// Notes where a symbol stands; the last word counts.
+    pub fn insert(&mut self, symbol: Symbol, position: usize) {
+        let at = symbol.0 as usize;
+        if self.places.len() <= at {
+            self.places.resize(at + 1, 0);
+        }
+        self.places[at] = u32::try_from(position + 1).unwrap_or(0);
+    }
+
+    /// Returns where a symbol stands, if it is in the list.
+    #[must_use]
+    pub fn get(&self, symbol: Symbol) -> Option<usize> {
+        let place = self.places.get(symbol.0 as usize)?;
+        place.checked_sub(1).map(|position| position as usize)
+    }
+}
+
+impl FromIterator<(Symbol, usize)> for Positions {
+    fn from_iter<T: IntoIterator<Item = (Symbol, usize)>>(entries: T) -> Self {
+        let mut positions = Self::default();
+        for (symbol, position) in entries {
+            positions.insert(symbol, position);
+        }
+        positions
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +157,15 @@ mod tests {
         let extra = symbols.intern("one too many");
         assert_eq!(symbols.set_bit(holdings, extra), None);
         assert_eq!(symbols.set_values(holdings).len(), SET_VALUES_MAX);
+    }
+    #[test]
+    fn positions_are_found_for_what_is_in_the_list_only() {
+        let mut symbols = Symbols::default();
+        let [one, two, three, late] = ["one", "two", "three", "late"].map(|name| symbols.intern(name));
+        let positions: Positions = [(two, 0), (three, 1)].into_iter().collect();
+        assert_eq!(
+            [one, two, three, late].map(|symbol| positions.get(symbol)),
+            [None, Some(0), Some(1), None]
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! and commit are one synchronous call ([`Store::with`]) that holds the lock of one shard; nothing called from there
 //! may touch the store again. The number of shards is large, so that two callers rarely want the same one.
 
+mod codec;
 pub mod packed;
 
 use std::hash::{BuildHasherDefault, Hasher};

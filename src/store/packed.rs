@@ -1,207 +1,33 @@
 //! The packed form of a customer: one byte string.
 //!
-//! Layout: id, counters, attributes, opt-outs, buckets, latest, traces, sessions, events, older ids, contacts. Whole
-//! numbers are LEB128 varints, signed ones zigzag; times are differences to a fixed instant, a contact's to the contact before it; each list begins with its
-//! length. A number attribute is a varint when it is whole or has at most two decimals, else eight bytes; either
-//! way exactly the number that was put in comes out.
+//! Layout: id, counters, attributes, opt-outs, events, older ids, buckets, latest, traces, sessions, contacts. Whole
+//! numbers are LEB128 varints, signed ones zigzag; each list begins with its length. Whatever lies close together in its
+//! list is written as the difference to the one before: times, symbols, steps. A trace or latest value that came from one
+//! of the kept events names that event instead of repeating its time and id. A number attribute is a varint when it
+//! is whole or has at most two decimals, else eight bytes; either way exactly the number that was put in comes out.
 //!
 //! Reading is bounds-checked and stops at the end of the bytes, so that even a damaged block cannot panic.
 
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerId;
 use crate::domain::profile::{Bucket, EventDigest, Latest, Profile, Session, Trace};
-use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
-use crate::domain::value::Value;
 
-/// Times are stored as differences to this instant or to each other: 2024-01-01T00:00:00Z.
-const EPOCH: i64 = 1_704_067_200_000;
+use super::codec::{Reader, Writer};
 
-mod tag {
-    pub(super) const FALSE: u8 = 0;
-    pub(super) const TRUE: u8 = 1;
-    pub(super) const WHOLE: u8 = 2;
-    pub(super) const HUNDREDTHS: u8 = 3;
-    pub(super) const DOUBLE: u8 = 4;
-    pub(super) const CATEGORY: u8 = 5;
-    pub(super) const SET: u8 = 6;
-    pub(super) const DAYS: u8 = 7;
-    pub(super) const MILLIS: u8 = 8;
-    pub(super) const MISSING: u8 = 9;
-    pub(super) const COUNT: u64 = 10;
-}
-
-const MILLIS_PER_DAY: i64 = 86_400_000;
-
-struct Writer<'a>(&'a mut Vec<u8>);
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "bit fiddling of varints"
-)]
-impl Writer<'_> {
-    fn unsigned(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.0.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.0.push(number as u8);
-    }
-
-    fn signed(&mut self, number: i64) {
-        self.unsigned(((number << 1) ^ (number >> 63)) as u64);
-    }
-
-    fn fixed(&mut self, number: u64) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn symbol(&mut self, symbol: Symbol) {
-        self.unsigned(u64::from(symbol.get()));
-    }
-
-    fn option(&mut self, symbol: Option<Symbol>) {
-        self.unsigned(symbol.map_or(0, |symbol| u64::from(symbol.get()) + 1));
-    }
-
-    fn length(&mut self, length: usize) {
-        self.unsigned(length as u64);
-    }
-
-    fn tagged(&mut self, symbol: Symbol, tag: u8) {
-        self.unsigned(u64::from(symbol.get()) * tag::COUNT + u64::from(tag));
-    }
-
-    fn value(&mut self, symbol: Symbol, value: Value) {
-        match value {
-            Value::Missing => self.tagged(symbol, tag::MISSING),
-            Value::Boolean(truth) => self.tagged(symbol, if truth { tag::TRUE } else { tag::FALSE }),
-            Value::Number(number) => self.number(symbol, number),
-            Value::Category(category) => {
-                self.tagged(symbol, tag::CATEGORY);
-                self.symbol(category);
-            }
-            Value::Set(bits) => {
-                self.tagged(symbol, tag::SET);
-                self.unsigned(bits);
-            }
-            Value::Time(time) => {
-                let millis = time.as_millis();
-                if millis % MILLIS_PER_DAY == 0 {
-                    self.tagged(symbol, tag::DAYS);
-                    self.signed(millis / MILLIS_PER_DAY);
-                } else {
-                    self.tagged(symbol, tag::MILLIS);
-                    self.signed(millis);
-                }
-            }
-        }
-    }
-
-    fn number(&mut self, symbol: Symbol, number: f64) {
-        let exactly = |scaled: i64, scale: f64| (scaled as f64 / scale).to_bits() == number.to_bits();
-        let (whole, hundredths) = (number as i64, (number * 100.0).round() as i64);
-        if whole.unsigned_abs() < 1 << 48 && exactly(whole, 1.0) {
-            self.tagged(symbol, tag::WHOLE);
-            self.signed(whole);
-        } else if hundredths.unsigned_abs() < 1 << 48 && exactly(hundredths, 100.0) {
-            self.tagged(symbol, tag::HUNDREDTHS);
-            self.signed(hundredths);
-        } else {
-            self.tagged(symbol, tag::DOUBLE);
-            self.fixed(number.to_bits());
-        }
-    }
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "bit fiddling of varints"
-)]
-impl Reader<'_> {
-    fn byte(&mut self) -> u8 {
-        let byte = self.bytes.get(self.at).copied().unwrap_or(0);
-        self.at += 1;
-        byte
-    }
-
-    fn unsigned(&mut self) -> u64 {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte();
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                break;
-            }
-        }
-        number
-    }
-
-    fn signed(&mut self) -> i64 {
-        let number = self.unsigned();
-        (number >> 1) as i64 ^ -((number & 1) as i64)
-    }
-
-    fn fixed(&mut self) -> u64 {
-        let mut number = 0;
-        for shift in (0..64).step_by(8) {
-            number |= u64::from(self.byte()) << shift;
-        }
-        number
-    }
-
-    fn symbol(&mut self) -> Symbol {
-        Symbol::from_packed(self.unsigned() as u32)
-    }
-
-    fn option(&mut self) -> Option<Symbol> {
-        self.unsigned()
-            .checked_sub(1)
-            .map(|number| Symbol::from_packed(number as u32))
-    }
-
-    fn length(&mut self) -> usize {
-        let left = self.bytes.len().saturating_sub(self.at);
-        (self.unsigned() as usize).min(left)
-    }
-
-    fn value(&mut self) -> (Symbol, Value) {
-        let number = self.unsigned();
-        let symbol = Symbol::from_packed((number / tag::COUNT) as u32);
-        let value = match (number % tag::COUNT) as u8 {
-            tag::FALSE => Value::Boolean(false),
-            tag::TRUE => Value::Boolean(true),
-            tag::WHOLE => Value::Number(self.signed() as f64),
-            tag::HUNDREDTHS => Value::Number(self.signed() as f64 / 100.0),
-            tag::DOUBLE => Value::Number(f64::from_bits(self.fixed())),
-            tag::CATEGORY => Value::Category(self.symbol()),
-            tag::SET => Value::Set(self.unsigned()),
-            tag::DAYS => Value::Time(Timestamp::from_millis(self.signed().saturating_mul(MILLIS_PER_DAY))),
-            tag::MILLIS => Value::Time(Timestamp::from_millis(self.signed())),
-            _ => Value::Missing,
-        };
-        (symbol, value)
-    }
-}
+/// How many bits say which outcomes of a contact were reported.
+const OUTCOMES: usize = Counted::ALL.len() - 1;
 
 /// Appends the id, the beginning of the packed form.
 pub fn pack_id(id: &CustomerId, bytes: &mut Vec<u8>) {
-    let mut writer = Writer(bytes);
-    writer.unsigned(id.as_str().len() as u64 * 2 + u64::from(id.is_anonymous()));
+    Writer::new(bytes).unsigned(id.as_str().len() as u64 * 2 + u64::from(id.is_anonymous()));
     bytes.extend_from_slice(id.as_str().as_bytes());
 }
 
 /// Returns how many bytes at the beginning of the packed form hold the id.
 #[must_use]
 pub fn id_length(bytes: &[u8]) -> usize {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader::new(bytes, 0);
     let length = usize::try_from(reader.unsigned() / 2).unwrap_or(usize::MAX);
     reader.at.saturating_add(length).min(bytes.len())
 }
@@ -209,7 +35,7 @@ pub fn id_length(bytes: &[u8]) -> usize {
 /// Reads the id; `None` when the bytes are damaged.
 #[must_use]
 pub fn unpack_id(bytes: &[u8]) -> Option<CustomerId> {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader::new(bytes, 0);
     let is_anonymous = reader.unsigned() % 2 == 1;
     let text = std::str::from_utf8(bytes.get(reader.at..id_length(bytes))?).ok()?;
     if is_anonymous {
@@ -221,78 +47,90 @@ pub fn unpack_id(bytes: &[u8]) -> Option<CustomerId> {
 
 /// Appends everything but the id.
 pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
-    let mut writer = Writer(bytes);
+    let mut writer = Writer::new(bytes);
     writer.unsigned(profile.version);
     writer.unsigned(profile.ranking_version);
     writer.unsigned(u64::from(profile.decisions));
     writer.length(profile.attributes.len());
+    let mut before = 0;
     for &(symbol, value) in &profile.attributes {
-        writer.value(symbol, value);
+        writer.value(symbol, value, &mut before);
     }
     writer.length(profile.opt_outs.len() * 2 + usize::from(profile.opted_out_of_all));
+    let mut before = 0;
     for &channel in &profile.opt_outs {
-        writer.symbol(channel);
+        writer.symbol(channel, &mut before);
     }
+    pack_events(profile, &mut writer);
     pack_behaviour(profile, &mut writer);
-    writer.length(profile.contacts.len());
-    let (mut decision, mut before) = (0, EPOCH);
-    for contact in &profile.contacts {
-        writer.unsigned(u64::from(contact.decision.wrapping_sub(decision)));
-        let mut reported = 0_u64;
-        for counted in &Counted::ALL[1..] {
-            reported = reported << 1 | u64::from(contact.time_of(*counted).is_some());
-        }
-        writer.unsigned(reported);
-        writer.symbol(contact.offer);
-        writer.symbol(contact.channel);
-        writer.symbol(contact.placement);
-        let decided_at = contact.decided_at().as_millis();
-        writer.signed(decided_at.wrapping_sub(before));
-        for time in contact.times[1..].iter().flatten() {
-            writer.signed(time.as_millis().wrapping_sub(decided_at));
-        }
-        (decision, before) = (contact.decision, decided_at);
-    }
+    pack_contacts(&profile.contacts, &mut writer);
 }
 
-fn pack_behaviour(profile: &Profile, writer: &mut Writer<'_>) {
-    writer.length(profile.buckets.len());
-    for bucket in &profile.buckets {
-        writer.symbol(bucket.aggregate);
-        writer.signed(bucket.step);
-        writer.signed(bucket.amount);
-    }
-    writer.length(profile.latest.len());
-    for latest in &profile.latest {
-        writer.value(latest.aggregate, latest.value);
-        writer.signed(latest.time.as_millis().wrapping_sub(EPOCH));
-        writer.fixed(latest.id_hash);
-    }
-    writer.length(profile.traces.len());
-    for trace in &profile.traces {
-        writer.symbol(trace.intent);
-        writer.signed(trace.time.as_millis().wrapping_sub(EPOCH));
-        writer.fixed(trace.id_hash);
-        writer.unsigned(u64::from(trace.weight_thousandths));
-    }
-    writer.length(profile.sessions.len());
-    for session in &profile.sessions {
-        writer.fixed(session.id_hash);
-        writer.signed(session.first.as_millis().wrapping_sub(EPOCH));
-        writer.signed(session.last.as_millis().wrapping_sub(session.first.as_millis()));
-        writer.unsigned(u64::from(session.events));
-    }
+fn pack_events(profile: &Profile, writer: &mut Writer<'_>) {
     writer.length(profile.events.len());
+    let mut before = 0;
     for event in &profile.events {
         writer.fixed(event.id_hash);
-        writer.symbol(event.event_type);
-        writer.signed(event.time.as_millis().wrapping_sub(EPOCH));
+        writer.symbol(event.event_type, &mut before);
+        writer.instant(event.time);
         writer.option(event.channel);
         writer.option(event.place);
     }
     writer.length(profile.older_event_ids.len());
     for id_hash in &profile.older_event_ids {
         writer.fixed(*id_hash);
+    }
+}
+
+fn pack_behaviour(profile: &Profile, writer: &mut Writer<'_>) {
+    writer.length(profile.buckets.len());
+    let (mut before, mut step) = (0, 0_i64);
+    for bucket in &profile.buckets {
+        writer.symbol(bucket.aggregate, &mut before);
+        writer.signed(bucket.step.wrapping_sub(step));
+        writer.signed(bucket.amount);
+        step = bucket.step;
+    }
+    writer.length(profile.latest.len());
+    let mut before = 0;
+    for latest in &profile.latest {
+        writer.value(latest.aggregate, latest.value, &mut before);
+        writer.origin(latest.time, latest.id_hash, &profile.events);
+    }
+    writer.length(profile.traces.len());
+    let mut before = 0;
+    for trace in &profile.traces {
+        writer.symbol(trace.intent, &mut before);
+        writer.origin(trace.time, trace.id_hash, &profile.events);
+        writer.unsigned(u64::from(trace.weight_thousandths));
+    }
+    writer.length(profile.sessions.len());
+    for session in &profile.sessions {
+        writer.fixed(session.id_hash);
+        writer.instant(session.first);
+        writer.instant(session.last);
+        writer.unsigned(u64::from(session.events));
+    }
+}
+
+fn pack_contacts(contacts: &[Contact], writer: &mut Writer<'_>) {
+    writer.length(contacts.len());
+    let (mut decision, mut offer, mut channel, mut placement) = (0, 0, 0, 0);
+    for contact in contacts {
+        let mut reported = 0_u64;
+        for time in &contact.times[1..] {
+            reported = reported << 1 | u64::from(time.is_some());
+        }
+        writer.unsigned(u64::from(contact.decision.wrapping_sub(decision)) << OUTCOMES | reported);
+        writer.symbol(contact.offer, &mut offer);
+        writer.symbol(contact.channel, &mut channel);
+        writer.symbol(contact.placement, &mut placement);
+        let decided_at = contact.decided_at();
+        writer.instant(decided_at);
+        for time in contact.times[1..].iter().flatten() {
+            writer.signed(time.as_millis().wrapping_sub(decided_at.as_millis()));
+        }
+        decision = contact.decision;
     }
 }
 
@@ -303,89 +141,34 @@ fn pack_behaviour(profile: &Profile, writer: &mut Writer<'_>) {
 )]
 pub fn unpack(bytes: &[u8], profile: &mut Profile) {
     profile.clear();
-    let mut reader = Reader {
-        bytes,
-        at: id_length(bytes),
-    };
+    let mut reader = Reader::new(bytes, id_length(bytes));
     profile.version = reader.unsigned();
     profile.ranking_version = reader.unsigned();
     profile.decisions = reader.unsigned() as u32;
+    let mut before = 0;
     for _ in 0..reader.length() {
-        let attribute = reader.value();
+        let attribute = reader.value(&mut before);
         profile.attributes.push(attribute);
     }
     let opt_outs = reader.unsigned();
     profile.opted_out_of_all = opt_outs % 2 == 1;
+    let mut before = 0;
     for _ in 0..(opt_outs / 2).min(bytes.len() as u64) {
-        let channel = reader.symbol();
+        let channel = reader.symbol(&mut before);
         profile.opt_outs.push(channel);
     }
+    unpack_events(&mut reader, profile);
     unpack_behaviour(&mut reader, profile);
-    let (mut decision, mut before) = (0_u32, EPOCH);
-    for _ in 0..reader.length() {
-        decision = decision.wrapping_add(reader.unsigned() as u32);
-        let reported = reader.unsigned();
-        let (offer, channel, placement) = (reader.symbol(), reader.symbol(), reader.symbol());
-        before = before.wrapping_add(reader.signed());
-        let mut contact = Contact::decided(decision, offer, channel, placement, Timestamp::from_millis(before));
-        let outcomes = Counted::ALL.len() - 1;
-        for (at, time) in contact.times[1..].iter_mut().enumerate() {
-            if reported >> (outcomes - 1 - at) & 1 == 1 {
-                *time = Some(Timestamp::from_millis(before.wrapping_add(reader.signed())));
-            }
-        }
-        profile.contacts.push(contact);
-    }
+    unpack_contacts(&mut reader, &mut profile.contacts);
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "what was packed as a u32 comes back as one"
-)]
-fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
-    let instant = |millis: i64| Timestamp::from_millis(EPOCH.wrapping_add(millis));
-    for _ in 0..reader.length() {
-        let bucket = Bucket {
-            aggregate: reader.symbol(),
-            step: reader.signed(),
-            amount: reader.signed(),
-        };
-        profile.buckets.push(bucket);
-    }
-    for _ in 0..reader.length() {
-        let (aggregate, value) = reader.value();
-        let latest = Latest {
-            aggregate,
-            time: instant(reader.signed()),
-            id_hash: reader.fixed(),
-            value,
-        };
-        profile.latest.push(latest);
-    }
-    for _ in 0..reader.length() {
-        let (intent, time, id_hash) = (reader.symbol(), instant(reader.signed()), reader.fixed());
-        profile.traces.push(Trace {
-            intent,
-            time,
-            id_hash,
-            weight_thousandths: reader.unsigned() as u32,
-        });
-    }
-    for _ in 0..reader.length() {
-        let (id_hash, first) = (reader.fixed(), instant(reader.signed()));
-        let last = Timestamp::from_millis(first.as_millis().wrapping_add(reader.signed()));
-        profile.sessions.push(Session {
-            id_hash,
-            first,
-            last,
-            events: reader.unsigned() as u32,
-        });
-    }
+fn unpack_events(reader: &mut Reader<'_>, profile: &mut Profile) {
+    let mut before = 0;
     for _ in 0..reader.length() {
         let event = EventDigest {
             id_hash: reader.fixed(),
-            event_type: reader.symbol(),
-            time: instant(reader.signed()),
+            event_type: reader.symbol(&mut before),
+            time: reader.instant(),
             channel: reader.option(),
             place: reader.option(),
         };
@@ -397,9 +180,85 @@ fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what was packed as a u32 comes back as one"
+)]
+fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
+    let (mut before, mut step) = (0, 0_i64);
+    for _ in 0..reader.length() {
+        let aggregate = reader.symbol(&mut before);
+        step = step.wrapping_add(reader.signed());
+        let amount = reader.signed();
+        profile.buckets.push(Bucket {
+            aggregate,
+            step,
+            amount,
+        });
+    }
+    let mut before = 0;
+    for _ in 0..reader.length() {
+        let (aggregate, value) = reader.value(&mut before);
+        let (time, id_hash) = reader.origin(&profile.events);
+        profile.latest.push(Latest {
+            aggregate,
+            time,
+            id_hash,
+            value,
+        });
+    }
+    let mut before = 0;
+    for _ in 0..reader.length() {
+        let intent = reader.symbol(&mut before);
+        let (time, id_hash) = reader.origin(&profile.events);
+        let weight_thousandths = reader.unsigned() as u32;
+        profile.traces.push(Trace {
+            intent,
+            time,
+            id_hash,
+            weight_thousandths,
+        });
+    }
+    for _ in 0..reader.length() {
+        let session = Session {
+            id_hash: reader.fixed(),
+            first: reader.instant(),
+            last: reader.instant(),
+            events: reader.unsigned() as u32,
+        };
+        profile.sessions.push(session);
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what was packed as a u32 comes back as one"
+)]
+fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
+    let (mut decision, mut offer, mut channel, mut placement) = (0_u32, 0, 0, 0);
+    for _ in 0..reader.length() {
+        let decision_and_reported = reader.unsigned();
+        decision = decision.wrapping_add((decision_and_reported >> OUTCOMES) as u32);
+        let (offer, channel) = (reader.symbol(&mut offer), reader.symbol(&mut channel));
+        let placement = reader.symbol(&mut placement);
+        let decided_at = reader.instant();
+        let mut contact = Contact::decided(decision, offer, channel, placement, decided_at);
+        for (at, time) in contact.times[1..].iter_mut().enumerate() {
+            if decision_and_reported >> (OUTCOMES - 1 - at) & 1 == 1 {
+                let millis = decided_at.as_millis().wrapping_add(reader.signed());
+                *time = Some(Timestamp::from_millis(millis));
+            }
+        }
+        contacts.push(contact);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::codec::{EPOCH, MILLIS_PER_DAY};
     use super::*;
+    use crate::domain::symbol::Symbol;
+    use crate::domain::value::Value;
     use proptest::prelude::*;
 
     fn symbol() -> impl Strategy<Value = Symbol> {
@@ -446,7 +305,21 @@ mod tests {
             sessions in prop::collection::vec((any::<u64>(), time(), time(), any::<u32>()), 0..4),
             events in prop::collection::vec((any::<u64>(), symbol(), time(), proptest::option::of(symbol())), 0..4),
             older_event_ids in prop::collection::vec(any::<u64>(), 0..4),
+            remembered in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
         ) -> Profile {
+            let mut latest = latest;
+            let mut traces = traces;
+            // Some of what is known of behaviour came from events that are still kept, as in life.
+            for (index, event) in remembered.iter().zip(&events) {
+                if !latest.is_empty() {
+                    let entry = index.get_mut(&mut latest);
+                    (entry.1, entry.2) = (event.2, event.0);
+                }
+                if !traces.is_empty() {
+                    let entry = index.get_mut(&mut traces);
+                    (entry.1, entry.2) = (event.2, event.0);
+                }
+            }
             Profile {
                 buckets: buckets.into_iter().map(|(aggregate, step, amount)| Bucket { aggregate, step, amount }).collect(),
                 latest: latest.into_iter()

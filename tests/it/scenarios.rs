@@ -321,7 +321,7 @@ fn ask(stage: &mut Stage, who: &CustomerId, rest: &str, preview: bool, below: &[
             ("given", pair) => {
                 let (attribute, given) = word(pair);
                 let (symbol, value) = value(&catalog.context, attribute, given, catalog)?;
-                context[catalog.context.positions[&symbol]] = value;
+                context[catalog.context.positions.get(symbol).unwrap()] = value;
             }
             _ => {}
         }

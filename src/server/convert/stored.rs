@@ -84,7 +84,7 @@ fn customer(customer: &CustomerId) -> wire::Customer {
 /// Attributes that the catalog in force does not know any more are kept, but not shown: their type is not known.
 fn attributes(profile: &Profile, catalog: &Catalog) -> BTreeMap<String, wire::AttributeValue> {
     let known = profile.attributes.iter().filter_map(|&(symbol, value)| {
-        let &at = catalog.profile.positions.get(&symbol)?;
+        let at = catalog.profile.positions.get(symbol)?;
         let attribute = &catalog.profile.attributes[at];
         Some((attribute.id.to_string(), typed(value, attribute, catalog)?))
     });
