@@ -1,0 +1,95 @@
+//! How often a call of the engine asks the allocator, after warm-up. A test binary of its own, since counting needs a
+//! global allocator of its own, which the other tests should not pay for.
+//!
+//! What is left is the answer itself and the customer's new packed block; a cached list adds nothing, a fresh one two.
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use nbo::catalog::{Catalog, load};
+use nbo::config::files;
+use nbo::domain::ids::CustomerId;
+use nbo::domain::request::{OffersRequest, PlacementRequest};
+use nbo::domain::symbol::Symbols;
+use nbo::domain::time::{Millis, Timestamp};
+use nbo::domain::value::Value;
+use nbo::engine::{Active, Engine, Limits};
+use nbo::model::LinearScorer;
+use nbo::sim::population;
+
+/// 2026-12-01T10:00:00Z.
+const NOW: Timestamp = Timestamp::from_millis(1_796_119_200_000);
+const CUSTOMERS: usize = 200;
+
+fn request(catalog: &Catalog, customer: &CustomerId) -> OffersRequest {
+    let placement = catalog
+        .placements
+        .iter()
+        .position(|placement| &*placement.id == "best_offers")
+        .unwrap();
+    let mut context = vec![Value::Missing; catalog.context.attributes.len()];
+    context[0] = Value::Category(catalog.channels[0].symbol);
+    OffersRequest {
+        customer: customer.clone(),
+        channel: 0,
+        placements: vec![PlacementRequest { placement, count: 3 }],
+        duplicates: false,
+        context,
+        events: Vec::new(),
+        explain: false,
+        preview: false,
+    }
+}
+
+#[test]
+fn a_call_allocates_next_to_nothing_but_its_answer() {
+    let catalog = Arc::new(load(&files::embedded().catalog, &Symbols::default()).unwrap());
+    let width = catalog.models[0].columns.len();
+    let scorer = LinearScorer::new(vec![0.0; width], -2.0);
+    let engine = Engine::new(
+        Active::new(Arc::clone(&catalog), vec![Some(Arc::new(scorer))]),
+        Limits::default(),
+    );
+    let active = engine.active();
+    let mut customers = Vec::new();
+    for customer in population::generate(&catalog, 7, 1, CUSTOMERS, NOW) {
+        engine
+            .upsert_profile(&active, &customer.id, &customer.change, NOW)
+            .unwrap();
+        engine
+            .record_events(&active, &customer.id, &customer.events, NOW)
+            .unwrap();
+        customers.push(request(&catalog, &customer.id));
+    }
+    let mean = |work: &mut dyn FnMut()| measure(work).count_total as f64 / CUSTOMERS as f64;
+    let ask = |cached: bool, now: Timestamp| {
+        let mut right = 0;
+        let allocations = mean(&mut || {
+            for request in &customers {
+                let decision = engine.offers(&active, request, now).unwrap();
+                right += usize::from(decision.cached == cached);
+            }
+        });
+        assert_eq!(right, CUSTOMERS, "cached: {cached}");
+        allocations
+    };
+    ask(false, NOW);
+    let cached = ask(true, NOW + Millis::SECOND);
+    engine.activate(Active::new(Arc::clone(&catalog), active.models.clone()));
+    let active = engine.active();
+    let fresh = mean(&mut || {
+        for request in &customers {
+            assert!(!engine.offers(&active, request, NOW + Millis::SECOND).unwrap().cached);
+        }
+    });
+    println!("allocations per call: {cached:.1} from the cached list, {fresh:.1} ranked anew");
+    assert!(
+        cached <= 8.0,
+        "{cached} allocations for a decision from the cached list, at most 8"
+    );
+    assert!(
+        fresh <= 11.0,
+        "{fresh} allocations for a decision ranked anew, at most 11"
+    );
+    assert!(fresh > cached, "a fresh list cannot cost less than a cached one");
+}
