@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use nbo::catalog::{Catalog, load};
+use nbo::catalog::{Catalog, Placement, load};
 use nbo::config::files;
 use nbo::domain::ids::CustomerId;
 use nbo::domain::request::{OffersRequest, PlacementRequest};
@@ -21,12 +21,7 @@ use nbo::sim::population;
 const NOW: Timestamp = Timestamp::from_millis(1_796_119_200_000);
 const CUSTOMERS: usize = 200;
 
-fn request(catalog: &Catalog, customer: &CustomerId) -> OffersRequest {
-    let placement = catalog
-        .placements
-        .iter()
-        .position(|placement| &*placement.id == "best_offers")
-        .unwrap();
+fn request(catalog: &Catalog, placement: usize, customer: &CustomerId) -> OffersRequest {
     let mut context = vec![Value::Missing; catalog.context.attributes.len()];
     context[0] = Value::Category(catalog.channels[0].symbol);
     OffersRequest {
@@ -44,6 +39,8 @@ fn request(catalog: &Catalog, customer: &CustomerId) -> OffersRequest {
 #[test]
 fn a_call_allocates_next_to_nothing_but_its_answer() {
     let catalog = Arc::new(load(&files::embedded().catalog, &Symbols::default()).unwrap());
+    let best = |placement: &Placement| &*placement.id == "best_offers";
+    let placement = catalog.placements.iter().position(best).unwrap();
     let width = catalog.models[0].columns.len();
     let scorer = LinearScorer::new(vec![0.0; width], -2.0);
     let engine = Engine::new(
@@ -59,7 +56,7 @@ fn a_call_allocates_next_to_nothing_but_its_answer() {
         engine
             .record_events(&active, &customer.id, &customer.events, NOW)
             .unwrap();
-        customers.push(request(&catalog, &customer.id));
+        customers.push(request(&catalog, placement, &customer.id));
     }
     let mean = |work: &mut dyn FnMut()| measure(work).count_total as f64 / CUSTOMERS as f64;
     let ask = |cached: bool, now: Timestamp| {
