@@ -162,12 +162,11 @@ impl Filling<'_> {
                 break;
             }
             let obstacle = self.obstacle(wanted.placement, offer, first_chosen);
-            if let Some(Obstacle::Cap(Reached {
-                eligible_again_at: Some(again),
-                ..
-            })) = &obstacle
-            {
-                self.valid_until = self.valid_until.min(*again);
+            if let Some(Obstacle::Cap(reached)) = &obstacle {
+                let again = reached.eligible_again_at.unwrap_or(Timestamp::FAR_FUTURE);
+                // A reason also says how many contacts count.
+                let counted = reasons.as_ref().map_or(again, |_| reached.count_changes_at);
+                self.valid_until = self.valid_until.min(again).min(counted);
             }
             let obstacle = obstacle.or(is_full.then_some(Obstacle::Plain(OUTRANKED)));
             match obstacle {

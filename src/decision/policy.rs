@@ -40,6 +40,8 @@ pub struct Reached {
     pub count: u32,
     /// When all of them have room again if nothing else happens; `None` when time alone never makes room in one.
     pub eligible_again_at: Option<Timestamp>,
+    /// When the count next changes if nothing else happens; the far future when it does not.
+    pub count_changes_at: Timestamp,
 }
 
 /// A contact that counts against a cap now.
@@ -109,6 +111,7 @@ impl<'a> Ledger<'a> {
                     cap: at,
                     count,
                     eligible_again_at: again,
+                    count_changes_at: self.first_release(at, candidate.offer),
                 },
                 Some(first) => Reached {
                     eligible_again_at: first
@@ -154,6 +157,16 @@ impl<'a> Ledger<'a> {
             (Some(Each::Offer), Some(one)) => one == other,
             (Some(Each::Group), Some(one)) => self.catalog.offers[one].group == self.catalog.offers[other].group,
         }
+    }
+
+    fn first_release(&self, cap_at: usize, offer: usize) -> Timestamp {
+        let cap = &self.catalog.caps[cap_at];
+        let counting = self.of_cap(cap_at).iter();
+        let of_kind = counting.filter(|counting| self.same_kind(cap, counting.offer, offer));
+        of_kind
+            .map(|counting| counting.release)
+            .min()
+            .unwrap_or(Timestamp::FAR_FUTURE)
     }
 
     /// Returns when enough of the counting contacts have been released that one more fits.
