@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use nbo::cli::{bench, check, import, load, schema, serve};
+use nbo::cli::{bench, check, import, load, schema, serve, sim};
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
 #[global_allocator]
@@ -34,6 +34,7 @@ enum Command {
     Load(load::Args),
     Schema(schema::Args),
     Serve(serve::Args),
+    Sim(sim::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -46,6 +47,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Load(load) => load.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),
         Command::Serve(serve) => serve.run(&mut out),
+        Command::Sim(sim) => sim.run(&mut out),
     }?;
     out.flush()?;
     Ok(code)

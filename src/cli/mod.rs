@@ -7,3 +7,4 @@ pub mod load;
 mod numbers;
 pub mod schema;
 pub mod serve;
+pub mod sim;

@@ -5,3 +5,4 @@
 
 pub mod draw;
 pub mod population;
+pub mod simulator;

@@ -25,4 +25,6 @@ mod serve;
 #[cfg(test)]
 mod served;
 #[cfg(test)]
+mod simulator;
+#[cfg(test)]
 mod tidy;

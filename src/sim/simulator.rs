@@ -1,0 +1,365 @@
+//! A seeded simulator: the real engine under a made-up workload, judged after every step by code that shares nothing with
+//! the code that decides.
+//!
+//! A simulated bank is drawn as plain data (`blueprint`). The engine gets it as a catalog's files; the simulator keeps it as
+//! it is, keeps each customer as a plain log (`person`), and works out every answer anew (`expected`). Time is a number that
+//! the simulator moves: a little, a lot, to the exact end of an answer's validity, and to the millisecond before.
+//!
+//! What happens: profiles are written, replaced and forgotten; events come in time, late, ahead of the clock, repeated and
+//! shuffled; offers are asked for on all channels, in several placements, with and without duplicates, reasons and events,
+//! really and as previews; outcomes come once, twice, late, and for what was never shown; customers opt out and in; the
+//! catalog changes; the model fails and recovers.
+//!
+//! What is checked at every step:
+//!
+//! * each answer is exactly the expected one: offers, order, factors, rungs, reasons with counts, limits and instants. So
+//!   nothing ineligible, expired or capped is shown, and what is shown is shown in the right order;
+//! * asking twice gives the same answer, and a preview gives the answer that a call gives;
+//! * the answer stays the same at chosen instants up to the millisecond before its `valid_until`, and a cached list gives
+//!   what a fresh one gives, then and after;
+//! * what is withheld until an instant is shown to be free then;
+//! * receipts count what is new, and a profile keeps exactly the contacts that it has to;
+//! * the same events in another order and in other portions make the same customer.
+//!
+//! Everything follows from the seed, so a failure is repeated by the line that it prints.
+
+mod answers;
+mod blueprint;
+mod condition;
+mod engine_side;
+mod expected;
+mod happenings;
+mod outcomes;
+mod person;
+mod twins;
+mod written;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::catalog::Catalog;
+use crate::domain::ids::{CustomerId, IdError};
+use crate::domain::symbol::Symbols;
+use crate::domain::time::{Millis, Timestamp};
+use crate::engine::{Active, Engine, Limits, Rejection};
+
+use super::draw::Draw;
+use answers::Witnesses;
+use blueprint::Blueprint;
+use person::Person;
+
+/// 2026-03-02T09:00:00Z, when every simulation begins.
+const BEGINNING: Timestamp = Timestamp::from_millis(1_772_442_000_000);
+/// Customers with an id of the bank's.
+const CUSTOMERS: usize = 5;
+/// Visitors without one.
+const VISITORS: usize = 2;
+/// Room for customers and visitors: one less than there are, so that somebody is often turned away.
+const CUSTOMERS_MAX: usize = CUSTOMERS + VISITORS - 1;
+/// Versions of the catalog that are kept to come back.
+const VERSIONS: usize = 3;
+/// Questions in a row for everything that there is.
+const CROWD: usize = 90;
+/// Steps that a failure tells of.
+const STEPS_TOLD: usize = 8;
+
+/// A check that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The seed of the simulation.
+    pub seed: u64,
+    /// The step, from 1.
+    pub step: u64,
+    /// What was expected and what was found.
+    pub message: String,
+    /// The last steps, oldest first.
+    pub lately: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}, step {}: {}", self.seed, self.step, self.message)?;
+        writeln!(f, "the last steps:")?;
+        for line in &self.lately {
+            writeln!(f, "  {line}")?;
+        }
+        write!(f, "repeat it with: nbo sim --seed {} --steps {}", self.seed, self.step)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What a simulation went through, so that nobody has to believe that something happened at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Steps.
+    pub steps: u64,
+    /// Answers that were judged, previews and repetitions included.
+    pub answers: u64,
+    /// Offers in them.
+    pub shown: u64,
+    /// Answers from a cached list.
+    pub cached: u64,
+    /// Answers with no offer at all.
+    pub empty: u64,
+    /// Reasons that were judged.
+    pub reasons: u64,
+    /// Reasons that were caps.
+    pub capped: u64,
+    /// Offers shown with the last good score.
+    pub last_good: u64,
+    /// Later instants at which an answer was compared with itself.
+    pub instants: u64,
+    /// Events recorded.
+    pub events: u64,
+    /// Events recognised as repeated.
+    pub repeated_events: u64,
+    /// Outcomes recorded.
+    pub outcomes: u64,
+    /// Outcomes after the reservation.
+    pub late_outcomes: u64,
+    /// Calls that were rejected, as they had to be.
+    pub rejections: u64,
+    /// Calls for which there was no room for another customer.
+    pub turned_away: u64,
+    /// Answers that a full contact history kept empty.
+    pub full_histories: u64,
+    /// Contacts that a full history dropped.
+    pub dropped_contacts: u64,
+    /// Catalog versions put in force.
+    pub reloads: u64,
+    /// Customers forgotten.
+    pub forgotten: u64,
+    /// Pairs of customers with the same events in another order.
+    pub twins: u64,
+    /// A hash over all answers: the same for the same seed and steps, on every machine.
+    pub digest: u64,
+}
+
+impl Summary {
+    /// Returns what was counted, each with its name.
+    #[must_use]
+    pub fn counts(&self) -> [(u64, &'static str); 19] {
+        [
+            (self.answers, "answers judged"),
+            (self.shown, "offers shown"),
+            (self.cached, "answers from a cached list"),
+            (self.empty, "answers without an offer"),
+            (self.reasons, "reasons judged"),
+            (self.capped, "of them caps"),
+            (self.last_good, "offers shown with a last good score"),
+            (self.instants, "later instants looked at"),
+            (self.events, "events recorded"),
+            (self.repeated_events, "repeated events recognised"),
+            (self.outcomes, "outcomes recorded"),
+            (self.late_outcomes, "of them late"),
+            (self.rejections, "calls rejected"),
+            (self.turned_away, "calls without room for another customer"),
+            (self.full_histories, "answers that a full contact history kept empty"),
+            (self.dropped_contacts, "contacts dropped from full histories"),
+            (self.reloads, "catalogs put in force"),
+            (self.forgotten, "customers forgotten"),
+            (self.twins, "pairs of twins"),
+        ]
+    }
+}
+
+/// Runs `steps` steps from a seed; `on_step` hears of each.
+///
+/// # Errors
+/// The first check that does not hold.
+pub fn run(seed: u64, steps: u64, mut on_step: impl FnMut(u64)) -> Result<Summary, Box<Failure>> {
+    let failure = |step: u64, message: String, lately: &[String]| {
+        Box::new(Failure {
+            seed,
+            step,
+            message,
+            lately: lately.to_vec(),
+        })
+    };
+    let mut simulation = Simulation::new(seed).map_err(|message| failure(0, message, &[]))?;
+    for step in 1..=steps {
+        simulation
+            .step()
+            .map_err(|message| failure(step, message, &simulation.lately))?;
+        on_step(step);
+    }
+    simulation.summary.steps = steps;
+    Ok(simulation.summary)
+}
+
+/// The bank, its engine, and what is known of both.
+struct Simulation {
+    draw: Draw,
+    now: Timestamp,
+    versions: Vec<Blueprint>,
+    bank: Blueprint,
+    catalog: Arc<Catalog>,
+    engine: Engine,
+    /// The snapshot that calls pass on.
+    active: Arc<Active>,
+    fails: Arc<AtomicBool>,
+    witnesses: Witnesses,
+    people: Vec<Person>,
+    /// Whose turn it is.
+    who: usize,
+    /// Every decision so far: whose, and its number.
+    decisions: Vec<(usize, u32, String)>,
+    /// The end of the latest answer's validity.
+    last_valid_until: Timestamp,
+    ids: u64,
+    lately: Vec<String>,
+    summary: Summary,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Result<Self, String> {
+        let mut draw = Draw::new(seed, 1);
+        let versions: Vec<Blueprint> = (0..VERSIONS).map(|_| Blueprint::draw(&mut draw, BEGINNING)).collect();
+        let bank = versions[0].clone();
+        let fails = Arc::new(AtomicBool::new(false));
+        let catalog = engine_side::compile(&bank, &Symbols::default())?;
+        let limits = Limits {
+            customers_max: CUSTOMERS_MAX,
+            ..Limits::default()
+        };
+        let engine = Engine::new(engine_side::active(&bank, &catalog, &fails), limits);
+        let people = people().map_err(|error| error.to_string())?;
+        Ok(Self {
+            draw,
+            now: BEGINNING,
+            versions,
+            active: engine.active(),
+            witnesses: Witnesses::new(&bank, &catalog),
+            bank,
+            catalog,
+            engine,
+            fails,
+            people,
+            who: 0,
+            decisions: Vec::new(),
+            last_valid_until: BEGINNING,
+            ids: 0,
+            lately: Vec::new(),
+            summary: Summary::default(),
+        })
+    }
+
+    /// Lets time pass, lets something happen, and looks at somebody.
+    fn step(&mut self) -> Result<(), String> {
+        self.pass_time();
+        // Who was here just now is often here again, so that outcomes come in time.
+        if self.draw.chance(0.5) {
+            self.who = self.draw.below(self.people.len());
+        }
+        let who = self.who;
+        match self.draw.below(100) {
+            0..=27 => self.record(who)?,
+            28..=53 => self.ask(who)?,
+            54..=77 => self.report(who)?,
+            78..=85 => self.write(who)?,
+            86..=89 => self.opt(who)?,
+            90 => self.forget(who)?,
+            91 | 92 => self.reload()?,
+            93..=96 => self.break_or_mend(),
+            97 if self.draw.chance(0.15) => self.crowd(who)?,
+            _ => self.twins()?,
+        }
+        self.look(who)
+    }
+
+    fn tell(&mut self, what: &str) {
+        if self.lately.len() == STEPS_TOLD {
+            self.lately.remove(0);
+        }
+        self.lately.push(format!("{} {what}", self.now));
+    }
+
+    /// Draws from 0 to `count - 1`, as a number of time.
+    fn some(&mut self, count: usize) -> i64 {
+        i64::try_from(self.draw.below(count)).unwrap_or(0)
+    }
+
+    fn pass_time(&mut self) {
+        let ends = self.last_valid_until;
+        // Most of what happens, happens within days; the far ends of validity are met as well, but seldom.
+        let far = if self.draw.chance(0.03) { 60 } else { 1 };
+        let ahead = ends > self.now && ends < self.now + Millis::DAY.times(far);
+        self.now = match self.draw.below(100) {
+            0..=3 if ahead => ends,
+            4..=7 if ahead => ends - Millis::new(1),
+            0..=29 => self.now,
+            30..=79 => self.now + Millis::new(self.some(60_000)),
+            80..=95 => self.now + Millis::new(self.some(1_800_000)),
+            96 | 97 => self.now + Millis::MINUTE.times(self.some(240)),
+            98 => self.now + Millis::HOUR.times(self.some(30)),
+            _ if self.draw.chance(0.2) => self.now + Millis::DAY.times(self.some(40)),
+            _ => self.now,
+        };
+    }
+
+    /// Tells whether the catalog serves known customers only, and this is none.
+    fn is_refused(&self, who: usize) -> bool {
+        let person = &self.people[who];
+        !person.exists && !self.bank.begins_unknown && !person.id.is_anonymous()
+    }
+
+    /// Tells whether somebody has a profile or could have one.
+    fn has_room(&self, who: usize) -> bool {
+        let existing = self.people.iter().filter(|person| person.exists).count();
+        self.people[who].exists || existing < CUSTOMERS_MAX
+    }
+
+    fn version(&self, who: usize) -> u64 {
+        self.engine
+            .profile(&self.people[who].id)
+            .map_or(0, |profile| profile.version)
+    }
+
+    fn reload(&mut self) -> Result<(), String> {
+        let at = self.draw.below(VERSIONS);
+        if self.draw.chance(0.5) {
+            self.versions[at] = Blueprint::draw(&mut self.draw, self.now);
+        }
+        self.put_in_force(self.versions[at].clone())
+    }
+
+    fn put_in_force(&mut self, bank: Blueprint) -> Result<(), String> {
+        self.tell("another version of the catalog is put in force");
+        self.bank = bank;
+        self.catalog = engine_side::compile(&self.bank, &self.catalog.symbols)?;
+        self.engine
+            .activate(engine_side::active(&self.bank, &self.catalog, &self.fails));
+        self.active = self.engine.active();
+        self.witnesses.activate(&self.bank, &self.catalog);
+        self.people.iter_mut().for_each(|person| person.good_scores.clear());
+        self.summary.reloads += 1;
+        Ok(())
+    }
+
+    fn break_or_mend(&mut self) {
+        let fails = !self.fails.load(Ordering::Relaxed) && self.draw.chance(0.5);
+        self.tell(&format!("the model fails: {fails}"));
+        self.fails.store(fails, Ordering::Relaxed);
+    }
+}
+
+/// Makes the people; none of them is known yet.
+fn people() -> Result<Vec<Person>, IdError> {
+    let customers = (1..=CUSTOMERS).map(|number| CustomerId::known(&format!("c{number}")));
+    let visitors = (1..=VISITORS).map(|number| CustomerId::anonymous(&format!("v{number}")));
+    customers.chain(visitors).map(|id| id.map(Person::new)).collect()
+}
+
+fn too_many() -> Rejection {
+    Rejection::TooManyCustomers(CUSTOMERS_MAX)
+}
+
+/// Compares what was found with what was expected.
+fn same<T: PartialEq + fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("{what}\n  expected {expected:?}\n  found    {found:?}"))
+}

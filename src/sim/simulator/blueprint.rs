@@ -1,0 +1,345 @@
+//! A simulated bank: drawn as plain data, from which both the catalog's files and the expectations are made.
+//!
+//! What profiles store (attributes, events, aggregates, intents) is the same in every version, but for one aggregate that comes and
+//! goes and for the intents' weights; offers, conditions, dates, caps, factors and model columns are drawn anew.
+
+use crate::domain::contact::Counted;
+use crate::domain::decision::Stage;
+use crate::domain::time::{Millis, Timestamp};
+use crate::model::LinearScorer;
+use crate::sim::draw::Draw;
+
+use super::condition::{Condition, LOCAL, Vocabulary};
+
+/// Channels and their reservation time, in the catalog's words and as a span.
+pub(super) const CHANNELS: [(&str, &str, Millis); 3] = [
+    ("web", "10m", Millis::new(600_000)),
+    ("desk", "1h", Millis::HOUR),
+    ("mail", "2d", Millis::new(2 * 86_400_000)),
+];
+pub(super) const SEGMENTS: [&str; 3] = ["mass", "affluent", "private"];
+pub(super) const HOLDINGS: [&str; 3] = ["savings", "fund", "travel"];
+pub(super) const CATEGORIES: [&str; 3] = ["savings", "fund", "travel"];
+pub(super) const PAGES: [&str; 2] = ["home", "funds"];
+pub(super) const GROUPS: [&str; 3] = ["savings", "fund", "travel"];
+pub(super) const INTENTS: [&str; 2] = ["fund", "travel"];
+pub(super) const LABELS: [&str; 3] = ["green", "credit", "season"];
+
+/// A condition of one stage.
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub(super) stage: Stage,
+    pub(super) condition: Condition,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) labels: Vec<usize>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) intents: [Option<f64>; INTENTS.len()],
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub(super) id: String,
+    pub(super) group: usize,
+    pub(super) labels: Vec<usize>,
+    /// The first instant, and the first instant after.
+    pub(super) valid: (Timestamp, Timestamp),
+    pub(super) days: (Option<jiff::civil::Date>, Option<jiff::civil::Date>),
+    pub(super) rate: Option<f64>,
+    pub(super) start_propensity: f64,
+    pub(super) value: f64,
+    pub(super) lever: f64,
+    pub(super) rules: Vec<Rule>,
+    pub(super) treatments: [bool; CHANNELS.len()],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Each {
+    All,
+    Offer,
+    Group,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Cap {
+    pub(super) id: String,
+    pub(super) at_most: usize,
+    pub(super) counted: Counted,
+    pub(super) window: Option<Millis>,
+    pub(super) each: Each,
+    pub(super) offers: Vec<String>,
+    pub(super) groups: Vec<usize>,
+    pub(super) labels: Vec<usize>,
+    pub(super) channels: Vec<usize>,
+    pub(super) placements: Vec<usize>,
+}
+
+/// A placement: the same in every version.
+pub(super) struct Placement {
+    pub(super) id: &'static str,
+    pub(super) group: Option<usize>,
+    pub(super) label: Option<usize>,
+    pub(super) per_group_max: Option<usize>,
+}
+
+pub(super) const PLACEMENTS: [Placement; 4] = [
+    Placement {
+        id: "list",
+        group: None,
+        label: None,
+        per_group_max: None,
+    },
+    Placement {
+        id: "corner",
+        group: None,
+        label: Some(0),
+        per_group_max: None,
+    },
+    Placement {
+        id: "savings_page",
+        group: Some(0),
+        label: None,
+        per_group_max: None,
+    },
+    Placement {
+        id: "mixed",
+        group: None,
+        label: None,
+        per_group_max: Some(1),
+    },
+];
+
+/// A column of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Age,
+    OwnsFund,
+    SinceDays,
+    Rate,
+    Searches,
+    FundIntent,
+    SeenOfGroup,
+    DecidedAtAll,
+    OnHomePage,
+}
+
+/// One version of the bank.
+#[derive(Clone, Debug)]
+pub(super) struct Blueprint {
+    pub(super) groups: [Group; GROUPS.len()],
+    /// By id.
+    pub(super) offers: Vec<Offer>,
+    pub(super) caps: Vec<Cap>,
+    /// Propensity, context weight, value, lever.
+    pub(super) switches: [bool; 4],
+    pub(super) begins_unknown: bool,
+    pub(super) spending: bool,
+    /// Thousandths for each signal of each intent.
+    pub(super) weights: [[u32; 2]; INTENTS.len()],
+    /// Until which age how much is kept, for each intent.
+    pub(super) decay: [[(Millis, f64); 2]; INTENTS.len()],
+    pub(super) columns: Vec<Column>,
+    /// Whether the model can be loaded.
+    pub(super) model_loads: bool,
+}
+
+/// The greatest strength of an intent.
+pub(super) const STRENGTH_MAX: f64 = 2.5;
+/// The contact window of the model's column.
+pub(super) const SEEN_WITHIN: Millis = Millis::new(30 * 86_400_000);
+/// The contact window of the other column.
+pub(super) const DECIDED_WITHIN: Millis = Millis::new(2 * 86_400_000);
+
+impl Blueprint {
+    /// Draws a version for the time around `now`.
+    pub(super) fn draw(draw: &mut Draw, now: Timestamp) -> Self {
+        let words = Vocabulary {
+            now,
+            context: draw.chance(0.3),
+            spending: draw.chance(0.7),
+        };
+        let groups = [0, 1, 2].map(|_| Group {
+            labels: labels(draw, 0.2),
+            rules: rules(draw, words, 0.2),
+            intents: [0, 1].map(|_| draw.chance(0.5).then(|| halves(draw, 9))),
+        });
+        let mut offers = Vec::new();
+        for number in 0..14 {
+            if draw.chance(0.85) {
+                offers.push(offer(draw, words, number));
+            }
+        }
+        // Each label is somebody's, so that caps and placements may name it.
+        for (label, offer) in offers.iter_mut().enumerate().take(LABELS.len()) {
+            if !offer.labels.contains(&label) {
+                offer.labels.push(label);
+            }
+        }
+        let caps = (0..=draw.below(6)).map(|number| cap(draw, number, &offers)).collect();
+        let mut columns = vec![
+            Column::Age,
+            Column::OwnsFund,
+            Column::SinceDays,
+            Column::Rate,
+            Column::Searches,
+        ];
+        columns.extend([Column::FundIntent, Column::SeenOfGroup]);
+        columns.extend(draw.chance(0.25).then_some(Column::DecidedAtAll));
+        columns.extend((words.context && draw.chance(0.5)).then_some(Column::OnHomePage));
+        Self {
+            groups,
+            offers,
+            caps,
+            switches: [0; 4].map(|_| draw.chance(0.9)),
+            begins_unknown: draw.chance(0.7),
+            spending: words.spending,
+            weights: [0; 2].map(|_| [0; 2].map(|_| 100 * u32::try_from(1 + draw.below(12)).unwrap_or(1))),
+            decay: [0; 2].map(|_| {
+                let minutes = |count: usize| i64::try_from(count).unwrap_or(0);
+                let first = minutes(10 + draw.below(600));
+                let second = first + minutes(60 * (1 + draw.below(200)));
+                let (first, second) = (Millis::MINUTE.times(first), Millis::MINUTE.times(second));
+                [
+                    (first, 1.0),
+                    (second, f64::from(u32::try_from(1 + draw.below(7)).unwrap_or(1)) / 8.0),
+                ]
+            }),
+            columns,
+            model_loads: draw.chance(0.85),
+        }
+    }
+
+    /// Finds an offer of this version.
+    pub(super) fn offer(&self, id: &str) -> Option<&Offer> {
+        self.offers.iter().find(|offer| offer.id == id)
+    }
+
+    /// Returns the model that fits the columns.
+    pub(super) fn scorer(&self) -> LinearScorer {
+        let weight = |column: &Column| match column {
+            Column::Age => 0.013,
+            Column::OwnsFund => 0.7,
+            Column::SinceDays => -0.003,
+            Column::Rate => 0.21,
+            Column::Searches => 0.33,
+            Column::FundIntent => -0.4,
+            Column::SeenOfGroup => -0.17,
+            Column::DecidedAtAll => -0.02,
+            Column::OnHomePage => 0.5,
+        };
+        LinearScorer::new(self.columns.iter().map(weight).collect(), -1.1)
+    }
+}
+
+fn halves(draw: &mut Draw, most: usize) -> f64 {
+    f64::from(u32::try_from(1 + draw.below(most)).unwrap_or(1)) / 2.0
+}
+
+fn labels(draw: &mut Draw, share: f64) -> Vec<usize> {
+    (0..LABELS.len()).filter(|_| draw.chance(share)).collect()
+}
+
+fn rules(draw: &mut Draw, words: Vocabulary, share: f64) -> Vec<Rule> {
+    [Stage::Eligibility, Stage::Applicability, Stage::Suitability]
+        .into_iter()
+        .filter_map(|stage| {
+            let has_one = draw.chance(share);
+            let condition = has_one.then(|| Condition::draw(draw, words))?;
+            Some(Rule { stage, condition })
+        })
+        .collect()
+}
+
+fn offer(draw: &mut Draw, words: Vocabulary, number: usize) -> Offer {
+    let zone = &*LOCAL;
+    let today = jiff::Timestamp::from_millisecond(words.now.as_millis())
+        .map_or(jiff::civil::Date::MIN, |now| zone.to_datetime(now).date());
+    let mut day = |from: i64, days: usize, share: f64| {
+        draw.chance(share).then(|| {
+            let ahead = from + i64::try_from(draw.below(days)).unwrap_or(0);
+            today.saturating_add(jiff::Span::new().days(ahead))
+        })
+    };
+    let days = (day(-10, 20, 0.3), day(-1, 30, 0.4));
+    let days = if days.0 > days.1 { (days.0, None) } else { days };
+    let midnight = |date: jiff::civil::Date| {
+        let instant = zone.to_timestamp(date.at(0, 0, 0, 0)).unwrap_or(jiff::Timestamp::MIN);
+        Timestamp::from_millis(instant.as_millisecond())
+    };
+    let valid = (
+        days.0.map_or(Timestamp::FAR_PAST, midnight),
+        days.1.map_or(Timestamp::FAR_FUTURE, |last| {
+            midnight(last.saturating_add(jiff::Span::new().days(1)))
+        }),
+    );
+    Offer {
+        id: format!("o{number:02}"),
+        group: number % GROUPS.len(),
+        labels: labels(draw, 0.25),
+        valid,
+        days,
+        rate: draw.chance(0.6).then(|| halves(draw, 9)),
+        start_propensity: halves(draw, 9) / 20.0,
+        value: halves(draw, 12),
+        lever: if draw.chance(0.2) { halves(draw, 3) } else { 1.0 },
+        rules: rules(draw, words, 0.12),
+        treatments: [1.0, 0.85, 0.7].map(|share| draw.chance(share)),
+    }
+}
+
+/// A cap that is never reached still needs its contacts, so that histories fill up.
+pub(super) fn never_reached() -> Cap {
+    Cap {
+        id: "cap0".to_owned(),
+        at_most: 1_000,
+        counted: Counted::Decided,
+        window: Some(Millis::DAY.times(9)),
+        each: Each::All,
+        offers: Vec::new(),
+        groups: Vec::new(),
+        labels: Vec::new(),
+        channels: Vec::new(),
+        placements: Vec::new(),
+    }
+}
+
+fn cap(draw: &mut Draw, number: usize, offers: &[Offer]) -> Cap {
+    let some = |draw: &mut Draw, count: usize| -> Vec<usize> { (0..count).filter(|_| draw.chance(0.5)).collect() };
+    let counted = if draw.chance(0.6) {
+        Counted::ALL[draw.below(3)]
+    } else {
+        Counted::ALL[3 + draw.below(4)]
+    };
+    let (groups, labels, mut named) = (some(draw, GROUPS.len()), some(draw, LABELS.len()), Vec::new());
+    named.extend(offers.iter().filter(|_| draw.chance(0.3)).map(|offer| offer.id.clone()));
+    let windows = [
+        Some(Millis::MINUTE.times(5)),
+        Some(Millis::HOUR.times(3)),
+        Some(Millis::DAY),
+        Some(Millis::DAY.times(9)),
+        None,
+    ];
+    let window = windows[draw.below(if matches!(counted, Counted::Decided) { 4 } else { 5 })];
+    Cap {
+        id: format!("cap{number}"),
+        at_most: draw.skewed(6) + usize::from(draw.chance(0.9)),
+        counted,
+        window,
+        each: [Each::All, Each::Offer, Each::Offer, Each::Group][draw.below(4)],
+        offers: if draw.chance(0.2) { named } else { Vec::new() },
+        groups: if draw.chance(0.2) { groups } else { Vec::new() },
+        labels: if draw.chance(0.2) { labels } else { Vec::new() },
+        channels: if draw.chance(0.3) {
+            some(draw, CHANNELS.len())
+        } else {
+            Vec::new()
+        },
+        placements: if draw.chance(0.2) {
+            some(draw, PLACEMENTS.len())
+        } else {
+            Vec::new()
+        },
+    }
+}

@@ -1,0 +1,438 @@
+//! What an answer must be, worked out from the blueprint and the customer's log alone.
+
+use crate::catalog::Catalog;
+use crate::domain::decision::{Decision, Rung, Stage, Withheld};
+use crate::domain::profile::{CONTACTS_KEPT, CONTACTS_MAX};
+use crate::domain::time::Timestamp;
+use crate::model::Scorer as _;
+
+use super::blueprint::{Blueprint, Cap, GROUPS, Offer, PLACEMENTS};
+use super::condition::View;
+use super::person::{Candidate, Contact, Happening, Person, takes};
+
+/// A question.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) channel: usize,
+    pub(super) page: Option<usize>,
+    /// Each placement, and how many offers are wanted.
+    pub(super) placements: Vec<(usize, usize)>,
+    pub(super) duplicates: bool,
+    pub(super) explain: bool,
+    pub(super) preview: bool,
+    pub(super) events: Vec<Happening>,
+}
+
+/// An offer with its place in the ranking.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ranked {
+    pub(super) offer: String,
+    pub(super) propensity: f32,
+    pub(super) scored: bool,
+    rung: Rung,
+    context_weight: f32,
+    value: f64,
+    lever: f64,
+    priority: f64,
+}
+
+/// Why an offer is not shown.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+struct Reason {
+    offer: String,
+    placement: Option<usize>,
+    stage: Stage,
+    rule: String,
+    is_missing: bool,
+    count: Option<usize>,
+    limit: Option<usize>,
+    again: Option<Timestamp>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Expected {
+    known: bool,
+    pub(super) ranking: Vec<Ranked>,
+    pub(super) placements: Vec<Vec<Ranked>>,
+    reasons: Vec<Reason>,
+    /// Whether nothing is shown, whatever there is.
+    pub(super) suppressed: bool,
+    /// Whether that is because the contact history is full.
+    pub(super) full: bool,
+}
+
+/// What the model does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ModelState {
+    Works,
+    Fails,
+    /// It fails, but the list was made before.
+    FailsUnseen,
+}
+
+/// Works out the answer; the events of the question are in the log already. `known` is whether there was a profile before.
+pub(super) fn answer(
+    bank: &Blueprint,
+    person: &Person,
+    known: bool,
+    ask: &Ask,
+    now: Timestamp,
+    model: ModelState,
+) -> Expected {
+    let nothing = vec![Vec::new(); ask.placements.len()];
+    let withheld = |rule: &str| -> Vec<Reason> {
+        let of = |offer: &Offer| Reason::plain(offer, None, Stage::HardSuppression, rule);
+        if ask.explain {
+            bank.offers.iter().map(of).collect()
+        } else {
+            Vec::new()
+        }
+    };
+    if !known && !bank.begins_unknown && !person.id.is_anonymous() {
+        return Expected {
+            known: false,
+            ranking: Vec::new(),
+            placements: nothing,
+            reasons: withheld("unknown-customer"),
+            suppressed: true,
+            full: false,
+        };
+    }
+    let mut view = person.view(now, bank);
+    (view.channel, view.page) = (ask.channel, ask.page);
+    let mut ranking = Vec::new();
+    let mut reasons = Vec::new();
+    for offer in &bank.offers {
+        view.rate = offer.rate;
+        match gate(offer, &view, bank) {
+            Some(reason) => reasons.push(reason),
+            None => ranking.push(rank(offer, &view, person, bank, model)),
+        }
+    }
+    ranking.sort_by(|one, other| {
+        other
+            .priority
+            .total_cmp(&one.priority)
+            .then_with(|| one.offer.cmp(&other.offer))
+    });
+    let full = is_full(person, ask, now, bank);
+    let suppressed = if person.opted_out_of_all || person.opt_outs[ask.channel] {
+        Some("opt-out")
+    } else {
+        full.then_some("contact-history-full")
+    };
+    let placements = match suppressed {
+        Some(rule) => {
+            reasons = withheld(rule);
+            nothing
+        }
+        None => fill(bank, person, ask, now, &ranking, &mut reasons),
+    };
+    if !ask.explain {
+        reasons.clear();
+    }
+    Expected {
+        known,
+        ranking,
+        placements,
+        reasons,
+        suppressed: suppressed.is_some(),
+        full: suppressed.is_some() && full,
+    }
+}
+
+fn is_full(person: &Person, ask: &Ask, now: Timestamp, bank: &Blueprint) -> bool {
+    let wanted: usize = ask
+        .placements
+        .iter()
+        .map(|(_, count)| *count.min(&bank.offers.len()))
+        .sum();
+    let contacts = &person.contacts;
+    contacts.len() + wanted > CONTACTS_MAX
+        && contacts.len() >= CONTACTS_KEPT
+        && contacts.iter().all(|contact| is_needed(contact, now, bank))
+}
+
+/// Tells whether a contact must be kept.
+pub(super) fn is_needed(contact: &Contact, now: Timestamp, bank: &Blueprint) -> bool {
+    bank.caps.iter().any(|cap| cap.needs(contact, now, bank))
+}
+
+/// Says which of dates and conditions stops an offer.
+fn gate(offer: &Offer, view: &View, bank: &Blueprint) -> Option<Reason> {
+    if view.now < offer.valid.0 {
+        let reason = Reason::plain(offer, None, Stage::HardSuppression, "not-yet-valid");
+        return Some(Reason {
+            again: Some(offer.valid.0),
+            ..reason
+        });
+    }
+    if view.now >= offer.valid.1 {
+        return Some(Reason::plain(offer, None, Stage::HardSuppression, "no-longer-valid"));
+    }
+    for (stage, name) in [
+        (Stage::Eligibility, "eligibility"),
+        (Stage::Applicability, "applicability"),
+        (Stage::Suitability, "suitability"),
+    ] {
+        for (owner, rules) in [
+            (GROUPS[offer.group], &bank.groups[offer.group].rules),
+            (offer.id.as_str(), &offer.rules),
+        ] {
+            for rule in rules.iter().filter(|rule| rule.stage == stage) {
+                let truth = rule.condition.truth(view);
+                if truth != Some(true) {
+                    let reason = Reason::plain(offer, None, stage, &format!("{owner}.{name}"));
+                    return Some(Reason {
+                        is_missing: truth.is_none(),
+                        ..reason
+                    });
+                }
+            }
+        }
+    }
+    None
+}
+
+fn rank(offer: &Offer, view: &View, person: &Person, bank: &Blueprint, model: ModelState) -> Ranked {
+    let scored = offer.group == 0;
+    #[expect(clippy::cast_possible_truncation, reason = "propensities have 32 bits")]
+    let start = offer.start_propensity as f32;
+    let last_good = person
+        .good_scores
+        .iter()
+        .find(|(id, _)| *id == offer.id)
+        .map(|(_, score)| *score);
+    let (propensity, rung) = match (scored && bank.model_loads, model, last_good) {
+        (false, ..) | (true, ModelState::Fails, None) => (start, Rung::Start),
+        (true, ModelState::Fails, Some(score)) => (score, Rung::LastGood),
+        (true, ..) => {
+            let mut score = [0.0];
+            let _ = bank.scorer().score(&person.row(offer, view, bank), &mut score);
+            (score[0], Rung::Model)
+        }
+    };
+    let mut weight = 1.0;
+    for (speaks_for, strength) in bank.groups[offer.group].intents.iter().zip(view.intents) {
+        weight += speaks_for.map_or(0.0, |speaks_for| speaks_for * strength);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "context weights are rounded to 32 bits")]
+    let context_weight = f64::max(weight, 0.0) as f32;
+    let factors = [
+        f64::from(propensity),
+        f64::from(context_weight),
+        offer.value,
+        offer.lever,
+    ];
+    let on = factors.iter().zip(bank.switches).filter(|(_, on)| *on);
+    Ranked {
+        offer: offer.id.clone(),
+        propensity,
+        scored,
+        rung,
+        context_weight,
+        value: offer.value,
+        lever: offer.lever,
+        priority: on.map(|(factor, _)| factor).product(),
+    }
+}
+
+fn fill(
+    bank: &Blueprint,
+    person: &Person,
+    ask: &Ask,
+    now: Timestamp,
+    ranking: &[Ranked],
+    reasons: &mut Vec<Reason>,
+) -> Vec<Vec<Ranked>> {
+    let mut contacts = person.contacts.clone();
+    let before = contacts.len();
+    let mut placements = Vec::new();
+    for (at, &(placement, count)) in ask.placements.iter().enumerate() {
+        let first = contacts.len();
+        let mut filled = Vec::new();
+        for ranked in ranking {
+            let Some(offer) = bank.offer(&ranked.offer) else {
+                continue;
+            };
+            let is_same_group = |contact: &&Contact| {
+                bank.offer(&contact.offer)
+                    .is_some_and(|other| other.group == offer.group)
+            };
+            let group_full = PLACEMENTS[placement]
+                .per_group_max
+                .is_some_and(|most| contacts[first..].iter().filter(is_same_group).count() >= most);
+            let candidate = Candidate {
+                offer,
+                channel: ask.channel,
+                placement,
+            };
+            let plain = |rule| Some(Reason::plain(offer, Some(at), Stage::Placement, rule));
+            let obstacle = if !takes(placement, offer, bank) {
+                plain("not-for-this-placement")
+            } else if !offer.treatments[ask.channel] {
+                plain("no-treatment-for-channel")
+            } else if !ask.duplicates && contacts[before..first].iter().any(|contact| contact.offer == offer.id) {
+                plain("shown-in-earlier-placement")
+            } else if group_full {
+                plain("enough-of-this-group")
+            } else {
+                capped(bank, &contacts, candidate, at, now)
+            };
+            match obstacle {
+                Some(reason) => reasons.push(reason),
+                None if filled.len() == count => reasons.extend(plain("outranked")),
+                None => {
+                    let mut times = [None; 7];
+                    times[0] = Some(now);
+                    contacts.push(Contact {
+                        decision: 0,
+                        offer: offer.id.clone(),
+                        channel: ask.channel,
+                        placement,
+                        times,
+                    });
+                    filled.push(ranked.clone());
+                }
+            }
+        }
+        placements.push(filled);
+    }
+    placements
+}
+
+fn capped(
+    bank: &Blueprint,
+    contacts: &[Contact],
+    candidate: Candidate<'_>,
+    at: usize,
+    now: Timestamp,
+) -> Option<Reason> {
+    let concerned: Vec<&Cap> = bank.caps.iter().filter(|cap| cap.concerns(candidate, bank)).collect();
+    let count = |cap: &Cap, instant| cap.count(contacts, candidate, instant, bank);
+    let first = concerned.iter().find(|cap| count(cap, now) >= cap.at_most)?;
+    let mut instants: Vec<Timestamp> = concerned
+        .iter()
+        .flat_map(|cap| contacts.iter().filter_map(|contact| cap.counts_until(contact)))
+        .filter(|instant| *instant > now && *instant < Timestamp::FAR_FUTURE)
+        .collect();
+    instants.sort_unstable();
+    let is_stopped = |instant: &Timestamp| concerned.iter().any(|cap| count(cap, *instant) >= cap.at_most);
+    let again = instants.partition_point(is_stopped);
+    Some(Reason {
+        count: Some(count(first, now)),
+        limit: Some(first.at_most),
+        again: instants.get(again).copied(),
+        ..Reason::plain(candidate.offer, Some(at), Stage::ContactPolicy, &first.id)
+    })
+}
+
+impl Reason {
+    fn plain(offer: &Offer, placement: Option<usize>, stage: Stage, rule: &str) -> Self {
+        Self {
+            offer: offer.id.clone(),
+            placement,
+            stage,
+            rule: rule.to_owned(),
+            is_missing: false,
+            count: None,
+            limit: None,
+            again: None,
+        }
+    }
+
+    fn of(withheld: &Withheld, catalog: &Catalog) -> Self {
+        let number = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
+        Self {
+            offer: catalog.offers[withheld.offer].id.to_string(),
+            placement: withheld.placement,
+            stage: withheld.stage,
+            rule: withheld.rule.to_string(),
+            is_missing: withheld.missing.is_some(),
+            count: number(withheld.count),
+            limit: number(withheld.limit),
+            again: withheld.eligible_again_at,
+        }
+    }
+}
+
+/// Compares an answer with what it must be.
+pub(super) fn compare(decision: &Decision, catalog: &Catalog, ask: &Ask, expected: &Expected) -> Result<(), String> {
+    let differs = |what: &str, found: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
+        Err(format!("{what}\n  expected {wanted:?}\n  found    {found:?}"))
+    };
+    if decision.known_customer != expected.known {
+        return differs("known customer", &decision.known_customer, &expected.known);
+    }
+    if decision.placements.len() != expected.placements.len() {
+        return differs(
+            "number of placements",
+            &decision.placements.len(),
+            &expected.placements.len(),
+        );
+    }
+    for (filled, (wanted, (placement, _))) in decision
+        .placements
+        .iter()
+        .zip(expected.placements.iter().zip(&ask.placements))
+    {
+        let offers = filled.offers.iter().map(|shown| Ranked {
+            offer: catalog.offers[shown.offer].id.to_string(),
+            #[expect(clippy::cast_possible_truncation, reason = "it came from 32 bits")]
+            propensity: shown.factors.propensity as f32,
+            scored: wanted
+                .get(shown.rank.wrapping_sub(1))
+                .is_some_and(|ranked| ranked.scored),
+            rung: shown.rung,
+            #[expect(clippy::cast_possible_truncation, reason = "it came from 32 bits")]
+            context_weight: shown.factors.context_weight as f32,
+            value: shown.factors.value,
+            lever: shown.factors.lever,
+            priority: shown.priority,
+        });
+        let found: Vec<Ranked> = offers.collect();
+        if found != *wanted {
+            return differs(&format!("offers in `{}`", PLACEMENTS[*placement].id), &found, wanted);
+        }
+        let ranks: Vec<usize> = filled.offers.iter().map(|shown| shown.rank).collect();
+        if !ranks.iter().copied().eq(1..=ranks.len()) || filled.fallback != wanted.is_empty() {
+            return differs("ranks and fallback", &(&ranks, filled.fallback), &wanted.is_empty());
+        }
+    }
+    let shown = || expected.placements.iter().flatten();
+    let lowest_scored = shown().filter(|ranked| ranked.scored).map(|ranked| ranked.rung).max();
+    let lowest = lowest_scored
+        .or(shown().map(|ranked| ranked.rung).max())
+        .unwrap_or(Rung::Model);
+    if decision.rung != lowest {
+        return differs("lowest rung", &decision.rung, &lowest);
+    }
+    let mut found: Vec<Reason> = decision
+        .withheld
+        .iter()
+        .map(|withheld| Reason::of(withheld, catalog))
+        .collect();
+    let mut wanted = expected.reasons.clone();
+    for reasons in [&mut found, &mut wanted] {
+        reasons.sort_by(|one, other| one.partial_cmp(other).unwrap_or(std::cmp::Ordering::Equal));
+    }
+    if let Some((found, wanted)) = found.iter().zip(&wanted).find(|(found, wanted)| found != wanted) {
+        return differs("reason", found, wanted);
+    }
+    if found.len() != wanted.len() {
+        return differs("reasons", &found, &wanted);
+    }
+    let some = expected.placements.iter().any(|filled| !filled.is_empty());
+    if decision.id.is_some() != (some && !ask.preview) {
+        return differs("decision id", &decision.id, &(some && !ask.preview));
+    }
+    if decision.valid_until <= decision.decided_at && !expected.full {
+        return differs(
+            "valid until",
+            &decision.valid_until,
+            &format!("later than {}", decision.decided_at),
+        );
+    }
+    Ok(())
+}
