@@ -188,7 +188,7 @@ pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
     if calls.iter().any(|measured| measured.paced.is_some()) {
         writeln!(
             out,
-            "\n{:<14}{:>12}{:>9}{:>9}{:>9}{:>9}{:>9}  µs from due{:>9}{:>8}{:>9}",
+            "\n{:<14}{:>12} {:>9} {:>9} {:>9} {:>9} {:>9}  µs from due{:>9}{:>8}{:>9}",
             "call", "due/s", "p50", "p90", "p99", "p99.9", "max", "cached", "offers", "scored"
         )?;
         for Measured { call, paced, .. } in calls {
@@ -209,7 +209,7 @@ pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
                 latency_us.p99_9,
                 latency_us.max,
             ] {
-                write!(out, "{:>9}", whole(quantile))?;
+                write!(out, " {:>9}", whole(quantile))?;
             }
             writeln!(out, "{:13}{}", "", described(shares))?;
         }

@@ -53,6 +53,16 @@ impl Tally {
         self.errors.entry(failure.code).or_insert_with(first).count += 1;
     }
 
+    /// Counts those of `calls` that neither succeeded nor failed: they were due and had no answer in the end.
+    pub(super) fn lose(&mut self, calls: u64) {
+        let failed: u64 = self.errors.values().map(|errors| errors.count).sum();
+        let lost = calls.saturating_sub(self.succeeded + failed);
+        if lost > 0 {
+            let first = "due, but not answered five seconds after the end".to_owned();
+            self.errors.insert("no answer", Errors { count: lost, first });
+        }
+    }
+
     fn rate(&self) -> f64 {
         if self.elapsed.is_zero() {
             0.0
@@ -155,7 +165,7 @@ pub struct Paced {
     pub rate: f64,
     /// Calls answered.
     pub calls: u64,
-    /// Calls that failed, by their code; `not sent` when too many were under way already.
+    /// Calls that failed, by their code; `no answer` when it did not come within five seconds after the last call was due.
     pub errors: BTreeMap<&'static str, Errors>,
     /// From the moment a call was due to its answer.
     pub latency_us: Quantiles,

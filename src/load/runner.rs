@@ -1,20 +1,23 @@
 //! Makes the calls of one kind: as many as there can be, or as many as fall due.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::CreationError;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::calls::{Call, Caller, Failure};
+use super::calls::{Call, Caller};
 use super::figures::Tally;
 use super::pacer::{self, Schedule, now};
 
-/// Calls that each connection keeps under way while the top rate is measured.
+/// Calls that each connection has under way at most, and always while the top rate is measured: well under the number of
+/// streams that a server allows, so that none waits where it cannot be seen.
 const IN_FLIGHT_PER_CONNECTION: usize = 32;
-/// Calls under way at most at a fixed rate: beyond that the server is lost, and further calls count as not sent.
-const IN_FLIGHT_MAX: usize = 10_000;
+/// How long before the first call is due everything is in place.
+const BEFORE_START: Duration = Duration::from_millis(10);
 /// How long to wait after the last call was due for answers that are still out.
 const OUTSTANDING_WAIT: Duration = Duration::from_secs(5);
 
@@ -82,52 +85,54 @@ impl Runner {
         tally
     }
 
-    /// Makes calls that fall due at a fixed rate, whatever becomes of those before.
+    /// Makes calls that fall due at a fixed rate, whatever becomes of those before. Calls that are due while as many as may
+    /// be are under way wait here, where it costs nothing, and their waiting counts.
     pub(super) async fn open(&mut self, call: Call, rate: f64) -> Result<Tally, CreationError> {
         let calls = calls_in(rate, self.duration);
         let schedule = Schedule {
-            start: now() + Duration::from_millis(10),
+            start: now() + BEFORE_START,
             rate,
             calls,
         };
-        let (mut due, _pacer) = pacer::start(schedule);
+        let due = Arc::new(Semaphore::new(0));
+        let begun = Rc::new(Cell::new(0));
         let tally = Rc::new(RefCell::new(Tally::new()?));
-        let mut under_way = JoinSet::new();
-        let mut begun = 0;
-        while let Some(until) = due.recv().await {
-            for number in begun..until {
-                while under_way.try_join_next().is_some() {}
-                if under_way.len() >= IN_FLIGHT_MAX {
-                    tally
-                        .borrow_mut()
-                        .fail(Failure::new("not sent", "too many calls were under way"));
-                    continue;
-                }
-                let due_at = schedule.due_at(number);
-                let at = usize::try_from(number).unwrap_or(0) % self.callers.len();
-                let (callers, tally, number) = (Rc::clone(&self.callers), Rc::clone(&tally), self.numbers + number);
-                under_way.spawn_local(async move {
+        let mut workers = JoinSet::new();
+        for worker in 0..self.callers.len() * IN_FLIGHT_PER_CONNECTION {
+            let (callers, numbers) = (Rc::clone(&self.callers), self.numbers);
+            let (due, begun, tally) = (Arc::clone(&due), Rc::clone(&begun), Rc::clone(&tally));
+            workers.spawn_local(async move {
+                let caller = &callers[worker % callers.len()];
+                while let Ok(permit) = due.acquire().await {
+                    permit.forget();
+                    let number = begun.get();
+                    begun.set(number + 1);
+                    if number + 1 == calls {
+                        due.close();
+                    }
+                    let due_at = schedule.due_at(number);
                     tally.borrow_mut().lateness.add(now().saturating_duration_since(due_at));
-                    let result = callers[at].call(call, number).await;
+                    let result = caller.call(call, numbers + number).await;
                     tally.borrow_mut().add(now().saturating_duration_since(due_at), result);
-                });
-            }
-            begun = until;
+                }
+            });
         }
-        let all = async { while under_way.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(OUTSTANDING_WAIT, all).await;
-        for _ in 0..under_way.len() {
-            tally.borrow_mut().fail(Failure::new(
-                "no answer",
-                "it had not come five seconds after the last call",
-            ));
-        }
-        under_way.shutdown().await;
+        pacer::start(schedule, Arc::clone(&due));
+        let all = async { while workers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(self.duration + BEFORE_START + OUTSTANDING_WAIT, all).await;
+        due.close();
+        workers.shutdown().await;
         self.numbers += calls;
         let mut tally = settled(tally);
         tally.elapsed = now().duration_since(schedule.start);
+        tally.lose(calls);
         Ok(tally)
     }
+}
+
+/// Takes the tally back from those who shared it.
+fn settled(tally: Rc<RefCell<Tally>>) -> Tally {
+    Rc::try_unwrap(tally).map_or_else(|shared| shared.borrow().clone(), RefCell::into_inner)
 }
 
 #[expect(
@@ -137,9 +142,4 @@ impl Runner {
 )]
 fn calls_in(rate: f64, duration: Duration) -> u64 {
     ((rate * duration.as_secs_f64()) as u64).max(1)
-}
-
-/// Takes the tally back from those who shared it.
-fn settled(tally: Rc<RefCell<Tally>>) -> Tally {
-    Rc::try_unwrap(tally).map_or_else(|shared| shared.borrow().clone(), RefCell::into_inner)
 }
