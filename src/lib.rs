@@ -26,7 +26,7 @@
 //! * [`store`]: all customers, sharded and packed.
 //! * [`engine`]: the conductor, one function per kind of request.
 //! * The shell, the only part with async, I/O and a clock: [`clock`], [`config`], [`telemetry`], [`server`], [`sim`], [`load`],
-//!   [`import`], [`bench`], [`cli`].
+//!   [`import`], [`mod@bench`], [`cli`].
 //!
 //! # Invariants, most of them absences
 //!

@@ -65,7 +65,7 @@ pub fn run(options: &Options, progress: Progress<'_>) -> anyhow::Result<Report> 
     Ok(report)
 }
 
-/// Measures the stages on catalogs of [`SIZES`]: what `cargo bench --bench decide` shows.
+/// Measures the stages on catalogs of `SIZES`: what `cargo bench --bench decide` shows.
 ///
 /// # Errors
 /// As for [`run`].

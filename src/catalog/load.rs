@@ -1,7 +1,7 @@
 //! From files to a [`Catalog`], or to everything that is wrong with them.
 //!
 //! Four stages, each over all files, so that the order of files and of lists in them never matters to a reference:
-//! read the syntax ([`super::yaml`]), check the shape ([`super::shape`]), make typed items ([`super::read`]), compile
+//! read the syntax (`yaml`), check the shape (`shape`), make typed items (`read`), compile
 //! them here. Faults are collected through all stages. What depends on a faulty part is left unjudged: one fault is one
 //! diagnostic, and putting it right may bring up others that it hid.
 //!

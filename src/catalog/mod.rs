@@ -1,7 +1,7 @@
 //! One immutable, validated version of everything the business decides: schema, offers, rules, intents, caps,
 //! placements and model columns.
 //!
-//! [`source`] is what people write, [`load`] turns it into a [`Catalog`] or into the list of everything that is wrong
+//! [`source`] is what people write, [`load()`] turns it into a [`Catalog`] or into the list of everything that is wrong
 //! with it. A decision works on one snapshot from start to end. Lists are in a fixed order, offers by id, so equal
 //! files make equal catalogs, and positions (`u16`, `usize`) are only ever used together with the snapshot they belong to.
 

@@ -1,7 +1,7 @@
 //! A catalog's files: read from folders, or those of the bank that are built into the program.
 //!
 //! Everything that is a file is taken or refused aloud; nothing is left out in silence except what is plainly not meant
-//! (hidden files, editors' backups, other endings). Whether the files make sense is for [`crate::catalog::load`] to say.
+//! (hidden files, editors' backups, other endings). Whether the files make sense is for [`crate::catalog::load()`] to say.
 
 use std::collections::BTreeMap;
 use std::fs::File;

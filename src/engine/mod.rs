@@ -5,7 +5,7 @@
 //! the caps, reserve, pack. Nobody else can see or change the customer in between, so what a cap allowed is still
 //! allowed when it is reserved.
 //!
-//! **Cached lists.** A customer's [`Ranking`] is kept with what made it (ranking version, activation, request context) and
+//! **Cached lists.** A customer's [`Ranking`](crate::domain::decision::Ranking) is kept with what made it (ranking version, activation, request context) and
 //! served without scoring while that holds and its `valid_until` lies ahead. Caps and opt-outs are applied freshly each
 //! time. The lists live in a cache of bounded size; losing one costs a re-rank, never an answer.
 //!

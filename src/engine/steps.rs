@@ -12,7 +12,7 @@ use crate::domain::request::OffersRequest;
 use crate::domain::time::{Millis, Timestamp};
 
 /// Folds the events of one call and returns how many were new. When the caller's clock runs ahead of `now` (the door
-/// refuses more than [`CLOCK_SKEW_MAX`]), all of them are moved back by as much, which keeps their order.
+/// refuses more than [`CLOCK_SKEW_MAX`](super::CLOCK_SKEW_MAX)), all of them are moved back by as much, which keeps their order.
 pub(super) fn apply_events(profile: &mut Profile, events: &[Event], catalog: &Catalog, now: Timestamp) -> usize {
     let ahead = events
         .iter()

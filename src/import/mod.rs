@@ -6,7 +6,7 @@
 //! broken connection leaves half a file behind.
 //!
 //! [`mapping`] is what people write, [`plan`] is the same resolved against one catalog and one header, [`rows`] reads,
-//! [`faults`] keeps what is wrong within bounds. None of these does I/O; the reader is passed in. [`file`] opens, and
+//! [`faults`] keeps what is wrong within bounds. None of these does I/O; the reader is passed in. [`mod@file`] opens, and
 //! [`send`] talks to the server.
 
 mod cell;
