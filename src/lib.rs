@@ -26,7 +26,7 @@
 //! * [`store`]: all customers, sharded and packed.
 //! * [`engine`]: the conductor, one function per kind of request.
 //! * The shell, the only part with async, I/O and a clock: [`clock`], [`config`], [`telemetry`], [`server`], [`sim`], [`load`],
-//!   [`import`], [`mod@bench`], [`cli`].
+//!   [`import`], [`bench`], [`cli`].
 //!
 //! # Invariants, most of them absences
 //!
@@ -39,6 +39,8 @@
 //! * Profiles hold symbols, never positions in a catalog, so they survive any reload.
 //! * Wire types stop in [`server`]; input is validated there once, and the core cannot fail.
 //! * A scoring fault lowers the rung, never fails the call.
+//!
+//! [`bench`]: mod@bench
 
 pub mod bench;
 pub mod catalog;
