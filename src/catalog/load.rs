@@ -9,6 +9,8 @@
 
 mod attributes;
 mod behaviour;
+mod contact;
+mod customer_zone;
 mod golden;
 mod limits;
 mod models;
@@ -18,13 +20,14 @@ mod unused;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::{At, Document, Report};
 use super::read::{self, Directory, Sources};
 use super::values::ValueFault;
-use super::{Catalog, Channel, FactorSwitches, UnknownCustomer, duration};
+use super::{Catalog, Channel, Direction, FactorSwitches, UnknownCustomer, duration};
 use crate::domain::symbol::{Symbol, Symbols};
 use crate::domain::time::Millis;
 use crate::rules::{Condition, Scope, Space};
@@ -135,6 +138,8 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
     sources.offers.check_ids("offer", |each| &each.id, report);
     sources.placements.check_ids("placement", |each| &each.id, report);
     sources.caps.check_ids("cap", |each| &each.id, report);
+    sources.cool_downs.check_ids("cool-down", |each| &each.id, report);
+    sources.campaigns.check_ids("campaign", |each| &each.id, report);
     sources.models.check_ids("model", |each| each, report);
     sources.offers.items.sort_by(|a, b| a.source.id.cmp(&b.source.id));
     let counts = [
@@ -149,6 +154,8 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
         ("offers", sources.offers.items.len(), OFFERS_MAX),
         ("placements", sources.placements.items.len(), ITEMS_MAX),
         ("caps", sources.caps.items.len(), ITEMS_MAX),
+        ("cool-downs", sources.cool_downs.items.len(), ITEMS_MAX),
+        ("campaigns", sources.campaigns.items.len(), ITEMS_MAX),
         ("models", sources.models.items.len(), ITEMS_MAX),
     ];
     for (what, count, limit) in counts {
@@ -208,6 +215,8 @@ struct Names {
     groups: Directory,
     offers: Directory,
     placements: Directory,
+    caps: Directory,
+    campaigns: Directory,
     labels: Directory,
 }
 
@@ -215,6 +224,7 @@ struct Names {
 struct Settings {
     name: Arc<str>,
     time_zone: TimeZone,
+    week_starts: Weekday,
     unknown_customer: UnknownCustomer,
     factors: FactorSwitches,
 }
@@ -245,8 +255,12 @@ impl Loader {
         };
         let mut groups = self.groups(sources, &names, &spaces);
         let offers = self.offers(sources, &names, &spaces, &schemas.offer, &zone);
+        self.note_traits(&groups, &offers);
         let placements = self.placements(sources, &names, &offers);
         let caps = self.caps(sources, &names, &offers);
+        let cool_downs = self.cool_downs(sources, &names, &offers);
+        let (campaigns, attempts) = self.campaigns(sources, &offers);
+        let customer_zone = self.customer_zone(sources, &schemas.profile);
         let known = models::Known {
             profile: &schemas.profile,
             offer: &schemas.offer,
@@ -266,6 +280,8 @@ impl Loader {
             version: version(files, &used),
             symbols: std::mem::take(&mut self.symbols),
             time_zone: settings.time_zone,
+            customer_zone,
+            week_starts: settings.week_starts,
             unknown_customer: settings.unknown_customer,
             factors: settings.factors,
             channels,
@@ -285,6 +301,9 @@ impl Loader {
             offers,
             placements,
             caps,
+            cool_downs,
+            campaigns,
+            attempts,
             models,
             context_read: Vec::new(),
             warnings: Vec::new(),
@@ -313,20 +332,11 @@ impl Loader {
             self.report
                 .error_with_hint(again.at, "the key `catalog` stands in two files", hint);
         }
-        let zone = TimeZoneDatabase::bundled().get(&item.source.time_zone);
-        if zone.is_err() {
-            let database = TimeZoneDatabase::bundled();
-            let names: Vec<String> = database.available().map(|name| name.as_str().to_owned()).collect();
-            let hint = match crate::rules::nearest(&item.source.time_zone, names.iter().map(String::as_str)) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => "write an IANA name, as in `Europe/Madrid`".to_owned(),
-            };
-            let message = format!("there is no time zone `{}`", item.source.time_zone);
-            self.report.error_with_hint(item.at.key("time_zone"), message, hint);
-        }
+        let zone = self.zone(item.at.key("time_zone"), &item.source.time_zone);
         Some(Settings {
             name: item.source.name.as_str().into(),
             time_zone: zone.unwrap_or(TimeZone::UTC),
+            week_starts: customer_zone::weekday(item.source.week_starts),
             unknown_customer: item.source.unknown_customer,
             factors: item.source.factors,
         })
@@ -343,10 +353,14 @@ impl Loader {
             let reservation = self
                 .span(item.at.key("reservation"), &item.source.reservation)
                 .unwrap_or(Millis::MINUTE);
+            let symbol = self.symbols.intern(&item.source.id);
+            self.symbols
+                .note_channel(symbol, item.source.direction == Direction::Outbound);
             channels.push(Channel {
                 id: item.source.id.as_str().into(),
-                symbol: self.symbols.intern(&item.source.id),
+                symbol,
                 name: item.source.name.as_str().into(),
+                direction: item.source.direction,
                 reservation,
             });
         }
@@ -435,6 +449,8 @@ fn names(sources: &Sources<'_>) -> Names {
         groups: sources.groups.directory("group", |each| &each.id),
         offers: sources.offers.directory("offer", |each| &each.id),
         placements: sources.placements.directory("placement", |each| &each.id),
+        caps: sources.caps.directory("cap", |each| &each.id),
+        campaigns: sources.campaigns.directory("campaign", |each| &each.id),
         labels,
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Sources<'a> {
     pub(super) offers: Listed<'a, source::Offer>,
     pub(super) placements: Listed<'a, source::Placement>,
     pub(super) caps: Listed<'a, source::Cap>,
+    pub(super) cool_downs: Listed<'a, source::CoolDown>,
+    pub(super) campaigns: Listed<'a, source::Campaign>,
     pub(super) models: Listed<'a, String>,
 }
 
@@ -73,6 +75,8 @@ impl<'a> Sources<'a> {
             offers: reader.list(&["offers"]),
             placements: reader.list(&["placements"]),
             caps: reader.list(&["caps"]),
+            cool_downs: reader.list(&["cool_downs"]),
+            campaigns: reader.list(&["campaigns"]),
             models: reader.list(&["models"]),
         }
     }

@@ -1,9 +1,10 @@
-//! Filling placements from the ranking, best first, within opt-outs and caps.
+//! Filling placements from the ranking, best first, within opt-outs and contact limits.
 //!
-//! Order of the checks for each offer of the ranking, the first that fails is the reason: the placement does not take
-//! it; no treatment for the channel; already shown in an earlier placement of this answer (unless duplicates are
-//! allowed; the next best takes its place); enough of its group; a cap. Opt-out, and a contact history that is full,
-//! stop everything beforehand.
+//! Order of the obstacles for each offer of the ranking: the placement does not take it; no treatment for the channel; already
+//! shown in an earlier placement of this answer (unless duplicates are allowed; the next best takes its place); enough of its
+//! group; then the contact policy, in the order of [`super::policy`]; better offers filled the placement. What no waiting
+//! helps comes first. The first obstacle is the reason, and nothing further is asked; an explanation has all of them. Opt-out, and
+//! a contact history that is full, stop everything beforehand.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 
 use super::gate::plain_reason;
-use super::policy::{self, Candidate, Ledger, Reached};
+use super::policy::{self, Asked, Candidate, Ledger, Limit, Reached};
 use super::rank;
 
 /// Nothing is known of the customer, and the catalog serves known customers only.
@@ -24,7 +25,7 @@ pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
 pub const OPT_OUT: &str = "opt-out";
 /// There is no room for another customer, so nothing could be reserved.
 pub const NO_ROOM: &str = "no-room-for-new-customer";
-/// The customer's contact history is full of contacts that caps still need.
+/// The customer's contact history is full of contacts that contact limits still need.
 pub const HISTORY_FULL: &str = "contact-history-full";
 /// The placement takes other groups or labels only.
 pub const NOT_FOR_PLACEMENT: &str = "not-for-this-placement";
@@ -49,15 +50,17 @@ pub struct Outcome {
 #[derive(Clone, Copy)]
 enum Obstacle {
     Plain(&'static str),
-    Cap(Reached),
+    Limit(Reached),
 }
+
+/// The obstacles that a placement's own rules can be, in their order.
+const OF_PLACEMENT: [&str; 4] = [NOT_FOR_PLACEMENT, NO_TREATMENT, SHOWN_ELSEWHERE, GROUP_FULL];
 
 /// A call being answered.
 struct Filling<'a> {
     catalog: &'a Catalog,
     ledger: Ledger<'a>,
     request: &'a OffersRequest,
-    channel: Symbol,
     /// What this call has chosen so far: (placement, offer position).
     chosen: Vec<(Symbol, usize)>,
     valid_until: Timestamp,
@@ -82,7 +85,7 @@ pub fn suppression(
     let contacts = &profile.contacts;
     let is_full = contacts.len() >= CONTACTS_KEPT
         && contacts.len() + wanted > CONTACTS_MAX
-        && policy::oldest_unneeded(contacts, catalog, now).is_none();
+        && policy::oldest_unneeded(profile, catalog, now).is_none();
     is_full.then_some(HISTORY_FULL)
 }
 
@@ -125,12 +128,14 @@ pub fn fill(
     now: Timestamp,
     withheld: Option<&mut Vec<Withheld>>,
 ) -> Outcome {
-    let channel = catalog.channels[request.channel].symbol;
+    let asked = Asked {
+        channel: catalog.channels[request.channel].symbol,
+        campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
+    };
     let mut filling = Filling {
         catalog,
-        ledger: Ledger::new(catalog, &profile.contacts, channel, now),
+        ledger: Ledger::new(catalog, profile, asked, now),
         request,
-        channel,
         chosen: Vec::with_capacity(
             request
                 .placements
@@ -161,25 +166,29 @@ impl Filling<'_> {
             if is_full && reasons.is_none() {
                 break;
             }
-            let obstacle = self.obstacle(wanted.placement, offer, first_chosen);
-            if let Some(Obstacle::Cap(reached)) = &obstacle {
-                let again = reached.eligible_again_at.unwrap_or(Timestamp::FAR_FUTURE);
-                // A reason also says how many contacts count.
-                let counted = reasons.as_ref().map_or(again, |_| reached.count_changes_at);
-                self.valid_until = self.valid_until.min(again).min(counted);
+            let mut valid_until = self.valid_until;
+            let mut is_free = true;
+            for obstacle in self.obstacles(wanted.placement, offer, first_chosen) {
+                is_free = false;
+                if let Obstacle::Limit(reached) = &obstacle {
+                    valid_until = valid_until.min(reached.eligible_again_at.unwrap_or(Timestamp::FAR_FUTURE));
+                }
+                let Some(reasons) = reasons.as_deref_mut() else { break };
+                if let Obstacle::Limit(reached) = &obstacle {
+                    // A reason also says how many contacts count.
+                    valid_until = valid_until.min(reached.count_changes_at);
+                }
+                reasons.push(self.reason(offer, at, obstacle));
             }
-            let obstacle = obstacle.or(is_full.then_some(Obstacle::Plain(OUTRANKED)));
-            match obstacle {
-                None => {
-                    self.chosen
-                        .push((self.catalog.placements[wanted.placement].symbol, offer));
-                    offers.push(self.shown(ranked, offers.len() + 1));
+            self.valid_until = valid_until;
+            if is_full {
+                if let Some(reasons) = reasons.as_deref_mut() {
+                    reasons.push(self.reason(offer, at, Obstacle::Plain(OUTRANKED)));
                 }
-                Some(obstacle) => {
-                    if let Some(reasons) = reasons.as_deref_mut() {
-                        reasons.push(self.reason(offer, at, obstacle));
-                    }
-                }
+            } else if is_free {
+                self.chosen
+                    .push((self.catalog.placements[wanted.placement].symbol, offer));
+                offers.push(self.shown(ranked, offers.len() + 1));
             }
         }
         let fallback = offers.is_empty();
@@ -200,35 +209,34 @@ impl Filling<'_> {
         }
     }
 
-    fn obstacle(&self, placement_at: usize, offer_at: usize, first_chosen: usize) -> Option<Obstacle> {
-        let placement = &self.catalog.placements[placement_at];
-        let offer = &self.catalog.offers[offer_at];
-        if !placement.offers[offer_at] {
-            return Some(Obstacle::Plain(NOT_FOR_PLACEMENT));
-        }
-        if offer.treatments[self.request.channel].is_none() {
-            return Some(Obstacle::Plain(NO_TREATMENT));
-        }
-        if !self.request.duplicates
-            && self.chosen[..first_chosen]
-                .iter()
-                .any(|&(_, chosen)| chosen == offer_at)
-        {
-            return Some(Obstacle::Plain(SHOWN_ELSEWHERE));
-        }
-        let of_group = |&&(_, chosen): &&(Symbol, usize)| self.catalog.offers[chosen].group == offer.group;
-        if placement
-            .per_group_max
-            .is_some_and(|max| self.chosen[first_chosen..].iter().filter(of_group).count() >= max)
-        {
-            return Some(Obstacle::Plain(GROUP_FULL));
-        }
+    /// Finds what keeps an offer out of a placement, in the order of the reasons, one after the other as they are asked for.
+    fn obstacles(&self, placement: usize, offer: usize, first_chosen: usize) -> impl Iterator<Item = Obstacle> + '_ {
+        let is_met = move |rule: &&str| self.is_met(rule, placement, offer, first_chosen);
+        let of_placement = OF_PLACEMENT.into_iter().filter(is_met);
         let candidate = Candidate {
-            offer: offer_at,
-            channel: self.channel,
-            placement: placement.symbol,
+            offer,
+            placement: self.catalog.placements[placement].symbol,
         };
-        self.ledger.reached(&self.chosen, candidate).map(Obstacle::Cap)
+        let limits = self.ledger.reached(&self.chosen, candidate);
+        of_placement.map(Obstacle::Plain).chain(limits.map(Obstacle::Limit))
+    }
+
+    /// Tells whether one of [`OF_PLACEMENT`] is met.
+    fn is_met(&self, rule: &str, placement: usize, offer: usize, first_chosen: usize) -> bool {
+        let (earlier, here) = self.chosen.split_at(first_chosen);
+        let placement = &self.catalog.placements[placement];
+        match rule {
+            NOT_FOR_PLACEMENT => !placement.offers[offer],
+            NO_TREATMENT => self.catalog.offers[offer].treatments[self.request.channel].is_none(),
+            SHOWN_ELSEWHERE => !self.request.duplicates && earlier.iter().any(|&(_, chosen)| chosen == offer),
+            _ => placement.per_group_max.is_some_and(|max| {
+                let group = |offer: usize| self.catalog.offers[offer].group;
+                here.iter()
+                    .filter(|&&(_, chosen)| group(chosen) == group(offer))
+                    .count()
+                    >= max
+            }),
+        }
     }
 
     fn reason(&self, offer: usize, placement: usize, obstacle: Obstacle) -> Withheld {
@@ -237,14 +245,18 @@ impl Filling<'_> {
                 placement: Some(placement),
                 ..plain_reason(offer, Stage::Placement, rule)
             },
-            Obstacle::Cap(reached) => {
-                let cap = &self.catalog.caps[reached.cap];
+            Obstacle::Limit(reached) => {
+                let (rule, because) = match reached.limit {
+                    Limit::Cap(at) => (&self.catalog.caps[at].id, &self.catalog.caps[at].because),
+                    Limit::CoolDown(at) => (&self.catalog.cool_downs[at].id, &self.catalog.cool_downs[at].because),
+                    Limit::Attempts(at) => (&self.catalog.attempts[at].id, &self.catalog.attempts[at].because),
+                };
                 Withheld {
                     placement: Some(placement),
-                    rule: Arc::clone(&cap.id),
-                    because: Arc::clone(&cap.because),
+                    rule: Arc::clone(rule),
+                    because: Arc::clone(because),
                     count: Some(reached.count),
-                    limit: Some(cap.limit),
+                    limit: Some(reached.at_most),
                     eligible_again_at: reached.eligible_again_at,
                     ..plain_reason(offer, Stage::ContactPolicy, "")
                 }

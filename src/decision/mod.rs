@@ -5,12 +5,14 @@
 //! * [`gate`] finds the offers that pass hard suppression, eligibility, applicability and suitability.
 //! * [`features`] builds the model's input rows for them.
 //! * [`rank`] multiplies the factors and puts the offers in order.
-//! * [`policy`] counts contacts against caps.
-//! * [`fill`] picks offers for placements, best first, within the caps.
+//! * [`calendar`] knows the hours, days, weeks and months of a time zone.
+//! * [`policy`] counts contacts against caps, cool-downs and attempt limits.
+//! * [`fill`] picks offers for placements, best first, within the contact policy.
 //!
 //! Nothing here reads a clock, locks, or fails. Each verb also says until when its result stays the same if only time
 //! passes, so a result may be kept exactly that long.
 
+pub mod calendar;
 pub mod facts;
 pub mod features;
 pub mod fill;

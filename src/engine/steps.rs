@@ -62,6 +62,7 @@ pub(super) fn reserve(
         &Entry::Decision(Reservation {
             decision: number,
             channel,
+            campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
             at: now,
             contacts,
         }),

@@ -334,6 +334,7 @@ fn ask(stage: &mut Stage, who: &CustomerId, rest: &str, preview: bool, below: &[
         let request = OffersRequest {
             customer: who.clone(),
             channel,
+            campaign: None,
             placements: placements.clone(),
             duplicates,
             context: context.clone(),

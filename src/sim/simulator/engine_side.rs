@@ -111,6 +111,7 @@ pub(super) fn request(ask: &Ask, person: &Person, catalog: &Catalog) -> Result<O
     Ok(OffersRequest {
         customer: person.id.clone(),
         channel,
+        campaign: None,
         placements: placements.collect::<Result<_, String>>()?,
         duplicates: ask.duplicates,
         context,
