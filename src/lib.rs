@@ -18,6 +18,7 @@
 //!
 //! # The layers, lowest first; imports go up this list only
 //!
+//! * [`audit`]: recounts exported contacts. It names no other layer, since it judges them.
 //! * [`domain`]: nouns. Ids, time, values, events, profiles, contacts, entries, decisions, reasons.
 //! * [`rules`]: conditions. CEL text → checked → compiled → evaluated with three truth values.
 //! * [`catalog`]: one immutable, validated version of schema, offers, rules, intents, caps, placements, model columns.
@@ -42,6 +43,7 @@
 //!
 //! [`bench`]: mod@bench
 
+pub mod audit;
 pub mod bench;
 pub mod catalog;
 pub mod cli;

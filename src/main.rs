@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use nbo::cli::{bench, check, import, load, schema, serve, sim};
+use nbo::cli::{audit, bench, check, import, load, schema, serve, sim};
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
 #[global_allocator]
@@ -28,6 +28,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Args),
     Bench(bench::Args),
     Check(check::Args),
     Import(import::Args),
@@ -41,6 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let command = Arguments::parse().command;
     let mut out = std::io::stdout().lock();
     let code = match command {
+        Command::Audit(audit) => audit.run(&mut out),
         Command::Bench(bench) => bench.run(&mut out),
         Command::Check(check) => check.run(&mut out),
         Command::Import(import) => import.run(&mut out),

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use source::Token;
 
 /// The layers, lowest first; `src/lib.rs` tells what each is for. A layer may name itself and those before it.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
+    "audit",
     "domain",
     "rules",
     "catalog",
@@ -37,6 +38,9 @@ const LAYERS: [&str; 17] = [
 const PURE_UP_TO: &str = "decision";
 /// The layers in which nothing waits, up to here: so no lock can be held across a wait.
 const SYNCHRONOUS_UP_TO: &str = "engine";
+
+/// The layer that judges what the others did: it may name none of them, so that no fault can hide in shared code.
+const ALONE: &str = "audit";
 
 /// What the pure core may not name, and what to do instead.
 const IMPURE: [(&str, &str); 17] = [
@@ -238,6 +242,12 @@ fn layers(file: &File, tokens: &[Token]) -> Vec<Fault> {
 /// Says why a layer may not name this path of the crate, if it may not.
 fn upward(layer: &str, own: usize, segments: &[String]) -> Option<String> {
     let target = segments.get(1)?;
+    if layer == ALONE && target != ALONE {
+        let named = segments.join("::");
+        return Some(format!(
+            "`{ALONE}` names `{named}`, but it may share no code with what it judges"
+        ));
+    }
     match rank(target) {
         Some(other) if other <= own => None,
         Some(_) => Some(format!(

@@ -63,6 +63,12 @@ fn an_import_against_the_layers_is_found_however_it_is_written() {
     check_body("src/cli/mod.rs", "use crate::main::X;", &[(2, "`crate::main::X`")]);
     check_body("src/cli/mod.rs", "use crate::helpers::X;", &[(2, "is in no layer")]);
     check_body("src/helpers.rs", "", &[(1, "`helpers` is not a layer")]);
+    check_body(
+        "src/audit/recount.rs",
+        "use crate::domain::X;",
+        &[(2, "may share no code with what it judges")],
+    );
+    check_body("src/audit/recount.rs", "use crate::audit::history::X;", &[]);
 }
 
 #[test]
