@@ -138,6 +138,8 @@ fn add_contacts(catalog: &Catalog, profile: &mut Profile, draws: &mut Draw) {
                 (catalog.placements[0].symbol, catalog.offers[first].symbol),
                 (catalog.placements[1].symbol, catalog.offers[second].symbol),
             ],
+            in_volumes: false,
+            request: None,
         };
         fold::apply(profile, &Entry::Decision(reservation), catalog);
         for (outcome, share) in [(Counted::Seen, 1.0), (Counted::Clicked, 0.2), (Counted::Refused, 0.1)] {

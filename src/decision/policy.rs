@@ -209,6 +209,9 @@ const fn is_reserved_by_decision(counted: Counted) -> bool {
 
 /// Returns how the contact counts against the cap now, if it does. The cheap questions come first.
 fn counting(catalog: &Catalog, cap: &Cap, contact: &Contact, now: Timestamp) -> Option<Counting> {
+    if contact.is_cancelled() {
+        return None;
+    }
     let release = release(catalog, cap, contact).filter(|&release| now < release)?;
     if !channel_counts(cap, contact.channel) || !placement_counts(cap, contact.placement) {
         return None;
@@ -231,8 +234,12 @@ fn release(catalog: &Catalog, cap: &Cap, contact: &Contact) -> Option<Timestamp>
 }
 
 /// Returns since when a contact counts as `counted` by what was reported; a report implies what must have come before.
+/// `None` also when it was cancelled.
 #[must_use]
 pub fn counted_at(contact: &Contact, counted: Counted) -> Option<Timestamp> {
+    if contact.is_cancelled() {
+        return None;
+    }
     let implied_from = match counted {
         Counted::Delivered => Counted::Delivered.index(),
         Counted::Seen => Counted::Seen.index(),

@@ -5,6 +5,7 @@
 
 use super::contact::Counted;
 use super::event::Event;
+use super::request::RequestKey;
 use super::symbol::Symbol;
 use super::time::Timestamp;
 use super::value::Value;
@@ -20,6 +21,8 @@ pub enum Entry {
     Decision(Reservation),
     /// A decided offer was delivered, seen, clicked and so on.
     Outcome(OutcomeReport),
+    /// Decided offers will not be shown after all.
+    Cancel(Cancellation),
 }
 
 /// New values of some attributes and consents; what is not named stays as it is.
@@ -46,6 +49,10 @@ pub struct Reservation {
     pub at: Timestamp,
     /// The placement and the offer of each contact, in the order of the answer.
     pub contacts: Vec<(Symbol, Symbol)>,
+    /// Whether the contacts are in the books that are kept over all customers.
+    pub in_volumes: bool,
+    /// The request that asked, when it has an id.
+    pub request: Option<RequestKey>,
 }
 
 /// What became of one decided offer.
@@ -60,5 +67,18 @@ pub struct OutcomeReport {
     /// What happened; never [`Counted::Decided`].
     pub outcome: Counted,
     /// When it happened.
+    pub at: Timestamp,
+}
+
+/// Decided offers that will not be shown after all. What was reported of before stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cancellation {
+    /// The number of the decision.
+    pub decision: u32,
+    /// The offer; all of the decision when absent.
+    pub offer: Option<Symbol>,
+    /// The placement; all of the decision when absent.
+    pub placement: Option<Symbol>,
+    /// When it was cancelled.
     pub at: Timestamp,
 }

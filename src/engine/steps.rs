@@ -64,6 +64,8 @@ pub(super) fn reserve(
             channel,
             at: now,
             contacts,
+            in_volumes: false,
+            request: None,
         }),
         catalog,
     );

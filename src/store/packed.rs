@@ -1,19 +1,33 @@
 //! The packed form of a customer: one byte string.
 //!
-//! Layout: id, counters, attributes, opt-outs, events, older ids, buckets, latest, traces, sessions, contacts. Whole
+//! Layout: id, counters, attributes, opt-outs, events, older ids, buckets, latest, traces, sessions, contacts, rarities. Whole
 //! numbers are LEB128 varints, signed ones zigzag; each list begins with its length. Whatever lies close together in its
 //! list is written as the difference to the one before: times, symbols, steps. A trace or latest value that came from one
 //! of the kept events names that event instead of repeating its time and id. A number attribute is a varint when it
 //! is whole or has at most two decimals, else eight bytes; either way exactly the number that was put in comes out.
 //!
+//! What few customers have, the *rarities*, comes last: for each kind its number, then its content; a kind that is empty
+//! costs no byte, since reading beyond the end gives 0, which is no kind.
+//!
 //! Reading is bounds-checked and stops at the end of the bytes, so that even a damaged block cannot panic.
 
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerId;
-use crate::domain::profile::{Bucket, EventDigest, Latest, Profile, Session, Trace};
+use crate::domain::profile::{Bucket, EventDigest, Latest, Profile, RequestTrace, Session, Trace};
+use crate::domain::request::RequestKey;
 use crate::domain::time::Timestamp;
 
 use super::codec::{Reader, Writer};
+
+/// The kinds of rarities.
+mod rarity {
+    /// When contacts were cancelled.
+    pub(super) const CANCELLED: u64 = 1;
+    /// Which contacts are in the books over all customers.
+    pub(super) const IN_VOLUMES: u64 = 2;
+    /// The latest requests with an id.
+    pub(super) const REQUESTS: u64 = 3;
+}
 
 /// How many bits say which outcomes of a contact were reported.
 const OUTCOMES: usize = Counted::ALL.len() - 1;
@@ -64,6 +78,7 @@ pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
     pack_events(profile, &mut writer);
     pack_behaviour(profile, &mut writer);
     pack_contacts(&profile.contacts, &mut writer);
+    pack_rarities(profile, &mut writer);
 }
 
 fn pack_events(profile: &Profile, writer: &mut Writer<'_>) {
@@ -134,6 +149,53 @@ fn pack_contacts(contacts: &[Contact], writer: &mut Writer<'_>) {
     }
 }
 
+fn pack_rarities(profile: &Profile, writer: &mut Writer<'_>) {
+    let contacts = &profile.contacts;
+    let cancelled = || {
+        contacts
+            .iter()
+            .enumerate()
+            .filter_map(|(at, contact)| Some((at, contact, contact.cancelled?)))
+    };
+    let count = cancelled().count();
+    if count > 0 {
+        writer.unsigned(rarity::CANCELLED);
+        writer.length(count);
+        let mut before = 0;
+        for (at, contact, time) in cancelled() {
+            writer.length(at - before);
+            writer.signed(time.as_millis().wrapping_sub(contact.decided_at().as_millis()));
+            before = at;
+        }
+    }
+    if contacts.iter().any(|contact| contact.in_volumes) {
+        writer.unsigned(rarity::IN_VOLUMES);
+        // Lengths of runs: not in them, in them, not in them, and so on. Mostly all are.
+        let mut begin = 0;
+        let mut is_in = false;
+        while begin < contacts.len() {
+            let run = contacts[begin..]
+                .iter()
+                .take_while(|contact| contact.in_volumes == is_in)
+                .count();
+            writer.length(run);
+            begin += run;
+            is_in = !is_in;
+        }
+    }
+    if !profile.requests.is_empty() {
+        writer.unsigned(rarity::REQUESTS);
+        writer.length(profile.requests.len());
+        let mut before = 0;
+        for trace in &profile.requests {
+            writer.fixed(trace.key.id);
+            writer.fixed(trace.key.body);
+            writer.unsigned(u64::from(trace.decision.wrapping_sub(before)));
+            before = trace.decision;
+        }
+    }
+}
+
 /// Reads everything but the id into `profile`, reusing its memory.
 #[expect(
     clippy::cast_possible_truncation,
@@ -160,6 +222,7 @@ pub fn unpack(bytes: &[u8], profile: &mut Profile) {
     unpack_events(&mut reader, profile);
     unpack_behaviour(&mut reader, profile);
     unpack_contacts(&mut reader, &mut profile.contacts);
+    unpack_rarities(&mut reader, profile);
 }
 
 fn unpack_events(reader: &mut Reader<'_>, profile: &mut Profile) {
@@ -253,6 +316,54 @@ fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what was packed as a u32 comes back as one"
+)]
+fn unpack_rarities(reader: &mut Reader<'_>, profile: &mut Profile) {
+    let contacts = &mut profile.contacts;
+    loop {
+        match reader.unsigned() {
+            rarity::CANCELLED => {
+                let mut at = 0_usize;
+                for _ in 0..reader.length() {
+                    at = at.saturating_add(reader.count());
+                    let after = reader.signed();
+                    if let Some(contact) = contacts.get_mut(at) {
+                        let millis = contact.decided_at().as_millis().wrapping_add(after);
+                        contact.cancelled = Some(Timestamp::from_millis(millis));
+                    }
+                }
+            }
+            rarity::IN_VOLUMES => unpack_runs(reader, contacts),
+            rarity::REQUESTS => {
+                let mut decision = 0_u32;
+                for _ in 0..reader.length() {
+                    let (id, body) = (reader.fixed(), reader.fixed());
+                    decision = decision.wrapping_add(reader.unsigned() as u32);
+                    let key = RequestKey { id, body };
+                    profile.requests.push(RequestTrace { key, decision });
+                }
+            }
+            // The end, or damage.
+            _ => return,
+        }
+    }
+}
+
+fn unpack_runs(reader: &mut Reader<'_>, contacts: &mut [Contact]) {
+    let mut begin = 0_usize;
+    let mut is_in = false;
+    while begin < contacts.len() && !reader.is_at_end() {
+        let end = begin.saturating_add(reader.count()).min(contacts.len());
+        for contact in &mut contacts[begin..end] {
+            contact.in_volumes = is_in;
+        }
+        begin = end;
+        is_in = !is_in;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::codec::{EPOCH, MILLIS_PER_DAY};
@@ -290,10 +401,11 @@ mod tests {
 
     prop_compose! {
         fn contact()(decision in any::<u32>(), offer in symbol(), channel in symbol(), placement in symbol(),
-                     at in time(), times in proptest::array::uniform6(proptest::option::of(time()))) -> Contact {
+                     at in time(), times in proptest::array::uniform6(proptest::option::of(time())),
+                     cancelled in proptest::option::of(time()), in_volumes in any::<bool>()) -> Contact {
             let mut contact = Contact::decided(decision, offer, channel, placement, at);
             contact.times[1..].copy_from_slice(&times);
-            contact
+            Contact { cancelled, in_volumes, ..contact }
         }
     }
 
@@ -343,8 +455,11 @@ mod tests {
                      decisions in any::<u32>(), opted_out_of_all in any::<bool>(),
                      attributes in prop::collection::vec((symbol(), value()), 0..6),
                      opt_outs in prop::collection::vec(symbol(), 0..3),
+                     requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u32>()), 0..3),
                      contacts in prop::collection::vec(contact(), 0..5)) -> Profile {
-            Profile { version, ranking_version, decisions, attributes, opt_outs, opted_out_of_all, contacts, ..behaviour }
+            let requests = requests.into_iter()
+                .map(|(id, body, decision)| RequestTrace { key: RequestKey { id, body }, decision }).collect();
+            Profile { requests, version, ranking_version, decisions, attributes, opt_outs, opted_out_of_all, contacts, ..behaviour }
         }
     }
 

@@ -143,5 +143,6 @@ fn contact(customer: &CustomerId, contact: &Contact, catalog: &Catalog) -> wire:
         outcomes: outcomes
             .filter_map(|counted| Some((counted.name().to_owned(), instant(contact.time_of(counted)?)?)))
             .collect(),
+        cancelled_at: contact.cancelled.and_then(instant),
     }
 }
