@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::domain::contact::Counted;
 use crate::domain::decision::{Decision, Rung, Stage};
-use crate::engine::{EventsReceipt, OutcomeReceipt};
+use crate::engine::{CancelReceipt, EventsReceipt, OutcomeReceipt};
 
 /// Sends log lines to standard error: `filter` as in `info` or `nbo=debug`. Does nothing when it was done before.
 ///
@@ -62,6 +62,7 @@ pub struct Meters {
     outcomes: [Counter; Counted::ALL.len()],
     repeated_outcomes: Counter,
     late_outcomes: Counter,
+    cancelled_contacts: Counter,
     refused: [Counter; 2],
     watchers: Gauge,
     reloads: [Counter; 3],
@@ -116,6 +117,7 @@ impl Meters {
             outcomes: Counted::ALL.map(|outcome| counter!("nbo_outcomes_total", "outcome" => outcome.name())),
             repeated_outcomes: counter!("nbo_repeated_outcomes_total"),
             late_outcomes: counter!("nbo_late_outcomes_total"),
+            cancelled_contacts: counter!("nbo_cancelled_contacts_total"),
             refused: ["caller", "server"].map(|by| counter!("nbo_refused_total", "because_of" => by)),
             watchers: gauge!("nbo_watchers"),
             reloads: ["applied", "unchanged", "refused"]
@@ -162,6 +164,11 @@ impl Meters {
         }
     }
 
+    /// Counts the contacts that a cancellation released.
+    pub fn cancelled(&self, receipt: &CancelReceipt) {
+        self.cancelled_contacts.increment(receipt.cancelled as u64);
+    }
+
     /// Counts a refused call or item; `by_caller` tells whether the caller can do something about it.
     pub fn refused(&self, by_caller: bool) {
         self.refused[usize::from(!by_caller)].increment(1);
@@ -198,7 +205,11 @@ fn describe() {
     describe_counter!("nbo_repeated_outcomes_total", "Outcomes that had been reported before");
     describe_counter!(
         "nbo_late_outcomes_total",
-        "Outcomes that came after the reservation had been released"
+        "Outcomes that came after the reservation had been released, by its time or by a cancellation"
+    );
+    describe_counter!(
+        "nbo_cancelled_contacts_total",
+        "Contacts released because the caller cancelled them"
     );
     describe_counter!(
         "nbo_refused_total",
@@ -229,6 +240,10 @@ mod tests {
             let meters = Meters::new();
             meters.refused(true);
             meters.reloaded(Reloaded::Refused);
+            meters.cancelled(&CancelReceipt {
+                cancelled: 3,
+                profile_version: 3,
+            });
             meters.recorded(&EventsReceipt {
                 applied: 2,
                 duplicates: 1,
@@ -258,12 +273,13 @@ mod tests {
             "repeated = false",
             "outcome = seen",
             "nbo_late",
+            "nbo_cancelled",
         ] {
             assert!(
                 counted.iter().any(|line| line.contains(expected)),
                 "{expected} is not in {counted:?}"
             );
         }
-        assert_eq!(counted.len(), 6, "{counted:?}");
+        assert_eq!(counted.len(), 7, "{counted:?}");
     }
 }

@@ -139,6 +139,8 @@ fn add_contacts(catalog: &Catalog, profile: &mut Profile, draws: &mut Draw) {
                 (catalog.placements[0].symbol, catalog.offers[first].symbol),
                 (catalog.placements[1].symbol, catalog.offers[second].symbol),
             ],
+            in_volumes: false,
+            request: None,
         };
         fold::apply(profile, &Entry::Decision(reservation), catalog);
         for (outcome, share) in [(Counted::Seen, 1.0), (Counted::Clicked, 0.2), (Counted::Refused, 0.1)] {
@@ -150,7 +152,8 @@ fn add_contacts(catalog: &Catalog, profile: &mut Profile, draws: &mut Draw) {
                     outcome,
                     at: at + Millis::new(500 + i64::from(outcome as u8) * 2_000),
                 };
-                fold::apply(profile, &Entry::Outcome(report), catalog);
+                let received_at = report.at;
+                fold::apply(profile, &Entry::Outcome { report, received_at }, catalog);
             }
         }
     }

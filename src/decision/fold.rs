@@ -7,11 +7,11 @@
 
 use crate::catalog::{AggregateKind, Catalog, EventType};
 use crate::domain::contact::{Contact, Counted};
-use crate::domain::entry::{Entry, OutcomeReport, ProfileChange, Reservation};
+use crate::domain::entry::{Cancellation, Entry, OutcomeReport, ProfileChange, Reservation};
 use crate::domain::event::Event;
 use crate::domain::profile::{
-    Bucket, CONTACTS_KEPT, EVENT_IDS_KEPT, EVENTS_KEPT, EventDigest, Latest, Profile, SESSIONS_KEPT, Session,
-    TRACES_PER_INTENT, Trace,
+    Bucket, CONTACTS_KEPT, EVENT_IDS_KEPT, EVENTS_KEPT, EventDigest, Latest, Profile, REQUESTS_KEPT, RequestTrace,
+    SESSIONS_KEPT, Session, TRACES_PER_INTENT, Trace,
 };
 use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
@@ -30,9 +30,19 @@ pub fn apply(profile: &mut Profile, entry: &Entry, catalog: &Catalog) -> bool {
         Entry::Profile(change) => (apply_change(profile, change), true),
         Entry::Event(event) => (apply_event(profile, event, catalog), true),
         Entry::Decision(reservation) => (true, apply_reservation(profile, reservation, catalog)),
-        Entry::Outcome(report) => (
-            apply_outcome(profile, report),
-            features::counts(catalog, report.outcome),
+        Entry::Outcome { report, received_at } => {
+            let revives = profile
+                .contacts
+                .iter()
+                .any(|contact| is_meant(contact, report) && contact.is_cancelled());
+            (
+                apply_outcome(profile, report, *received_at),
+                features::counts(catalog, report.outcome) || (revives && features::counts(catalog, Counted::Decided)),
+            )
+        }
+        Entry::Cancel(cancellation) => (
+            apply_cancellation(profile, cancellation),
+            features::counts(catalog, Counted::Decided),
         ),
     };
     if changed {
@@ -296,11 +306,18 @@ fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: 
     let mut moves_ranking = features::counts(catalog, Counted::Decided);
     profile.decisions = profile.decisions.max(reservation.decision);
     for &(placement, offer) in &reservation.contacts {
-        let channel = reservation.channel;
+        let (decision, channel, at) = (reservation.decision, reservation.channel, reservation.at);
         profile.contacts.push(Contact {
             campaign: reservation.campaign,
-            ..Contact::decided(reservation.decision, offer, channel, placement, reservation.at)
+            in_volumes: reservation.in_volumes,
+            ..Contact::decided(decision, offer, channel, placement, at)
         });
+    }
+    if let Some(key) = reservation.request {
+        let decision = reservation.decision;
+        profile.requests.push(RequestTrace { key, decision });
+        let excess = profile.requests.len().saturating_sub(REQUESTS_KEPT);
+        profile.requests.drain(..excess);
     }
     while profile.contacts.len() > CONTACTS_KEPT {
         let Some(at) = policy::oldest_unneeded(profile, catalog, reservation.at) else {
@@ -312,7 +329,7 @@ fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: 
     moves_ranking
 }
 
-fn apply_outcome(profile: &mut Profile, report: &OutcomeReport) -> bool {
+fn apply_outcome(profile: &mut Profile, report: &OutcomeReport, received_at: Timestamp) -> bool {
     debug_assert_ne!(
         report.outcome,
         Counted::Decided,
@@ -320,12 +337,30 @@ fn apply_outcome(profile: &mut Profile, report: &OutcomeReport) -> bool {
     );
     let mut changed = false;
     for contact in &mut profile.contacts {
-        let meant = contact.decision == report.decision
-            && contact.offer == report.offer
-            && report.placement.is_none_or(|placement| placement == contact.placement);
+        let meant = is_meant(contact, report);
         let time = &mut contact.times[report.outcome.index()];
         if meant && time.is_none() {
             *time = Some(report.at);
+            if received_at > report.at {
+                contact.backdated = contact.backdated.max(Some(received_at));
+            }
+            changed = true;
+        }
+    }
+    changed
+}
+
+fn is_meant(contact: &Contact, report: &OutcomeReport) -> bool {
+    contact.is_of(report.decision, Some(report.offer), report.placement)
+}
+
+/// Cancels what nothing was reported of yet.
+fn apply_cancellation(profile: &mut Profile, cancellation: &Cancellation) -> bool {
+    let mut changed = false;
+    for contact in &mut profile.contacts {
+        let meant = contact.is_of(cancellation.decision, cancellation.offer, cancellation.placement);
+        if meant && !contact.is_confirmed() && contact.cancelled.is_none() {
+            contact.cancelled = Some(cancellation.at);
             changed = true;
         }
     }

@@ -3,8 +3,8 @@
 //! A contact is one offer in one placement of one decision. It begins as *decided*, which reserves room under every cap;
 //! outcomes confirm it later, in any order, each at most once: the first report of an outcome stands, a repeat changes
 //! nothing. A contact that is not confirmed when its channel's reservation time is over stops counting as seen,
-//! clicked and so on, but stays decided for ever. One that was cancelled counts nowhere, unless something was reported of
-//! it: a report shows that it took place.
+//! clicked and so on, but stays decided for ever. One that is cancelled before anything was reported counts nowhere; a
+//! report that comes after all makes it count again.
 
 use super::symbol::Symbol;
 use super::time::Timestamp;
@@ -80,10 +80,15 @@ pub struct Contact {
     pub placement: Symbol,
     /// The campaign that asked, if one did.
     pub campaign: Option<Symbol>,
-    /// When it was cancelled, if it was.
-    pub cancelled: Option<Timestamp>,
     /// When each of [`Counted::ALL`] happened; the first entry, decided, is always there.
     pub times: [Option<Timestamp>; Counted::ALL.len()],
+    /// When the caller said that the offer would not be shown after all.
+    pub cancelled: Option<Timestamp>,
+    /// When the latest report came that told of an instant before it came, as offline channels do. What was decided up to
+    /// then could not know of it.
+    pub backdated: Option<Timestamp>,
+    /// Whether it was entered into the books that are kept over all customers, and so has to be taken out of them once.
+    pub in_volumes: bool,
 }
 
 impl Contact {
@@ -98,21 +103,37 @@ impl Contact {
             channel,
             placement,
             campaign: None,
-            cancelled: None,
             times,
+            cancelled: None,
+            backdated: None,
+            in_volumes: false,
         }
-    }
-
-    /// Tells whether it counts nowhere: it was cancelled, and nothing was reported of it.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.cancelled.is_some() && self.times[1..].iter().all(Option::is_none)
     }
 
     /// Returns when the contact was decided.
     #[must_use]
     pub fn decided_at(&self) -> Timestamp {
         self.times[0].unwrap_or(Timestamp::FAR_PAST)
+    }
+
+    /// Tells whether anything was reported since the decision.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.times[1..].iter().any(Option::is_some)
+    }
+
+    /// Tells whether the contact counts nowhere: it was cancelled, and nothing was ever reported of it.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_some() && !self.is_confirmed()
+    }
+
+    /// Tells whether it belongs to the decision; and, as far as they are given, to the offer and the placement.
+    #[must_use]
+    pub fn is_of(&self, decision: u32, offer: Option<Symbol>, placement: Option<Symbol>) -> bool {
+        self.decision == decision
+            && offer.is_none_or(|offer| offer == self.offer)
+            && placement.is_none_or(|placement| placement == self.placement)
     }
 
     /// Returns when `counted` happened, if it was reported.

@@ -5,6 +5,7 @@
 
 use super::contact::Counted;
 use super::event::Event;
+use super::request::RequestKey;
 use super::symbol::Symbol;
 use super::time::Timestamp;
 use super::value::Value;
@@ -19,7 +20,14 @@ pub enum Entry {
     /// Offers were decided, and so reserved.
     Decision(Reservation),
     /// A decided offer was delivered, seen, clicked and so on.
-    Outcome(OutcomeReport),
+    Outcome {
+        /// What the caller told.
+        report: OutcomeReport,
+        /// When it was told; not before it happened.
+        received_at: Timestamp,
+    },
+    /// Decided offers will not be shown after all.
+    Cancel(Cancellation),
 }
 
 /// New values of some attributes and consents; what is not named stays as it is.
@@ -48,6 +56,10 @@ pub struct Reservation {
     pub at: Timestamp,
     /// The placement and the offer of each contact, in the order of the answer.
     pub contacts: Vec<(Symbol, Symbol)>,
+    /// Whether the contacts are in the books that are kept over all customers.
+    pub in_volumes: bool,
+    /// The request that asked, when it has an id.
+    pub request: Option<RequestKey>,
 }
 
 /// What became of one decided offer.
@@ -62,5 +74,18 @@ pub struct OutcomeReport {
     /// What happened; never [`Counted::Decided`].
     pub outcome: Counted,
     /// When it happened.
+    pub at: Timestamp,
+}
+
+/// Decided offers that will not be shown after all. What was reported of before stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cancellation {
+    /// The number of the decision.
+    pub decision: u32,
+    /// The offer; all of the decision when absent.
+    pub offer: Option<Symbol>,
+    /// The placement; all of the decision when absent.
+    pub placement: Option<Symbol>,
+    /// When it was cancelled.
     pub at: Timestamp,
 }

@@ -6,6 +6,7 @@
 //! Every list has a limit, so that no customer can grow without bound; what happens there is said at each constant.
 
 use super::contact::Contact;
+use super::request::RequestKey;
 use super::symbol::Symbol;
 use super::time::Timestamp;
 use super::value::Value;
@@ -21,6 +22,9 @@ pub const TRACES_PER_INTENT: usize = 8;
 pub const SESSIONS_KEPT: usize = 16;
 /// Contacts kept when no cap needs them; beyond it the oldest such contact is dropped.
 pub const CONTACTS_KEPT: usize = 256;
+/// Request ids remembered that reserved something; the latest win. A call is repeated within seconds, while its caller still
+/// waits; a repeat of one that lies further back than this many others is a new request.
+pub const REQUESTS_KEPT: usize = 16;
 /// Contacts beyond which a customer whose caps still need all of them gets no further offer.
 pub const CONTACTS_MAX: usize = 1_024;
 
@@ -55,6 +59,17 @@ pub struct Profile {
     pub older_event_ids: Vec<u64>,
     /// The contacts in order of decision.
     pub contacts: Vec<Contact>,
+    /// The latest requests with an id that reserved something, in order of decision.
+    pub requests: Vec<RequestTrace>,
+}
+
+/// What is kept of a request with an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestTrace {
+    /// By what it is recognised.
+    pub key: RequestKey,
+    /// The number of the decision that answered it.
+    pub decision: u32,
 }
 
 /// The amount that one aggregate gathered in one time step.
@@ -138,6 +153,7 @@ impl Profile {
         self.events.clear();
         self.older_event_ids.clear();
         self.contacts.clear();
+        self.requests.clear();
     }
 
     /// Returns an attribute's value, or missing.

@@ -35,3 +35,12 @@ pub struct PlacementRequest {
     /// How many offers are wanted, 1 or more.
     pub count: usize,
 }
+
+/// By what a repeated request is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// The hash of the id that the caller chose.
+    pub id: u64,
+    /// The hash of everything else that was asked.
+    pub body: u64,
+}

@@ -13,6 +13,7 @@
 //! age, else the start propensity; the answer names the rung.
 
 mod ranking;
+mod reports;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -27,12 +28,11 @@ use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill::{self, Outcome};
 use crate::decision::{facts::Layout, features::Rows, fold};
 use crate::domain::decision::Decision;
-use crate::domain::entry::{Entry, OutcomeReport, ProfileChange};
+use crate::domain::entry::{Entry, ProfileChange};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
-use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
 use crate::model::Scorer;
 use crate::store::{Buffers, Full, Store, Then};
@@ -122,8 +122,18 @@ pub struct EventsReceipt {
 pub struct OutcomeReceipt {
     /// Whether it was new; a repeat changes nothing.
     pub recorded: bool,
-    /// Whether it came after the reservation's time was over.
+    /// Whether it came after the reservation's time was over, or after the contact was cancelled.
     pub late: bool,
+    /// The profile's version afterwards.
+    pub profile_version: u64,
+}
+
+/// What became of a cancellation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CancelReceipt {
+    /// How many contacts were released; those of which something was reported, or that were cancelled before, are not
+    /// among them.
+    pub cancelled: usize,
     /// The profile's version afterwards.
     pub profile_version: u64,
 }
@@ -373,59 +383,6 @@ impl Engine {
             self.changed(key);
         }
         result
-    }
-
-    /// Records what became of a decided offer. A repeat changes nothing; a late one is recorded as what it is.
-    ///
-    /// # Errors
-    /// When the decision is not known, or did not show the offer.
-    pub fn record_outcome(
-        &self,
-        active: &Active,
-        customer: CustomerKey,
-        report: &OutcomeReport,
-        now: Timestamp,
-    ) -> Result<OutcomeReceipt, Rejection> {
-        let catalog = &*active.catalog;
-        let id = DecisionId {
-            customer,
-            number: report.decision,
-        };
-        let receipt = WORKSPACE.with_borrow_mut(|workspace| {
-            self.store.with(customer, None, &mut workspace.buffers, |profile, _| {
-                let mut of_decision = profile
-                    .contacts
-                    .iter()
-                    .filter(|contact| contact.decision == report.decision)
-                    .peekable();
-                if of_decision.peek().is_none() {
-                    return (Err(Rejection::UnknownDecision(id)), Then::Leave);
-                }
-                let matches = |placement: Symbol| report.placement.is_none_or(|wanted| wanted == placement);
-                let Some(contact) =
-                    of_decision.find(|contact| contact.offer == report.offer && matches(contact.placement))
-                else {
-                    return (Err(Rejection::OfferNotInDecision(id)), Then::Leave);
-                };
-                let channel = catalog
-                    .channels
-                    .iter()
-                    .find(|channel| channel.symbol == contact.channel);
-                let late = channel.is_some_and(|channel| contact.decided_at() + channel.reservation <= now);
-                let at = report.at.min(now).max(contact.decided_at());
-                let recorded = fold::apply(profile, &Entry::Outcome(OutcomeReport { at, ..*report }), catalog);
-                let receipt = OutcomeReceipt {
-                    recorded,
-                    late: late && recorded,
-                    profile_version: profile.version,
-                };
-                (Ok(receipt), if recorded { Then::Keep } else { Then::Leave })
-            })
-        })??;
-        if receipt.recorded {
-            self.changed(customer);
-        }
-        Ok(receipt)
     }
 
     /// Returns a customer's profile.

@@ -65,6 +65,8 @@ pub(super) fn reserve(
             campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
             at: now,
             contacts,
+            in_volumes: false,
+            request: None,
         }),
         catalog,
     );

@@ -159,6 +159,10 @@ impl<'a> Reader<'a> {
         Self { bytes, at, time: EPOCH }
     }
 
+    pub(super) const fn is_at_end(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
     pub(super) fn byte(&mut self) -> u8 {
         let byte = self.bytes.get(self.at).copied().unwrap_or(0);
         self.at += 1;
@@ -195,6 +199,11 @@ impl<'a> Reader<'a> {
     pub(super) fn length(&mut self) -> usize {
         let left = self.bytes.len().saturating_sub(self.at);
         (self.unsigned() as usize).min(left)
+    }
+
+    /// Reads a number that is no length of what follows.
+    pub(super) fn count(&mut self) -> usize {
+        self.unsigned() as usize
     }
 
     pub(super) fn instant(&mut self) -> Timestamp {

@@ -1,20 +1,37 @@
 //! The packed form of a customer: one byte string.
 //!
-//! Layout: id, counters, attributes, opt-outs, events, older ids, buckets, latest, traces, sessions, contacts, and at the end,
-//! only if there are any, the campaigns and cancellations of contacts, so that other contacts pay nothing for them. Whole
+//! Layout: id, counters, attributes, opt-outs, events, older ids, buckets, latest, traces, sessions, contacts, rarities. Whole
 //! numbers are LEB128 varints, signed ones zigzag; each list begins with its length. Whatever lies close together in its
 //! list is written as the difference to the one before: times, symbols, steps. A trace or latest value that came from one
 //! of the kept events names that event instead of repeating its time and id. A number attribute is a varint when it
 //! is whole or has at most two decimals, else eight bytes; either way exactly the number that was put in comes out.
 //!
+//! What few customers have, the *rarities*, comes last: for each kind its number, then its content; a kind that is empty
+//! costs no byte, since reading beyond the end gives 0, which is no kind.
+//!
 //! Reading is bounds-checked and stops at the end of the bytes, so that even a damaged block cannot panic.
 
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerId;
-use crate::domain::profile::{Bucket, EventDigest, Latest, Profile, Session, Trace};
+use crate::domain::profile::{Bucket, EventDigest, Latest, Profile, RequestTrace, Session, Trace};
+use crate::domain::request::RequestKey;
 use crate::domain::time::Timestamp;
 
 use super::codec::{Reader, Writer};
+
+/// The kinds of rarities.
+mod rarity {
+    /// When contacts were cancelled.
+    pub(super) const CANCELLED: u64 = 1;
+    /// Which contacts are in the books over all customers.
+    pub(super) const IN_VOLUMES: u64 = 2;
+    /// The latest requests with an id.
+    pub(super) const REQUESTS: u64 = 3;
+    /// Which campaigns asked for contacts.
+    pub(super) const CAMPAIGNS: u64 = 4;
+    /// When something was reported of contacts that had happened before.
+    pub(super) const BACKDATED: u64 = 5;
+}
 
 /// How many bits say which outcomes of a contact were reported.
 const OUTCOMES: usize = Counted::ALL.len() - 1;
@@ -65,7 +82,7 @@ pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
     pack_events(profile, &mut writer);
     pack_behaviour(profile, &mut writer);
     pack_contacts(&profile.contacts, &mut writer);
-    pack_contact_extras(&profile.contacts, &mut writer);
+    pack_rarities(profile, &mut writer);
 }
 
 fn pack_events(profile: &Profile, writer: &mut Writer<'_>) {
@@ -136,26 +153,86 @@ fn pack_contacts(contacts: &[Contact], writer: &mut Writer<'_>) {
     }
 }
 
-/// Writes the campaigns and cancellations; nothing when no contact has one. Reading beyond the end gives 0, which is as many.
-fn pack_contact_extras(contacts: &[Contact], writer: &mut Writer<'_>) {
-    let has_extra = |(_, contact): &(usize, &Contact)| contact.campaign.is_some() || contact.cancelled.is_some();
-    let extras = || contacts.iter().enumerate().filter(has_extra);
-    let count = extras().count();
+/// Writes what few contacts have: how many they are, and for each how far it is from the one before, and what it has.
+fn pack_sparse<T>(
+    contacts: &[Contact],
+    rarity: u64,
+    writer: &mut Writer<'_>,
+    of: impl Fn(&Contact) -> Option<T>,
+    mut write: impl FnMut(&mut Writer<'_>, &Contact, T),
+) {
+    let having = || {
+        let contacts = contacts.iter().enumerate();
+        contacts.filter_map(|(at, contact)| Some((at, contact, of(contact)?)))
+    };
+    let count = having().count();
     if count == 0 {
         return;
     }
+    writer.unsigned(rarity);
     writer.length(count);
-    let (mut at_before, mut campaign) = (0, 0);
-    for (at, contact) in extras() {
-        let flags = u64::from(contact.campaign.is_some()) << 1 | u64::from(contact.cancelled.is_some());
-        writer.unsigned(((at - at_before) as u64) << 2 | flags);
-        if let Some(symbol) = contact.campaign {
-            writer.symbol(symbol, &mut campaign);
+    let mut before = 0;
+    for (at, contact, value) in having() {
+        writer.length(at - before);
+        write(writer, contact, value);
+        before = at;
+    }
+}
+
+/// Writes how long after the decision something was.
+fn pack_after_decision(writer: &mut Writer<'_>, contact: &Contact, time: Timestamp) {
+    writer.signed(time.as_millis().wrapping_sub(contact.decided_at().as_millis()));
+}
+
+fn pack_rarities(profile: &Profile, writer: &mut Writer<'_>) {
+    let contacts = &profile.contacts;
+    pack_sparse(
+        contacts,
+        rarity::CANCELLED,
+        writer,
+        |contact| contact.cancelled,
+        pack_after_decision,
+    );
+    pack_sparse(
+        contacts,
+        rarity::BACKDATED,
+        writer,
+        |contact| contact.backdated,
+        pack_after_decision,
+    );
+    let mut campaign = 0;
+    pack_sparse(
+        contacts,
+        rarity::CAMPAIGNS,
+        writer,
+        |contact| contact.campaign,
+        |writer, _, symbol| writer.symbol(symbol, &mut campaign),
+    );
+    if contacts.iter().any(|contact| contact.in_volumes) {
+        writer.unsigned(rarity::IN_VOLUMES);
+        // Lengths of runs: not in them, in them, not in them, and so on. Mostly all are.
+        let mut begin = 0;
+        let mut is_in = false;
+        while begin < contacts.len() {
+            let run = contacts[begin..]
+                .iter()
+                .take_while(|contact| contact.in_volumes == is_in)
+                .count();
+            writer.length(run);
+            begin += run;
+            is_in = !is_in;
         }
-        if let Some(time) = contact.cancelled {
-            writer.signed(time.as_millis().wrapping_sub(contact.decided_at().as_millis()));
+    }
+    if !profile.requests.is_empty() {
+        writer.unsigned(rarity::REQUESTS);
+        writer.length(profile.requests.len());
+        let mut before = 0;
+        for trace in &profile.requests {
+            writer.fixed(trace.key.id);
+            writer.fixed(trace.key.body);
+            writer.unsigned(u64::from(trace.decision.wrapping_sub(before)));
+            before = trace.decision;
         }
-        at_before = at;
     }
 }
 
@@ -185,7 +262,7 @@ pub fn unpack(bytes: &[u8], profile: &mut Profile) {
     unpack_events(&mut reader, profile);
     unpack_behaviour(&mut reader, profile);
     unpack_contacts(&mut reader, &mut profile.contacts);
-    unpack_contact_extras(&mut reader, &mut profile.contacts);
+    unpack_rarities(&mut reader, profile);
 }
 
 fn unpack_events(reader: &mut Reader<'_>, profile: &mut Profile) {
@@ -279,19 +356,71 @@ fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
     }
 }
 
-fn unpack_contact_extras(reader: &mut Reader<'_>, contacts: &mut [Contact]) {
-    let (mut at, mut campaign) = (0_usize, 0);
+/// Reads what few contacts have; `read` gets the contact, or nothing when the bytes are damaged.
+fn unpack_sparse(
+    reader: &mut Reader<'_>,
+    contacts: &mut [Contact],
+    mut read: impl FnMut(&mut Reader<'_>, &mut Contact),
+) {
+    let mut at = 0_usize;
     for _ in 0..reader.length() {
-        let ahead_and_flags = reader.unsigned();
-        at = at.saturating_add(usize::try_from(ahead_and_flags >> 2).unwrap_or(usize::MAX));
+        at = at.saturating_add(reader.count());
         let Some(contact) = contacts.get_mut(at) else { return };
-        if ahead_and_flags & 2 != 0 {
-            contact.campaign = Some(reader.symbol(&mut campaign));
+        read(reader, contact);
+    }
+}
+
+fn after_decision(reader: &mut Reader<'_>, contact: &Contact) -> Option<Timestamp> {
+    let millis = contact.decided_at().as_millis().wrapping_add(reader.signed());
+    Some(Timestamp::from_millis(millis))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what was packed as a u32 comes back as one"
+)]
+fn unpack_rarities(reader: &mut Reader<'_>, profile: &mut Profile) {
+    let contacts = &mut profile.contacts;
+    loop {
+        match reader.unsigned() {
+            rarity::CANCELLED => unpack_sparse(reader, contacts, |reader, contact| {
+                contact.cancelled = after_decision(reader, contact);
+            }),
+            rarity::BACKDATED => unpack_sparse(reader, contacts, |reader, contact| {
+                contact.backdated = after_decision(reader, contact);
+            }),
+            rarity::CAMPAIGNS => {
+                let mut campaign = 0;
+                unpack_sparse(reader, contacts, |reader, contact| {
+                    contact.campaign = Some(reader.symbol(&mut campaign));
+                });
+            }
+            rarity::IN_VOLUMES => unpack_runs(reader, contacts),
+            rarity::REQUESTS => {
+                let mut decision = 0_u32;
+                for _ in 0..reader.length() {
+                    let (id, body) = (reader.fixed(), reader.fixed());
+                    decision = decision.wrapping_add(reader.unsigned() as u32);
+                    let key = RequestKey { id, body };
+                    profile.requests.push(RequestTrace { key, decision });
+                }
+            }
+            // The end, or damage.
+            _ => return,
         }
-        if ahead_and_flags & 1 != 0 {
-            let millis = contact.decided_at().as_millis().wrapping_add(reader.signed());
-            contact.cancelled = Some(Timestamp::from_millis(millis));
+    }
+}
+
+fn unpack_runs(reader: &mut Reader<'_>, contacts: &mut [Contact]) {
+    let mut begin = 0_usize;
+    let mut is_in = false;
+    while begin < contacts.len() && !reader.is_at_end() {
+        let end = begin.saturating_add(reader.count()).min(contacts.len());
+        for contact in &mut contacts[begin..end] {
+            contact.in_volumes = is_in;
         }
+        begin = end;
+        is_in = !is_in;
     }
 }
 
@@ -334,11 +463,11 @@ mod tests {
         fn contact()(decision in any::<u32>(), offer in symbol(), channel in symbol(), placement in symbol(),
                      at in time(), times in proptest::array::uniform6(proptest::option::of(time())),
                      campaign in proptest::option::weighted(0.2, symbol()),
-                     cancelled in proptest::option::weighted(0.2, time())) -> Contact {
+                     cancelled in proptest::option::weighted(0.2, time()),
+                     backdated in proptest::option::weighted(0.2, time()), in_volumes in any::<bool>()) -> Contact {
             let mut contact = Contact::decided(decision, offer, channel, placement, at);
-            (contact.campaign, contact.cancelled) = (campaign, cancelled);
             contact.times[1..].copy_from_slice(&times);
-            contact
+            Contact { campaign, cancelled, backdated, in_volumes, ..contact }
         }
     }
 
@@ -388,8 +517,11 @@ mod tests {
                      decisions in any::<u32>(), opted_out_of_all in any::<bool>(),
                      attributes in prop::collection::vec((symbol(), value()), 0..6),
                      opt_outs in prop::collection::vec(symbol(), 0..3),
+                     requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u32>()), 0..3),
                      contacts in prop::collection::vec(contact(), 0..5)) -> Profile {
-            Profile { version, ranking_version, decisions, attributes, opt_outs, opted_out_of_all, contacts, ..behaviour }
+            let requests = requests.into_iter()
+                .map(|(id, body, decision)| RequestTrace { key: RequestKey { id, body }, decision }).collect();
+            Profile { requests, version, ranking_version, decisions, attributes, opt_outs, opted_out_of_all, contacts, ..behaviour }
         }
     }
 

@@ -1,11 +1,12 @@
-//! Reports of what became of decided offers.
+//! Reports of what became of decided offers, and cancellations.
 
 use super::fault::{Faults, Path};
 use super::{length, position, time, unknown};
 use crate::catalog::Catalog;
 use crate::domain::contact::Counted;
-use crate::domain::entry::OutcomeReport;
+use crate::domain::entry::{Cancellation, OutcomeReport};
 use crate::domain::ids::{CustomerKey, DecisionId};
+use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 use crate::server::limits::OUTCOMES_PER_CALL_MAX;
 use crate::server::wire::{self, Outcome};
@@ -21,20 +22,8 @@ pub fn report(
 ) -> Result<(CustomerKey, OutcomeReport), Faults> {
     let mut faults = Faults::default();
     let decision = faults.note(Path::Root.field("decision_id"), given.decision_id.parse::<DecisionId>());
-    // A report may come when its offer has left the catalog: the name is still in the table of symbols.
-    let offer = catalog.symbols.find(&given.offer_id);
-    if offer.is_none() {
-        let names = catalog.offers.iter().map(|offer| &*offer.id);
-        faults.add(Path::Root.field("offer_id"), unknown(&given.offer_id, names, "offer"));
-    }
-    let placement = match given.placement.as_str() {
-        "" => Some(None),
-        name => {
-            let names = catalog.placements.iter().map(|placement| &*placement.id);
-            position(name, names, "placement", Path::Root.field("placement"), &mut faults)
-                .map(|at| Some(catalog.placements[at].symbol))
-        }
-    };
+    let offer = offer(&given.offer_id, catalog, &mut faults);
+    let placement = placement(&given.placement, catalog, &mut faults);
     let outcome = outcome(given.outcome, &mut faults);
     let at = time(given.time.as_ref(), now, Path::Root.field("time"), &mut faults);
     let converted = (|| {
@@ -49,6 +38,55 @@ pub fn report(
         Some((decision.customer, report))
     })();
     faults.into_result(converted)
+}
+
+/// Converts a cancellation, and finds whose it is.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn cancellation(
+    given: &wire::CancelRequest,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Result<(CustomerKey, Cancellation), Faults> {
+    let mut faults = Faults::default();
+    let decision = faults.note(Path::Root.field("decision_id"), given.decision_id.parse::<DecisionId>());
+    let offer = match given.offer_id.as_str() {
+        "" => Some(None),
+        name => offer(name, catalog, &mut faults).map(Some),
+    };
+    let placement = placement(&given.placement, catalog, &mut faults);
+    let converted = (|| {
+        let decision = decision?;
+        let cancellation = Cancellation {
+            decision: decision.number,
+            offer: offer?,
+            placement: placement?,
+            at: now,
+        };
+        Some((decision.customer, cancellation))
+    })();
+    faults.into_result(converted)
+}
+
+/// Finds an offer. A report may come when its offer has left the catalog: the name is still in the table of symbols.
+fn offer(name: &str, catalog: &Catalog, faults: &mut Faults) -> Option<Symbol> {
+    let found = catalog.symbols.find(name);
+    if found.is_none() {
+        let names = catalog.offers.iter().map(|offer| &*offer.id);
+        faults.add(Path::Root.field("offer_id"), unknown(name, names, "offer"));
+    }
+    found
+}
+
+/// Finds a placement; the empty name means all of them.
+fn placement(name: &str, catalog: &Catalog, faults: &mut Faults) -> Option<Option<Symbol>> {
+    if name.is_empty() {
+        return Some(None);
+    }
+    let names = catalog.placements.iter().map(|placement| &*placement.id);
+    let found = position(name, names, "placement", Path::Root.field("placement"), faults);
+    found.map(|at| Some(catalog.placements[at].symbol))
 }
 
 /// Checks the size of a batch.

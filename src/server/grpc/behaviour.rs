@@ -62,6 +62,18 @@ impl Behaviour {
             profile_version: receipt.profile_version,
         })
     }
+
+    fn cancel(&self, given: &wire::CancelRequest) -> Result<wire::CancelResponse, Refusal> {
+        let desk = &*self.0;
+        let (active, now) = desk.begin();
+        let (customer, cancellation) = outcomes::cancellation(given, &active.catalog, now)?;
+        let receipt = desk.engine.cancel(&active, customer, &cancellation)?;
+        desk.meters.cancelled(&receipt);
+        Ok(wire::CancelResponse {
+            cancelled: count(receipt.cancelled),
+            profile_version: receipt.profile_version,
+        })
+    }
 }
 
 fn count(len: usize) -> u32 {
@@ -130,5 +142,10 @@ impl BehaviourService for Behaviour {
         Ok(Response::new(wire::RecordOutcomesResponse {
             results: results.collect(),
         }))
+    }
+
+    async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelResponse>, Status> {
+        let answer = self.cancel(request.get_ref());
+        answer.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 }
