@@ -171,7 +171,7 @@ impl Filling<'_> {
             for obstacle in self.obstacles(wanted.placement, offer, first_chosen) {
                 is_free = false;
                 if let Obstacle::Limit(reached) = &obstacle {
-                    valid_until = valid_until.min(reached.eligible_again_at.unwrap_or(Timestamp::FAR_FUTURE));
+                    valid_until = valid_until.min(reached.stands_until);
                 }
                 let Some(reasons) = reasons.as_deref_mut() else { break };
                 if let Obstacle::Limit(reached) = &obstacle {

@@ -27,8 +27,8 @@
 //! **Cool-downs.** For each offer, in the order of their times, the contacts that are what the cool-down is `after`: when the
 //! last `times` of them lie `within` its span (the last less the first is shorter), what it is `on` rests until `rest` after
 //! the last. `ignored` is a contact that was presented (by a report, or by a reservation that is not over) and neither clicked,
-//! accepted nor converted; a no is not a click. What is clicked makes an end of all that was decided up to then: the count
-//! begins anew.
+//! accepted nor converted; a no is not a click. A click makes an end of all that was decided up to the decision that it is
+//! about: the count begins anew.
 //!
 //! **Attempts** of a campaign are caps of its own: at most so many decisions for each offer, ever, and one within the spacing.
 //!
@@ -51,7 +51,7 @@ use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
 
 use super::calendar::Calendar;
-use cool_down::{Call, Rests};
+use cool_down::{Call, Rested, Rests};
 use counting::{Kind, Known, is_reserved_by_decision, released_at};
 
 pub use budget::{Allowance, Budget, CountedFor, Resting, budget};
@@ -100,6 +100,8 @@ pub struct Reached {
     pub eligible_again_at: Option<Timestamp>,
     /// When the count next changes if nothing else happens; the far future when it does not.
     pub count_changes_at: Timestamp,
+    /// Until when it has no room whenever the same is asked; the far future when it never has.
+    pub stands_until: Timestamp,
 }
 
 /// A contact that counts against a cap now.
@@ -212,12 +214,14 @@ impl<'a> Ledger<'a> {
             // What this call itself fills is free at the end of the period, and after that at another one.
             count_changes_at = count_changes_at.min(self.calendar.current(per).end);
         }
+        let eligible_again_at = self.room_again(at, cap, kind, count, of_call);
         Some(Reached {
             limit,
             count,
             at_most: cap.limit,
-            eligible_again_at: self.room_again(at, cap, kind, count, of_call),
+            eligible_again_at,
             count_changes_at,
+            stands_until: eligible_again_at.unwrap_or(Timestamp::FAR_FUTURE),
         })
     }
 
@@ -226,9 +230,8 @@ impl<'a> Ledger<'a> {
             earlier,
             asked: self.asked,
             now: self.now,
-            known: &self.known,
         };
-        let until = self.rests.until(self.catalog, at, candidate.offer, call)?;
+        let Rested { until, stands_until } = self.rests.until(self.catalog, at, candidate.offer, call)?;
         let times = u32::try_from(self.catalog.cool_downs[at].times).unwrap_or(u32::MAX);
         Some(Reached {
             limit: Limit::CoolDown(at),
@@ -236,6 +239,7 @@ impl<'a> Ledger<'a> {
             at_most: times,
             eligible_again_at: (until != Timestamp::FAR_FUTURE).then_some(until),
             count_changes_at: Timestamp::FAR_FUTURE,
+            stands_until,
         })
     }
 

@@ -43,8 +43,15 @@ pub(super) struct Call<'a> {
     pub(super) earlier: &'a [(Symbol, usize)],
     pub(super) asked: Asked,
     pub(super) now: Timestamp,
-    /// The contacts that count at all.
-    pub(super) known: &'a [Known<'a>],
+}
+
+/// How long an offer rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rested {
+    /// The end of the rest if nothing else happens; the far future when it is for good.
+    pub(super) until: Timestamp,
+    /// Until when the same call finds the offer resting whenever it is asked: what it chooses itself begins a rest anew.
+    pub(super) stands_until: Timestamp,
 }
 
 /// All rests of a customer at one instant.
@@ -81,34 +88,36 @@ impl Rests {
         found
     }
 
-    /// Returns until when the offer rests after this cool-down; `None` when it does not.
-    pub(super) fn until(&self, catalog: &Catalog, at: usize, offer: usize, call: Call<'_>) -> Option<Timestamp> {
+    /// Returns how long the offer rests after this cool-down; `None` when it does not.
+    pub(super) fn until(&self, catalog: &Catalog, at: usize, offer: usize, call: Call<'_>) -> Option<Rested> {
         let cool_down = &catalog.cool_downs[at];
         let first = self.rests.partition_point(|rest| rest.cool_down < at);
         let of_cool_down = self.rests[first..].iter().take_while(|rest| rest.cool_down == at);
-        let before = of_cool_down.filter(|rest| is_on(cool_down, catalog, offer, rest.offer, rest.group));
-        let before = before.map(|rest| rest.until).max();
+        let on_offer = of_cool_down.filter(|rest| is_on(cool_down, catalog, offer, rest.offer, rest.group));
+        let until = on_offer.map(|rest| rest.until).max();
+        let before = until.map(|until| Rested {
+            until,
+            stands_until: until,
+        });
         let can_begin = is_begun_by_decision(cool_down.after) && cool_down.contacts.channels.takes(call.asked.channel);
         if !can_begin || call.earlier.is_empty() {
             return before;
         }
-        before.max(self.until_by_this_call(catalog, at, offer, call))
+        longer(before, self.until_by_this_call(catalog, at, offer, call))
     }
 
     /// The same as far as what this call chose begins the rest.
-    fn until_by_this_call(&self, catalog: &Catalog, at: usize, offer: usize, call: Call<'_>) -> Option<Timestamp> {
+    fn until_by_this_call(&self, catalog: &Catalog, at: usize, offer: usize, call: Call<'_>) -> Option<Rested> {
         let Call { earlier, now, .. } = call;
         let cool_down = &catalog.cool_downs[at];
-        let is_ignored = cool_down.after == Trigger::Ignored;
         let mut starts = Vec::new();
-        let mut until = None;
+        let mut longest = None;
         for (index, &(_, chosen)) in earlier.iter().enumerate() {
             let source = &catalog.offers[chosen];
             let begins = cool_down.contacts.offers[chosen]
                 && !source.is_uncounted()
                 && is_on(cool_down, catalog, offer, Some(chosen), Some(source.group))
-                && earlier[..index].iter().all(|&(_, other)| other != chosen)
-                && !(is_ignored && clicked_at(call.known, source.symbol) >= Some(now));
+                && earlier[..index].iter().all(|&(_, other)| other != chosen);
             if !begins {
                 continue;
             }
@@ -119,23 +128,42 @@ impl Rests {
             let of_source = self.starts[first..].iter();
             starts.clear();
             starts.extend(of_source.take_while(|start| (start.cool_down, start.source) == key));
+            // What was before takes part only as long as it stands, and lies within the span.
+            let leaves = |start: &Start| {
+                let within = cool_down
+                    .within
+                    .map_or(Timestamp::FAR_FUTURE, |within| start.at + within);
+                [start.lapses, within].into_iter().filter(|&at| now < at).min()
+            };
+            let stands_until = starts.iter().filter_map(leaves).min().unwrap_or(Timestamp::FAR_FUTURE);
             let of_now = Start {
                 cool_down: at,
                 source: source.symbol,
                 at: now,
-                lapses: if is_ignored {
-                    now + reservation(catalog, call.asked.channel)
-                } else {
-                    Timestamp::FAR_FUTURE
+                lapses: match cool_down.after {
+                    Trigger::Ignored => now + reservation(catalog, call.asked.channel),
+                    _ => Timestamp::FAR_FUTURE,
                 },
                 known: usize::MAX,
             };
             let times = earlier.iter().filter(|&&(_, other)| other == chosen).count();
             starts.extend(std::iter::repeat_n(of_now, times));
             starts.sort_by_key(|start| start.at);
-            until = until.max(rests_until(cool_down, &starts, now));
+            let rested = rests_until(cool_down, &starts, now).map(|until| Rested { until, stands_until });
+            longest = longer(longest, rested);
         }
-        until
+        longest
+    }
+}
+
+/// Joins two rests.
+fn longer(one: Option<Rested>, other: Option<Rested>) -> Option<Rested> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(Rested {
+            until: one.until.max(other.until),
+            stands_until: one.stands_until.max(other.stands_until),
+        }),
+        (one, other) => one.or(other),
     }
 }
 
@@ -175,8 +203,8 @@ pub(super) fn starts(catalog: &Catalog, at: usize, known: &[Known<'_>], now: Tim
         let mut kept = first;
         for position in first..starts.len() {
             let start = starts[position];
-            let decided_at = known[start.known].contact.decided_at();
-            if clicked_at(known, start.source).is_none_or(|clicked| clicked < decided_at) {
+            let decision = known[start.known].contact.decision;
+            if clicked_in(known, start.source).is_none_or(|clicked| clicked < decision) {
                 starts[kept] = start;
                 kept += 1;
             }
@@ -213,12 +241,13 @@ pub(super) fn is_clicked(contact: &Contact) -> bool {
     acts.iter().any(|&act| contact.time_of(act).is_some())
 }
 
-/// Returns when the latest contact with the offer in which the customer took interest was decided.
-pub(super) fn clicked_at(known: &[Known<'_>], offer: Symbol) -> Option<Timestamp> {
+/// Returns the number of the latest decision with the offer in which the customer took interest. By numbers, not by times: what
+/// is decided later comes after it even when the clock stepped back.
+pub(super) fn clicked_in(known: &[Known<'_>], offer: Symbol) -> Option<u32> {
     let clicked = known
         .iter()
         .filter(|known| known.contact.offer == offer && is_clicked(known.contact));
-    clicked.map(|known| known.contact.decided_at()).max()
+    clicked.map(|known| known.contact.decision).max()
 }
 
 /// Returns until when the starts of one source, by time, keep resting what they are about; `None` when they do not now. What

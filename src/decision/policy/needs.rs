@@ -11,7 +11,7 @@
 
 use super::super::calendar::Calendar;
 use super::caps;
-use super::cool_down::{Start, clicked_at, is_clicked, starts};
+use super::cool_down::{Start, clicked_in, is_clicked, starts};
 use super::counting::{Known, counted_at};
 use crate::catalog::{Catalog, CoolDown, Trigger};
 use crate::domain::contact::Counted;
@@ -94,13 +94,13 @@ fn mark_clicked(
     mut need: impl FnMut(usize),
 ) {
     for (at, clicked) in known.iter().enumerate() {
-        let (offer, decided_at) = (clicked.contact.offer, clicked.contact.decided_at());
-        if !is_clicked(clicked.contact) || clicked_at(known, offer) != Some(decided_at) {
+        let (offer, decision) = (clicked.contact.offer, clicked.contact.decision);
+        if !is_clicked(clicked.contact) || clicked_in(known, offer) != Some(decision) {
             continue;
         }
         let is_ended = |other: &Known<'_>| {
             other.contact.offer == offer
-                && other.contact.decided_at() <= decided_at
+                && other.contact.decision <= decision
                 && !is_clicked(other.contact)
                 && (counted_at(other.contact, Counted::Delivered).is_some() || now < other.reserved_until)
                 && other.is_in(&cool_down.contacts, catalog)
