@@ -282,6 +282,7 @@ impl Loader {
                 .enumerate()
                 .map(|(at, offer)| (offer.symbol, at))
                 .collect(),
+            offer_groups: offers.iter().map(|offer| offer.group).collect(),
             offers,
             placements,
             caps,
@@ -291,6 +292,9 @@ impl Loader {
         };
         unused::warn(&catalog, sources, &mut self.report);
         catalog.context_read = offers::context_read(&catalog);
+        for model in &mut catalog.models {
+            model.encode_offers(&catalog.offers);
+        }
         Some(catalog)
     }
 

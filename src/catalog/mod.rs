@@ -78,6 +78,8 @@ pub struct Catalog {
     pub context_read: Vec<usize>,
     /// Positions of offers by symbol.
     pub offer_positions: Positions,
+    /// Positions of groups by the offer's position: the same as in [`Offer::group`], close together.
+    pub offer_groups: Vec<usize>,
     /// What was hardly meant as it stands, though the catalog can be used; no errors.
     pub warnings: Vec<Diagnostic>,
 }
@@ -310,6 +312,17 @@ pub struct ModelPlan {
     pub version: Arc<str>,
     /// One per input column of the model, in its order.
     pub columns: Vec<Column>,
+    /// What does not change from decision to decision: the columns that read the offer and no clock.
+    pub by_offer: Vec<OfferCells>,
+}
+
+/// A column that is known for every offer when the catalog is loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OfferCells {
+    /// Its position in [`ModelPlan::columns`].
+    pub column: usize,
+    /// What the model sees, by the offer's position.
+    pub cells: Vec<f32>,
 }
 
 /// One input column of a model.
