@@ -184,17 +184,17 @@ impl Stages {
             },
         )?);
         let free = Free::default();
+        let (mut unsorted, mut keys) = (Vec::new(), Vec::new());
         timings.push(self.time(
             "rank",
             |at, _| {
-                let mut offers = Vec::with_capacity(survivors[at].len());
+                unsorted.clear();
                 rows.scores.resize(survivors[at].len(), 0.0);
                 let _ = free.score(&[], &mut rows.scores);
                 for (&offer, &score) in survivors[at].iter().zip(&rows.scores) {
-                    offers.push(rank::ranked(catalog, offer, score, Rung::Model, &laid_out[at].intent));
+                    unsorted.push(rank::ranked(catalog, offer, score, Rung::Model, &laid_out[at].intent));
                 }
-                rank::sort(&mut offers);
-                offers
+                rank::in_order(&unsorted, &mut keys)
             },
             |meter, offers| meter.answers.ranked(&offers),
         )?);
@@ -214,8 +214,8 @@ impl Stages {
             let _ = free.score(&[], &mut scores);
             let ranked =
                 |(&offer, &score): (&u16, &f32)| rank::ranked(catalog, offer, score, Rung::Model, &layout.intent);
-            let mut offers: Vec<_> = survivors.iter().zip(&scores).map(ranked).collect();
-            rank::sort(&mut offers);
+            let unsorted: Vec<_> = survivors.iter().zip(&scores).map(ranked).collect();
+            let offers = rank::in_order(&unsorted, &mut Vec::new());
             cases.push((request, Ranking { offers, valid_until }));
         }
         self.time(

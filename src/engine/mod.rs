@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill::{self, Outcome};
 use crate::decision::{facts::Layout, features::Rows, fold};
-use crate::domain::decision::Decision;
+use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, OutcomeReport, ProfileChange};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
@@ -148,6 +148,8 @@ struct Workspace {
     survivors: Vec<u16>,
     of_model: Vec<u16>,
     rows: Rows,
+    unsorted: Vec<Ranked>,
+    keys: Vec<u64>,
 }
 
 thread_local! {

@@ -127,6 +127,8 @@ fn rank_now(
         survivors,
         of_model,
         rows,
+        unsorted,
+        keys,
         ..
     } = workspace;
     let mut valid_until = layout.fill(catalog, profile, now);
@@ -138,12 +140,12 @@ fn rank_now(
         groups,
         survivors,
     ));
-    let mut offers = Vec::with_capacity(survivors.len());
+    unsorted.clear();
     let mut sound = true;
-    let model_of = |offer: u16| catalog.groups[catalog.offers[usize::from(offer)].group].model;
+    let model_of = |offer: u16| catalog.groups[catalog.offer_groups[usize::from(offer)]].model;
     for &offer in survivors.iter().filter(|&&offer| model_of(offer).is_none()) {
         let start = catalog.offers[usize::from(offer)].start_propensity;
-        offers.push(rank::ranked(catalog, offer, start, Rung::Start, &layout.intent));
+        unsorted.push(rank::ranked(catalog, offer, start, Rung::Start, &layout.intent));
     }
     for (at, plan) in catalog.models.iter().enumerate() {
         of_model.clear();
@@ -169,10 +171,10 @@ fn rank_now(
             } else {
                 lower_rung(active, &last, offer)
             };
-            offers.push(rank::ranked(catalog, offer, propensity, rung, &layout.intent));
+            unsorted.push(rank::ranked(catalog, offer, propensity, rung, &layout.intent));
         }
     }
-    rank::sort(&mut offers);
+    let offers = rank::in_order(unsorted, keys);
     (Ranking { offers, valid_until }, sound)
 }
 
