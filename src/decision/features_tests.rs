@@ -24,10 +24,12 @@ offers:
     group: fund
     name: B
     attributes: { rate: 2.5, kind: green, traits: [new], since: 2026-03-02 }
+    treatments: { web: { t: x } }
   - id: fund_c
     group: fund
     name: C
     attributes: { rate: 99, kind: star, traits: [new, online], since: 2026-02-01 }
+    treatments: { web: { t: x } }
 ";
 
 fn plan(catalog: &Catalog) -> ModelPlan {
