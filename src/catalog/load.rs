@@ -15,7 +15,7 @@ mod models;
 mod offers;
 mod unused;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -71,6 +71,7 @@ pub fn load(files: &CatalogFiles, previous: &Symbols) -> Result<Catalog, Vec<Dia
         report,
         symbols: previous.clone(),
         doubtful: Doubtful::default(),
+        verdicts: HashMap::new(),
     };
     let catalog = loader.catalog(&sources, files);
     let has_errors = loader.report.has_errors();
@@ -198,6 +199,8 @@ struct Loader {
     report: Report,
     symbols: Symbols,
     doubtful: Doubtful,
+    /// The conditions of rules that do not read `offer.`, each with its number.
+    verdicts: HashMap<String, usize>,
 }
 
 /// The names of everything that others refer to.
@@ -288,6 +291,7 @@ impl Loader {
             caps,
             models,
             context_read: Vec::new(),
+            verdicts: self.verdicts.len(),
             warnings: Vec::new(),
         };
         unused::warn(&catalog, sources, &mut self.report);

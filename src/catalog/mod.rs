@@ -80,6 +80,8 @@ pub struct Catalog {
     pub offer_positions: Positions,
     /// Positions of groups by the offer's position: the same as in [`Offer::group`], close together.
     pub offer_groups: Vec<usize>,
+    /// How many different conditions there are that do not read `offer.`.
+    pub verdicts: usize,
     /// What was hardly meant as it stands, though the catalog can be used; no errors.
     pub warnings: Vec<Diagnostic>,
 }
@@ -196,6 +198,14 @@ pub struct Rule {
     pub because: Arc<str>,
     /// Whether it reads `offer.`, so that a group's rule has to be asked for each offer.
     pub reads_offer: bool,
+    /// The same number, below [`Catalog::verdicts`], for all rules with this condition if it does not read `offer.`: it
+    /// is asked once for all of them. Rules that do read it have [`Rule::OF_OFFER`].
+    pub verdict: usize,
+}
+
+impl Rule {
+    /// Stands for a verdict that differs from offer to offer.
+    pub const OF_OFFER: usize = usize::MAX;
 }
 
 /// The conditions of the three stages.

@@ -25,7 +25,7 @@ use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{facts::Layout, features::Rows, fold};
+use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts};
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, OutcomeReport, ProfileChange};
 use crate::domain::event::Event;
@@ -144,7 +144,7 @@ pub struct Engine {
 struct Workspace {
     buffers: Buffers,
     layout: Layout,
-    groups: Vec<bool>,
+    verdicts: Verdicts,
     survivors: Vec<u16>,
     of_model: Vec<u16>,
     rows: Rows,

@@ -123,7 +123,7 @@ fn rank_now(
     let catalog = &*active.catalog;
     let Workspace {
         layout,
-        groups,
+        verdicts,
         survivors,
         of_model,
         rows,
@@ -137,7 +137,7 @@ fn rank_now(
         layout,
         &request.context,
         now,
-        groups,
+        verdicts,
         survivors,
     ));
     unsorted.clear();
