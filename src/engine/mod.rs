@@ -215,7 +215,12 @@ impl Engine {
                 .store
                 .with(key, Some(&request.customer), &mut buffers, |profile, known| {
                     let (decision, changed) = self.decide(active, request, key, profile, known, now, workspace);
-                    ((decision, changed), if changed { Then::Keep } else { Then::Leave })
+                    let then = match changed {
+                        true if request.events.is_empty() => Then::KeepContacts,
+                        true => Then::Keep,
+                        false => Then::Leave,
+                    };
+                    ((decision, changed), then)
                 });
             workspace.buffers = buffers;
             decided
@@ -421,7 +426,7 @@ impl Engine {
                     late: late && recorded,
                     profile_version: profile.version,
                 };
-                (Ok(receipt), if recorded { Then::Keep } else { Then::Leave })
+                (Ok(receipt), if recorded { Then::KeepContacts } else { Then::Leave })
             })
         })??;
         if receipt.recorded {

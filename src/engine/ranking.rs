@@ -76,22 +76,23 @@ impl Engine {
         workspace: &mut Workspace,
     ) -> (Arc<List>, bool) {
         let kept = self.lists.0.get(&key.get());
-        if let Some(list) = &kept {
+        let holds = |list: &List| {
             let read = &active.catalog.context_read;
             let same_context = read
                 .iter()
                 .zip(&list.context)
                 .all(|(&at, value)| request.context.get(at) == Some(value));
-            let holds = list.generation == active.generation
+            list.generation == active.generation
                 && list.ranking_version == profile.ranking_version
                 && (list.made_at..list.ranking.valid_until).contains(&now)
                 && list.sound
-                && same_context;
-            if holds {
-                return (Arc::clone(list), true);
-            }
-        }
-        let (ranking, sound) = rank_now(active, request, profile, kept.as_deref(), now, workspace);
+                && same_context
+        };
+        let last = match kept {
+            Some(list) if holds(&list) => return (list, true),
+            last => last,
+        };
+        let (ranking, sound) = rank_now(active, request, profile, last.as_deref(), now, workspace);
         let read = active.catalog.context_read.iter();
         let context = read
             .map(|&at| request.context.get(at).copied().unwrap_or_default())

@@ -48,9 +48,7 @@ pub fn unpack_id(bytes: &[u8]) -> Option<CustomerId> {
 /// Appends everything but the id.
 pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
     let mut writer = Writer::new(bytes);
-    writer.unsigned(profile.version);
-    writer.unsigned(profile.ranking_version);
-    writer.unsigned(u64::from(profile.decisions));
+    pack_counters(profile, &mut writer);
     writer.length(profile.attributes.len());
     let mut before = 0;
     for &(symbol, value) in &profile.attributes {
@@ -64,6 +62,22 @@ pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
     pack_events(profile, &mut writer);
     pack_behaviour(profile, &mut writer);
     pack_contacts(&profile.contacts, &mut writer);
+}
+
+/// Appends the same as [`pack`] for a profile of which only counters and contacts differ from the packed form `old`: what
+/// lies between them is copied.
+pub fn pack_contacts_anew(profile: &Profile, old: &[u8], between: Between, bytes: &mut Vec<u8>) {
+    pack_counters(profile, &mut Writer::new(bytes));
+    bytes.extend_from_slice(old.get(between.start..between.end).unwrap_or_default());
+    let mut writer = Writer::new(bytes);
+    writer.time = between.time;
+    pack_contacts(&profile.contacts, &mut writer);
+}
+
+fn pack_counters(profile: &Profile, writer: &mut Writer<'_>) {
+    writer.unsigned(profile.version);
+    writer.unsigned(profile.ranking_version);
+    writer.unsigned(u64::from(profile.decisions));
 }
 
 fn pack_events(profile: &Profile, writer: &mut Writer<'_>) {
@@ -134,22 +148,29 @@ fn pack_contacts(contacts: &[Contact], writer: &mut Writer<'_>) {
     }
 }
 
+/// Where in a packed form that lies which a decision leaves as it is: everything between the counters and the contacts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Between {
+    start: usize,
+    end: usize,
+    /// The time from which the first contact's is counted.
+    time: i64,
+}
+
 /// Reads everything but the id into `profile`, reusing its memory.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "what was packed as a u32 comes back as one"
 )]
-pub fn unpack(bytes: &[u8], profile: &mut Profile) {
+pub fn unpack(bytes: &[u8], profile: &mut Profile) -> Between {
     profile.clear();
     let mut reader = Reader::new(bytes, id_length(bytes));
     profile.version = reader.unsigned();
     profile.ranking_version = reader.unsigned();
     profile.decisions = reader.unsigned() as u32;
-    let mut before = 0;
-    for _ in 0..reader.length() {
-        let attribute = reader.value(&mut before);
-        profile.attributes.push(attribute);
-    }
+    let start = reader.at;
+    let (count, mut before) = (reader.length(), 0);
+    profile.attributes.extend((0..count).map(|_| reader.value(&mut before)));
     let opt_outs = reader.unsigned();
     profile.opted_out_of_all = opt_outs % 2 == 1;
     let mut before = 0;
@@ -159,25 +180,26 @@ pub fn unpack(bytes: &[u8], profile: &mut Profile) {
     }
     unpack_events(&mut reader, profile);
     unpack_behaviour(&mut reader, profile);
+    let between = Between {
+        start,
+        end: reader.at,
+        time: reader.time,
+    };
     unpack_contacts(&mut reader, &mut profile.contacts);
+    between
 }
 
 fn unpack_events(reader: &mut Reader<'_>, profile: &mut Profile) {
-    let mut before = 0;
-    for _ in 0..reader.length() {
-        let event = EventDigest {
-            id_hash: reader.fixed(),
-            event_type: reader.symbol(&mut before),
-            time: reader.instant(),
-            channel: reader.option(),
-            place: reader.option(),
-        };
-        profile.events.push(event);
-    }
-    for _ in 0..reader.length() {
-        let id_hash = reader.fixed();
-        profile.older_event_ids.push(id_hash);
-    }
+    let (count, mut before) = (reader.length(), 0);
+    profile.events.extend((0..count).map(|_| EventDigest {
+        id_hash: reader.fixed(),
+        event_type: reader.symbol(&mut before),
+        time: reader.instant(),
+        channel: reader.option(),
+        place: reader.option(),
+    }));
+    let count = reader.length();
+    profile.older_event_ids.extend((0..count).map(|_| reader.fixed()));
 }
 
 #[expect(
@@ -185,49 +207,45 @@ fn unpack_events(reader: &mut Reader<'_>, profile: &mut Profile) {
     reason = "what was packed as a u32 comes back as one"
 )]
 fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
-    let (mut before, mut step) = (0, 0_i64);
-    for _ in 0..reader.length() {
+    let (count, mut before, mut step) = (reader.length(), 0, 0_i64);
+    profile.buckets.extend((0..count).map(|_| {
         let aggregate = reader.symbol(&mut before);
         step = step.wrapping_add(reader.signed());
-        let amount = reader.signed();
-        profile.buckets.push(Bucket {
+        Bucket {
             aggregate,
             step,
-            amount,
-        });
-    }
-    let mut before = 0;
-    for _ in 0..reader.length() {
+            amount: reader.signed(),
+        }
+    }));
+    let (count, mut before) = (reader.length(), 0);
+    profile.latest.extend((0..count).map(|_| {
         let (aggregate, value) = reader.value(&mut before);
         let (time, id_hash) = reader.origin(&profile.events);
-        profile.latest.push(Latest {
+        Latest {
             aggregate,
             time,
             id_hash,
             value,
-        });
-    }
-    let mut before = 0;
-    for _ in 0..reader.length() {
+        }
+    }));
+    let (count, mut before) = (reader.length(), 0);
+    profile.traces.extend((0..count).map(|_| {
         let intent = reader.symbol(&mut before);
         let (time, id_hash) = reader.origin(&profile.events);
-        let weight_thousandths = reader.unsigned() as u32;
-        profile.traces.push(Trace {
+        Trace {
             intent,
             time,
             id_hash,
-            weight_thousandths,
-        });
-    }
-    for _ in 0..reader.length() {
-        let session = Session {
-            id_hash: reader.fixed(),
-            first: reader.instant(),
-            last: reader.instant(),
-            events: reader.unsigned() as u32,
-        };
-        profile.sessions.push(session);
-    }
+            weight_thousandths: reader.unsigned() as u32,
+        }
+    }));
+    let count = reader.length();
+    profile.sessions.extend((0..count).map(|_| Session {
+        id_hash: reader.fixed(),
+        first: reader.instant(),
+        last: reader.instant(),
+        events: reader.unsigned() as u32,
+    }));
 }
 
 #[expect(
@@ -236,7 +254,8 @@ fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
 )]
 fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
     let (mut decision, mut offer, mut channel, mut placement) = (0_u32, 0, 0, 0);
-    for _ in 0..reader.length() {
+    let count = reader.length();
+    contacts.extend((0..count).map(|_| {
         let decision_and_reported = reader.unsigned();
         decision = decision.wrapping_add((decision_and_reported >> OUTCOMES) as u32);
         let (offer, channel) = (reader.symbol(&mut offer), reader.symbol(&mut channel));
@@ -249,8 +268,8 @@ fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
                 *time = Some(Timestamp::from_millis(millis));
             }
         }
-        contacts.push(contact);
-    }
+        contact
+    }));
 }
 
 #[cfg(test)]
@@ -359,6 +378,23 @@ mod tests {
             unpack(&bytes, &mut back);
             prop_assert_eq!(format!("{:?}", &back), format!("{:?}", &profile));
             prop_assert_eq!(unpack_id(&bytes), Some(id));
+        }
+
+        #[test]
+        fn after_a_decision_the_same_bytes_are_packed_whether_all_is_packed_or_only_what_changed(
+            before in profile(), contacts in prop::collection::vec(contact(), 0..5), version in any::<u64>(),
+        ) {
+            let mut old = Vec::new();
+            pack_id(&CustomerId::known("somebody").unwrap(), &mut old);
+            let id_end = old.len();
+            pack(&before, &mut old);
+            let mut after = Profile::default();
+            let between = unpack(&old, &mut after);
+            (after.version, after.contacts) = (version, contacts);
+            let (mut all, mut anew) = (old[..id_end].to_vec(), old[..id_end].to_vec());
+            pack(&after, &mut all);
+            pack_contacts_anew(&after, &old, between, &mut anew);
+            prop_assert_eq!(anew, all);
         }
 
         #[test]
