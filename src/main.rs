@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use nbo::cli::{audit, bench, check, import, load, schema, serve, sim};
+use nbo::cli::{audit, bench, check, export, import, load, schema, serve, sim};
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
 #[global_allocator]
@@ -31,6 +31,7 @@ enum Command {
     Audit(audit::Args),
     Bench(bench::Args),
     Check(check::Args),
+    Export(export::Args),
     Import(import::Args),
     Load(load::Args),
     Schema(schema::Args),
@@ -45,6 +46,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Audit(audit) => audit.run(&mut out),
         Command::Bench(bench) => bench.run(&mut out),
         Command::Check(check) => check.run(&mut out),
+        Command::Export(export) => export.run(&mut out),
         Command::Import(import) => import.run(&mut out),
         Command::Load(load) => load.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),

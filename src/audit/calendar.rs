@@ -20,7 +20,13 @@ fn find(at: Instant, unit: Unit, week_starts: Weekday, zone: &TimeZone) -> Optio
         Unit::Hour => {
             let offset = i64::from(local.offset().seconds()) * 1_000;
             let start = at.0 - (at.0 + offset).rem_euclid(HOUR_MS);
-            return Some((Instant(start), Instant(start + HOUR_MS)));
+            // Where the clocks change within an hour, it begins and ends there.
+            let turn = |turn: Timestamp| turn.as_millisecond();
+            let before = zone.preceding(Timestamp::from_millisecond(at.0 + 1).ok()?).next();
+            let after = zone.following(Timestamp::from_millisecond(at.0).ok()?).next();
+            let first = before.map_or(start, |found| start.max(turn(found.timestamp())));
+            let next = after.map_or(start + HOUR_MS, |found| (start + HOUR_MS).min(turn(found.timestamp())));
+            return Some((Instant(first), Instant(next)));
         }
         Unit::Day => (date, date.tomorrow().ok()?),
         Unit::Week => {

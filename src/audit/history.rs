@@ -127,9 +127,6 @@ pub(super) fn zone(name: &str) -> Result<TimeZone, String> {
 pub struct Offer {
     /// Its group.
     pub group: String,
-    /// Its labels and its group's.
-    #[serde(default)]
-    pub labels: Vec<String>,
     /// Whether limits stop it: not when it is exempt.
     #[serde(default = "yes")]
     pub stopped: bool,
@@ -321,9 +318,9 @@ pub struct CoolDown {
     pub rest_ms: Option<i64>,
     /// What rests.
     pub on: Rests,
-    /// Offers with one of these labels rest as well.
+    /// These offers rest as well.
     #[serde(default)]
-    pub on_labels: Vec<String>,
+    pub also: Vec<String>,
     /// Which contacts start it.
     #[serde(default)]
     pub scope: Scope,

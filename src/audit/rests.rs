@@ -39,8 +39,7 @@ fn spreads(policy: &Policy, cool_down: &CoolDown, source: &str, offer: &str) -> 
         }
         Rests::Everything => true,
     };
-    let labels = policy.offers.get(offer).map_or(&[][..], |offer| &offer.labels);
-    rests || labels.iter().any(|label| cool_down.on_labels.contains(label))
+    rests || cool_down.also.iter().any(|also| also == offer)
 }
 
 /// Returns when the contact surely was what starts the cool-down.

@@ -16,9 +16,9 @@ fn header(limits: &Value) -> Value {
         "time_zone": "Europe/Madrid",
         "week_starts": "monday",
         "offers": {
-            "a": {"group": "g", "labels": ["credit"]},
+            "a": {"group": "g"},
             "b": {"group": "g"},
-            "c": {"group": "h", "labels": ["credit"]},
+            "c": {"group": "h"},
             "service": {"group": "s", "stopped": false, "counted": false}
         }
     });
@@ -296,7 +296,7 @@ fn an_offer_shown_while_it_rests_is_found() {
     assert_eq!(then(&offer, "a", "10:01"), 0);
     assert_eq!(then(&offer, "b", "10:00"), 0);
     assert_eq!(then(&cool_down(&json!({"on": "group"})), "b", "10:00"), 1);
-    assert_eq!(then(&cool_down(&json!({"on_labels": ["credit"]})), "c", "10:00"), 1);
+    assert_eq!(then(&cool_down(&json!({"also": ["c"]})), "c", "10:00"), 1);
     assert_eq!(then(&cool_down(&json!({"on": "everything"})), "c", "10:00"), 1);
     assert_eq!(then(&cool_down(&json!({"rest_ms": null})), "a", "23:59"), 1);
     let twice = cool_down(&json!({"times": 2, "within_ms": 1_800_000}));

@@ -97,7 +97,7 @@ impl Stages {
                 |at, _| ids[at].key(),
                 |meter, key| meter.answers.bytes(&key.get().to_le_bytes()),
             )?,
-            self.time("unpack", |at, _| packed::unpack(&blocks[at], &mut unpacked), |_, ()| ())?,
+            self.time("unpack", |at, _| packed::unpack(&blocks[at], &mut unpacked), |_, _| ())?,
             self.time(
                 "pack",
                 |_, profile| {
@@ -130,7 +130,7 @@ impl Stages {
                 ))
             })
             .collect::<anyhow::Result<_>>()?;
-        let (mut layout, mut groups, mut survivors) = (Layout::default(), Vec::new(), Vec::new());
+        let (mut layout, mut verdicts, mut survivors) = (Layout::default(), gate::Verdicts::default(), Vec::new());
         let mut rows = features::Rows::default();
         let mut timings = vec![self.time(
             "layout",
@@ -147,7 +147,7 @@ impl Stages {
             "gate",
             |at, _| {
                 let context = &requests[at].context;
-                let until = gate::survivors(catalog, &laid_out[at], context, NOW, &mut groups, &mut survivors);
+                let until = gate::survivors(catalog, &laid_out[at], context, NOW, &mut verdicts, &mut survivors);
                 (until, survivors.len())
             },
             |meter, (until, count)| {
@@ -159,8 +159,8 @@ impl Stages {
             .iter()
             .zip(&requests)
             .map(|(layout, request)| {
-                let (mut groups, mut survivors) = (Vec::new(), Vec::new());
-                gate::survivors(catalog, layout, &request.context, NOW, &mut groups, &mut survivors);
+                let (mut verdicts, mut survivors) = (gate::Verdicts::default(), Vec::new());
+                gate::survivors(catalog, layout, &request.context, NOW, &mut verdicts, &mut survivors);
                 survivors
             })
             .collect();
@@ -184,17 +184,17 @@ impl Stages {
             },
         )?);
         let free = Free::default();
+        let (mut unsorted, mut keys) = (Vec::new(), Vec::new());
         timings.push(self.time(
             "rank",
             |at, _| {
-                let mut offers = Vec::with_capacity(survivors[at].len());
+                unsorted.clear();
                 rows.scores.resize(survivors[at].len(), 0.0);
                 let _ = free.score(&[], &mut rows.scores);
                 for (&offer, &score) in survivors[at].iter().zip(&rows.scores) {
-                    offers.push(rank::ranked(catalog, offer, score, Rung::Model, &laid_out[at].intent));
+                    unsorted.push(rank::ranked(catalog, offer, score, Rung::Model, &laid_out[at].intent));
                 }
-                rank::sort(&mut offers);
-                offers
+                rank::in_order(&unsorted, &mut keys)
             },
             |meter, offers| meter.answers.ranked(&offers),
         )?);
@@ -207,15 +207,15 @@ impl Stages {
         let mut cases = Vec::new();
         for (number, profile) in self.profiles.iter().enumerate() {
             let request = world::request(catalog, number, &population::customer_id(number)?, false);
-            let (mut layout, mut groups, mut survivors) = (Layout::default(), Vec::new(), Vec::new());
+            let (mut layout, mut verdicts, mut survivors) = (Layout::default(), gate::Verdicts::default(), Vec::new());
             let valid_until = layout.fill(catalog, profile, NOW);
-            gate::survivors(catalog, &layout, &request.context, NOW, &mut groups, &mut survivors);
+            gate::survivors(catalog, &layout, &request.context, NOW, &mut verdicts, &mut survivors);
             let mut scores = vec![0.0; survivors.len()];
             let _ = free.score(&[], &mut scores);
             let ranked =
                 |(&offer, &score): (&u16, &f32)| rank::ranked(catalog, offer, score, Rung::Model, &layout.intent);
-            let mut offers: Vec<_> = survivors.iter().zip(&scores).map(ranked).collect();
-            rank::sort(&mut offers);
+            let unsorted: Vec<_> = survivors.iter().zip(&scores).map(ranked).collect();
+            let offers = rank::in_order(&unsorted, &mut Vec::new());
             cases.push((request, Ranking { offers, valid_until }));
         }
         self.time(

@@ -1,6 +1,6 @@
 //! From a value to the number that a model sees.
 
-use super::{Column, Encoding};
+use super::{Column, ColumnSource, Encoding, ModelPlan, Offer, OfferCells};
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 
@@ -36,9 +36,30 @@ impl Column {
     }
 }
 
+impl ModelPlan {
+    /// Encodes what the columns read of each offer, as far as it stays the same for every decision.
+    pub(crate) fn encode_offers(&mut self, offers: &[Offer]) {
+        let columns = self.columns.iter().enumerate();
+        let by_offer = columns.filter_map(|(at, column)| {
+            let ColumnSource::Offer(position) = column.from else {
+                return None;
+            };
+            if column.encoding == Encoding::DaysSince {
+                return None;
+            }
+            // No other encoding looks at the time.
+            let cell = |offer: &Offer| column.encode(offer.attributes[position], Timestamp::default());
+            Some(OfferCells {
+                column: at,
+                cells: offers.iter().map(cell).collect(),
+            })
+        });
+        self.by_offer = by_offer.collect();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::ColumnSource;
     use super::*;
     use crate::domain::symbol::Symbol;
 

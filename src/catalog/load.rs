@@ -17,7 +17,7 @@ mod models;
 mod offers;
 mod unused;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::civil::Weekday;
@@ -74,6 +74,7 @@ pub fn load(files: &CatalogFiles, previous: &Symbols) -> Result<Catalog, Vec<Dia
         report,
         symbols: previous.clone(),
         doubtful: Doubtful::default(),
+        verdicts: HashMap::new(),
     };
     let catalog = loader.catalog(&sources, files);
     let has_errors = loader.report.has_errors();
@@ -205,6 +206,8 @@ struct Loader {
     report: Report,
     symbols: Symbols,
     doubtful: Doubtful,
+    /// The conditions of rules that do not read `offer.`, each with its number.
+    verdicts: HashMap<String, usize>,
 }
 
 /// The names of everything that others refer to.
@@ -298,6 +301,7 @@ impl Loader {
                 .enumerate()
                 .map(|(at, offer)| (offer.symbol, at))
                 .collect(),
+            offer_groups: offers.iter().map(|offer| offer.group).collect(),
             offers,
             placements,
             caps,
@@ -306,10 +310,14 @@ impl Loader {
             attempts,
             models,
             context_read: Vec::new(),
+            verdicts: self.verdicts.len(),
             warnings: Vec::new(),
         };
         unused::warn(&catalog, sources, &mut self.report);
         catalog.context_read = offers::context_read(&catalog);
+        for model in &mut catalog.models {
+            model.encode_offers(&catalog.offers);
+        }
         Some(catalog)
     }
 

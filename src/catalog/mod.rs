@@ -94,6 +94,10 @@ pub struct Catalog {
     pub context_read: Vec<usize>,
     /// Positions of offers by symbol.
     pub offer_positions: Positions,
+    /// Positions of groups by the offer's position: the same as in [`Offer::group`], close together.
+    pub offer_groups: Vec<usize>,
+    /// How many different conditions there are that do not read `offer.`.
+    pub verdicts: usize,
     /// What was hardly meant as it stands, though the catalog can be used; no errors.
     pub warnings: Vec<Diagnostic>,
 }
@@ -250,6 +254,14 @@ pub struct Rule {
     pub because: Arc<str>,
     /// Whether it reads `offer.`, so that a group's rule has to be asked for each offer.
     pub reads_offer: bool,
+    /// The same number, below [`Catalog::verdicts`], for all rules with this condition if it does not read `offer.`: it
+    /// is asked once for all of them. Rules that do read it have [`Rule::OF_OFFER`].
+    pub verdict: usize,
+}
+
+impl Rule {
+    /// Stands for a verdict that differs from offer to offer.
+    pub const OF_OFFER: usize = usize::MAX;
 }
 
 /// The conditions of the three stages.
@@ -343,6 +355,17 @@ pub struct ModelPlan {
     pub version: Arc<str>,
     /// One per input column of the model, in its order.
     pub columns: Vec<Column>,
+    /// What does not change from decision to decision: the columns that read the offer and no clock.
+    pub by_offer: Vec<OfferCells>,
+}
+
+/// A column that is known for every offer when the catalog is loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OfferCells {
+    /// Its position in [`ModelPlan::columns`].
+    pub column: usize,
+    /// What the model sees, by the offer's position.
+    pub cells: Vec<f32>,
 }
 
 /// One input column of a model.

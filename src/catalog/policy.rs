@@ -30,6 +30,12 @@ impl Only {
         self.0.is_none()
     }
 
+    /// Returns those that are meant; `None` when everything is.
+    #[must_use]
+    pub fn listed(&self) -> Option<&[Symbol]> {
+        self.0.as_deref()
+    }
+
     /// Tells whether this one is meant.
     #[must_use]
     pub fn takes(&self, symbol: Symbol) -> bool {

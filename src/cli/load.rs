@@ -13,8 +13,11 @@ use super::numbers::{grouped, whole};
 use crate::clock::{Clock as _, SystemClock};
 use crate::load::calls::Call;
 use crate::load::figures::{Errors, Measured, Paced, Report, Shares, Top};
-use crate::load::own::OwnServer;
+use crate::load::own::{OwnServer, threads_beside_the_generator};
 use crate::load::{self, Rate, Settings, Step};
+
+/// The p99 that offers over gRPC should stay below, in microseconds.
+const P99_US_WANTED: f64 = 1_000.0;
 
 /// Measures how many calls a server answers, and how long each takes.
 ///
@@ -26,6 +29,9 @@ pub struct Args {
     /// The server to measure, as in `http://127.0.0.1:50051`; without it a process of its own serves the built-in bank
     #[arg(long, value_name = "URL")]
     to: Option<String>,
+    /// Threads of the server that is started without --to [default: one less than there are cores; the generator has the last]
+    #[arg(long, value_name = "COUNT", conflicts_with = "to", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    server_threads: Option<u16>,
     /// How many connections to use
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     connections: u16,
@@ -89,7 +95,7 @@ impl Args {
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
         let own = match &self.to {
             Some(_) => None,
-            None => Some(OwnServer::start(self.customers as usize).context("cannot start a server")?),
+            None => Some(self.own_server().context("cannot start a server")?),
         };
         let to = self
             .to
@@ -115,6 +121,13 @@ impl Args {
         } else {
             ExitCode::FAILURE
         })
+    }
+
+    fn own_server(&self) -> std::io::Result<OwnServer> {
+        let threads = self
+            .server_threads
+            .map_or_else(threads_beside_the_generator, usize::from);
+        OwnServer::start(&std::env::current_exe()?, self.customers as usize, threads)
     }
 
     fn settings(&self, to: String) -> Settings {
@@ -225,9 +238,35 @@ pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
             whole(p50),
             whole(p99)
         )?;
+        beside_the_floor(calls, out)?;
     }
     for (what, errors) in failures(report) {
         writeln!(out, "failed: {what}: {} calls; {}", grouped(errors.count), errors.first)?;
+    }
+    Ok(())
+}
+
+/// Says how the slowest calls stand to the floor's, and when the floor alone takes longer than is wanted of them.
+fn beside_the_floor(calls: &[Measured], out: &mut impl Write) -> Result<()> {
+    let p99 = |measured: &Measured| Some((measured.call, measured.paced.as_ref()?.latency_us.p99));
+    let (floor, others): (Vec<_>, Vec<_>) = calls.iter().filter_map(p99).partition(|(call, _)| *call == Call::Floor);
+    let Some(&(_, floor)) = floor.first().filter(|(_, floor)| *floor > 0.0 && !others.is_empty()) else {
+        return Ok(());
+    };
+    let times = |(call, p99): &(Call, f64)| format!("{call} {:.1}", p99 / floor);
+    let times: Vec<String> = others.iter().map(times).collect();
+    writeln!(
+        out,
+        "p99 as a multiple of the floor's {} µs: {}",
+        whole(floor),
+        times.join(", ")
+    )?;
+    if floor > P99_US_WANTED {
+        writeln!(
+            out,
+            "the floor's own p99 is above {} µs: this machine cannot show one below it now",
+            whole(P99_US_WANTED)
+        )?;
     }
     Ok(())
 }

@@ -57,6 +57,9 @@ pub struct Args {
     /// Sessions of each model, one for each thread that scores [default: one for each core]
     #[arg(long, env = "NBO_SESSIONS", value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=SESSIONS_MAX as i64))]
     sessions: Option<u8>,
+    /// Threads that serve [default: one for each core]; leave cores to others that share the machine
+    #[arg(long, env = "NBO_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    threads: Option<u16>,
     /// Which log lines to show on standard error, as in `info` or `warn,nbo=debug`
     #[arg(long, env = "NBO_LOG", default_value = "info")]
     log: String,
@@ -69,7 +72,7 @@ impl Args {
     /// When the files have faults, the address is taken, or serving fails.
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
         telemetry::log(&self.log).context("--log")?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = self.tokio().enable_all().build()?;
         runtime.block_on(self.serve(out))
     }
 
@@ -102,6 +105,18 @@ impl Args {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Chooses what drives the calls. One thread alone needs none to hand calls to, and none to be woken by.
+    fn tokio(&self) -> tokio::runtime::Builder {
+        match self.threads.map_or_else(cores, usize::from) {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            threads => {
+                let mut builder = tokio::runtime::Builder::new_multi_thread();
+                builder.worker_threads(threads);
+                builder
+            }
+        }
+    }
+
     fn place(&self) -> Place {
         match &self.rules {
             None => Place::BuiltIn,
@@ -113,7 +128,6 @@ impl Args {
     }
 
     fn sessions(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.sessions.map_or_else(cores, usize::from)
     }
 
@@ -212,6 +226,10 @@ impl Args {
         )?;
         Ok(())
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Loads ONNX Runtime, or warns in one line.

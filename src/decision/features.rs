@@ -1,10 +1,10 @@
 //! The model's input rows: one per surviving offer of the groups that the model scores.
 //!
 //! Columns that read the customer, behaviour, intents or the request context are the same for every row and computed
-//! once. Of the contact history, each column is counted once, for every offer or group or for all of them as the column
-//! says, and looked up for each row. What is left to compute for each row is what reads the offer.
+//! once. What the offers are was encoded when the catalog was loaded, except days, which pass. Of the contact history,
+//! each column is counted once, for every offer or group or for all of them as the column says, and looked up for each row.
 
-use crate::catalog::{Catalog, ColumnSource, ContactScope, Encoding, ModelPlan};
+use crate::catalog::{Catalog, Column, ColumnSource, ContactScope, Encoding, ModelPlan, OfferCells};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::profile::Profile;
 use crate::domain::time::{Millis, Timestamp};
@@ -22,25 +22,18 @@ pub struct Rows {
     pub scores: Vec<f32>,
     /// A row as far as it is the same for all offers.
     shared: Vec<f32>,
-    /// The columns that differ from offer to offer, and for those that count contacts, which of the counts.
-    varying: Vec<(usize, usize)>,
-    counts: Vec<ContactCounts>,
+    /// What one column counts of the contact history: for each offer, for each group, or one number for all.
+    counts: Vec<ContactCount>,
 }
-
-/// What one column counts of the contact history: for each offer, for each group, or one number for all.
-type ContactCounts = Vec<ContactCount>;
 
 /// How many contacts count, and until when.
 #[derive(Clone, Copy, Debug)]
 struct ContactCount {
     contacts: u32,
+    /// What the model sees of it.
+    cell: f32,
     valid_until: Timestamp,
 }
-
-const NO_CONTACT: ContactCount = ContactCount {
-    contacts: 0,
-    valid_until: Timestamp::FAR_FUTURE,
-};
 
 /// Builds the rows of `offers` (positions in the catalog) for one model, and returns until when they stay the same if
 /// only time passes. Leaves as many zero scores as there are rows.
@@ -56,55 +49,57 @@ pub fn build(
     rows: &mut Rows,
 ) -> Timestamp {
     let mut valid_until = Timestamp::FAR_FUTURE;
-    rows.shared.clear();
-    rows.varying.clear();
-    let mut counted_columns = 0;
+    let Rows {
+        cells,
+        scores,
+        shared,
+        counts,
+    } = rows;
+    shared.clear();
+    for column in &plan.columns {
+        let value = shared_value(column.from, layout, context);
+        valid_until = valid_until.min(changes_at(&column.encoding, value, now));
+        shared.push(column.encode(value, now));
+    }
+    cells.clear();
+    cells.reserve(offers.len() * shared.len());
+    for _ in offers {
+        cells.extend_from_slice(shared);
+    }
+    for OfferCells { column, cells: known } in &plan.by_offer {
+        overwrite(cells, shared.len(), *column, offers, |offer| known[offer]);
+    }
     for (at, column) in plan.columns.iter().enumerate() {
         match column.from {
-            ColumnSource::Offer(_) => rows.varying.push((at, 0)),
             ColumnSource::Contacts { counted, scope, within } => {
-                if rows.counts.len() == counted_columns {
-                    rows.counts.push(ContactCounts::new());
-                }
-                count_contacts(
-                    catalog,
-                    &profile.contacts,
-                    (counted, scope, within),
-                    now,
-                    &mut rows.counts[counted_columns],
-                );
-                rows.varying.push((at, counted_columns));
-                counted_columns += 1;
+                count_contacts(catalog, &profile.contacts, (counted, scope, within), now, counts);
+                encode_counts(column, now, counts);
+                overwrite(cells, shared.len(), at, offers, |offer| {
+                    let count = counts[place(catalog, scope, offer)];
+                    valid_until = valid_until.min(count.valid_until);
+                    count.cell
+                });
+            }
+            ColumnSource::Offer(position) if column.encoding == Encoding::DaysSince => {
+                overwrite(cells, shared.len(), at, offers, |offer| {
+                    let value = catalog.offers[offer].attributes[position];
+                    valid_until = valid_until.min(changes_at(&column.encoding, value, now));
+                    column.encode(value, now)
+                });
             }
             _ => {}
         }
-        let value = shared_value(column.from, layout, context);
-        valid_until = valid_until.min(changes_at(&column.encoding, value, now));
-        rows.shared.push(column.encode(value, now));
     }
-    rows.cells.clear();
-    for &offer_at in offers {
-        let start = rows.cells.len();
-        rows.cells.extend_from_slice(&rows.shared);
-        let offer = &catalog.offers[usize::from(offer_at)];
-        for &(at, counts) in &rows.varying {
-            let column = &plan.columns[at];
-            let value = match column.from {
-                ColumnSource::Contacts { scope, .. } => {
-                    let count = rows.counts[counts][place(scope, usize::from(offer_at), offer.group)];
-                    valid_until = valid_until.min(count.valid_until);
-                    Value::Number(f64::from(count.contacts))
-                }
-                ColumnSource::Offer(position) => offer.attributes[position],
-                _ => Value::Missing,
-            };
-            valid_until = valid_until.min(changes_at(&column.encoding, value, now));
-            rows.cells[start + at] = column.encode(value, now);
-        }
-    }
-    rows.scores.clear();
-    rows.scores.resize(offers.len(), 0.0);
+    scores.clear();
+    scores.resize(offers.len(), 0.0);
     valid_until
+}
+
+/// Writes one column of all rows.
+fn overwrite(cells: &mut [f32], width: usize, column: usize, offers: &[u16], mut cell: impl FnMut(usize) -> f32) {
+    for (row, &offer) in cells.chunks_exact_mut(width.max(1)).zip(offers) {
+        row[column] = cell(usize::from(offer));
+    }
 }
 
 fn shared_value(from: ColumnSource, layout: &Layout, context: &[Value]) -> Value {
@@ -130,10 +125,10 @@ fn changes_at(encoding: &Encoding, value: Value, now: Timestamp) -> Timestamp {
 }
 
 /// Returns where the count for an offer stands among the counts of a scope.
-const fn place(scope: ContactScope, offer: usize, group: usize) -> usize {
+fn place(catalog: &Catalog, scope: ContactScope, offer: usize) -> usize {
     match scope {
         ContactScope::All => 0,
-        ContactScope::Group => group,
+        ContactScope::Group => catalog.offer_groups[offer],
         ContactScope::Offer => offer,
     }
 }
@@ -145,15 +140,20 @@ fn count_contacts(
     contacts: &[Contact],
     (counted, scope, within): (Counted, ContactScope, Option<Millis>),
     now: Timestamp,
-    counts: &mut ContactCounts,
+    counts: &mut Vec<ContactCount>,
 ) {
+    let none = ContactCount {
+        contacts: 0,
+        cell: 0.0,
+        valid_until: Timestamp::FAR_FUTURE,
+    };
     let places = match scope {
         ContactScope::All => 1,
         ContactScope::Group => catalog.groups.len(),
         ContactScope::Offer => catalog.offers.len(),
     };
     counts.clear();
-    counts.resize(places, NO_CONTACT);
+    counts.resize(places, none);
     for contact in contacts {
         let Some(at) = counted_at(contact, counted) else {
             continue;
@@ -162,13 +162,24 @@ fn count_contacts(
         let position = catalog.offer_positions.get(contact.offer);
         let at = match (scope, position) {
             (ContactScope::All, _) => 0,
-            (_, Some(offer)) => place(scope, offer, catalog.offers[offer].group),
+            (_, Some(offer)) => place(catalog, scope, offer),
             (_, None) => continue,
         };
         if now < leaves {
             counts[at].contacts += 1;
             counts[at].valid_until = counts[at].valid_until.min(leaves);
         }
+    }
+}
+
+/// Encodes the counts, most of which are none.
+fn encode_counts(column: &Column, now: Timestamp, counts: &mut [ContactCount]) {
+    let none = column.encode(Value::Number(0.0), now);
+    for count in counts {
+        count.cell = match count.contacts {
+            0 => none,
+            contacts => column.encode(Value::Number(f64::from(contacts)), now),
+        };
     }
 }
 

@@ -3,6 +3,9 @@
 //! Order of the checks, the first that fails is the reason: validity dates (hard suppression); eligibility,
 //! applicability, suitability, in each the group's rules before the offer's own. A condition that cannot be judged because
 //! something is not known does not hold. Opt-out and caps depend on the channel and come later, in [`super::fill`].
+//!
+//! A condition that does not read the offer has one verdict for all offers. Catalogs are full of equal ones, since offers
+//! are copied and adapted, so each is asked once a decision and then only looked up.
 
 use std::sync::Arc;
 
@@ -20,26 +23,52 @@ pub const NOT_YET_VALID: &str = "not-yet-valid";
 pub const NO_LONGER_VALID: &str = "no-longer-valid";
 
 /// Asks one list of rules; remembers until when the answer stays.
-fn first_failing<'r>(
-    rules: &'r [Rule],
-    asked_of_offers: Option<bool>,
-    facts: &Facts<'_>,
-    valid_until: &mut Timestamp,
-) -> Option<&'r Rule> {
-    rules
-        .iter()
-        .filter(|rule| asked_of_offers.is_none_or(|wanted| rule.reads_offer == wanted))
-        .find(|rule| {
-            let verdict = rule.condition.evaluate(facts);
-            *valid_until = (*valid_until).min(verdict.valid_until);
-            verdict.truth != Truth::True
-        })
+fn first_failing<'r>(rules: &'r [Rule], facts: &Facts<'_>, valid_until: &mut Timestamp) -> Option<&'r Rule> {
+    rules.iter().find(|rule| {
+        let verdict = rule.condition.evaluate(facts);
+        *valid_until = (*valid_until).min(verdict.valid_until);
+        verdict.truth != Truth::True
+    })
 }
 
-fn stages_pass(stages: &Stages, asked_of_offers: Option<bool>, facts: &Facts<'_>, valid_until: &mut Timestamp) -> bool {
-    [&stages.eligibility, &stages.applicability, &stages.suitability]
-        .into_iter()
-        .all(|rules| first_failing(rules, asked_of_offers, facts, valid_until).is_none())
+/// Verdicts and scratch space, reused from decision to decision.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    /// By [`Rule::verdict`]: whether the condition holds, once it was asked.
+    conditions: Vec<Option<bool>>,
+    /// By the group's position: whether those of its rules pass that do not read the offer.
+    groups: Vec<bool>,
+}
+
+/// Rules being asked, of one offer or of none.
+struct Asking<'a> {
+    facts: Facts<'a>,
+    conditions: &'a mut [Option<bool>],
+    valid_until: &'a mut Timestamp,
+}
+
+impl Asking<'_> {
+    /// Tells whether the rules hold that read the offer, or those that do not, or all.
+    fn pass(&mut self, stages: &Stages, of_offer: Option<bool>) -> bool {
+        [&stages.eligibility, &stages.applicability, &stages.suitability]
+            .into_iter()
+            .flatten()
+            .filter(|rule| of_offer.is_none_or(|wanted| rule.reads_offer == wanted))
+            .all(|rule| self.holds(rule))
+    }
+
+    fn holds(&mut self, rule: &Rule) -> bool {
+        if let Some(Some(known)) = self.conditions.get(rule.verdict) {
+            return *known;
+        }
+        let verdict = rule.condition.evaluate(&self.facts);
+        *self.valid_until = (*self.valid_until).min(verdict.valid_until);
+        let holds = verdict.truth == Truth::True;
+        if let Some(known) = self.conditions.get_mut(rule.verdict) {
+            *known = Some(holds);
+        }
+        holds
+    }
 }
 
 fn is_in_its_dates(offer: &Offer, now: Timestamp, valid_until: &mut Timestamp) -> bool {
@@ -55,31 +84,34 @@ fn is_in_its_dates(offer: &Offer, now: Timestamp, valid_until: &mut Timestamp) -
 }
 
 /// Puts the positions of the offers that pass into `survivors`, in order, and returns until when that stays the same.
-/// `groups` is scratch space.
 pub fn survivors(
     catalog: &Catalog,
     layout: &Layout,
     context: &[Value],
     now: Timestamp,
-    groups: &mut Vec<bool>,
+    Verdicts { conditions, groups }: &mut Verdicts,
     survivors: &mut Vec<u16>,
 ) -> Timestamp {
     let mut valid_until = Timestamp::FAR_FUTURE;
-    let of_no_offer = layout.facts(&[], context, now);
+    conditions.clear();
+    conditions.resize(catalog.verdicts, None);
+    let mut asking = Asking {
+        facts: layout.facts(&[], context, now),
+        conditions,
+        valid_until: &mut valid_until,
+    };
     groups.clear();
     for group in &catalog.groups {
-        groups.push(stages_pass(&group.stages, Some(false), &of_no_offer, &mut valid_until));
+        groups.push(asking.pass(&group.stages, Some(false)));
     }
     survivors.clear();
     for (position, offer) in catalog.offers.iter().enumerate() {
-        if !groups[offer.group] || !is_in_its_dates(offer, now, &mut valid_until) {
+        if !groups[offer.group] || !is_in_its_dates(offer, now, asking.valid_until) {
             continue;
         }
-        let facts = layout.facts(&offer.attributes, context, now);
+        asking.facts.offer = &offer.attributes;
         let group = &catalog.groups[offer.group];
-        let passes = stages_pass(&group.stages, Some(true), &facts, &mut valid_until)
-            && stages_pass(&offer.stages, None, &facts, &mut valid_until);
-        if passes {
+        if asking.pass(&group.stages, Some(true)) && asking.pass(&offer.stages, None) {
             survivors.extend(u16::try_from(position));
         }
     }
@@ -117,7 +149,7 @@ pub fn explain(
     ];
     for (stage, of_group, of_offer) in stages {
         for rules in [of_group, of_offer] {
-            if let Some(rule) = first_failing(rules, None, &facts, valid_until) {
+            if let Some(rule) = first_failing(rules, &facts, valid_until) {
                 return Some(failed(catalog, position, stage, rule, &facts));
             }
         }

@@ -22,6 +22,8 @@ pub mod policy;
 pub mod rank;
 
 #[cfg(test)]
+mod features_tests;
+#[cfg(test)]
 mod fold_tests;
 #[cfg(test)]
 mod policy_tests;

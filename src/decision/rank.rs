@@ -7,8 +7,6 @@
 //! A factor that the catalog switches off is left out of the product. The order is by priority, highest first, then by
 //! offer id, so it is total and repeatable.
 
-use std::cmp::Reverse;
-
 use crate::catalog::{Catalog, FactorSwitches, Offer};
 use crate::domain::decision::{Factors, Ranked, Rung};
 use crate::domain::value::Value;
@@ -74,13 +72,81 @@ pub fn factors(catalog: &Catalog, ranked: &Ranked) -> Factors {
     }
 }
 
-/// Puts the offers in order: by priority, highest first, then by offer id (which is the order of positions).
-pub fn sort(offers: &mut [Ranked]) {
-    offers.sort_unstable_by_key(|ranked| (Reverse(ordered(ranked.priority)), ranked.offer));
+/// How many bits of a sort key name an offer; the others are the beginning of its priority.
+const PLACE_BITS: u32 = u16::BITS;
+
+/// Returns the offers in order: by priority, highest first, then by offer id (which is the order of positions). `keys` is
+/// scratch space.
+///
+/// What is sorted are single words, the first 48 bits of the priority and the place in `offers`, which costs a third of
+/// sorting the entries: words are compared and moved without a branch. The few offers whose priorities begin alike are
+/// put in order among themselves afterwards.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the last bits of a key are a place")]
+pub fn in_order(offers: &[Ranked], keys: &mut Vec<u64>) -> Vec<Ranked> {
+    let beginning = |ranked: &Ranked| descending(ranked.priority) >> PLACE_BITS;
+    keys.clear();
+    keys.extend(
+        (0_u64..)
+            .zip(offers)
+            .map(|(place, ranked)| beginning(ranked) << PLACE_BITS | place),
+    );
+    keys.sort_unstable();
+    let place = |key: &u64| usize::from(*key as u16);
+    let mut sorted: Vec<Ranked> = keys.iter().map(|key| offers[place(key)]).collect();
+    for alike in sorted.chunk_by_mut(|one, other| beginning(one) == beginning(other)) {
+        if alike.len() > 1 {
+            alike.sort_unstable_by_key(|ranked| (descending(ranked.priority), ranked.offer));
+        }
+    }
+    sorted
 }
 
-/// Returns a whole number for each number, in the order of [`f64::total_cmp`], which compares faster.
-const fn ordered(number: f64) -> i64 {
-    let bits = number.to_bits().cast_signed();
-    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
+/// Returns a whole number for each number, in the reverse order of [`f64::total_cmp`].
+const fn descending(number: f64) -> u64 {
+    let bits = number.to_bits();
+    // The bits of negative numbers ascend already.
+    bits ^ !((bits.cast_signed() >> 63).cast_unsigned() | 1 << 63)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry((offer, priority): (u16, f64)) -> Ranked {
+        Ranked {
+            offer,
+            rung: Rung::Start,
+            propensity: 0.0,
+            context_weight: 1.0,
+            priority,
+        }
+    }
+
+    /// Priorities, many of which agree in their first bits or altogether.
+    fn priority() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            any::<f64>(),
+            Just(0.0),
+            Just(-0.0),
+            (0..4_u64).prop_map(|last| f64::from_bits(1.0_f64.to_bits() + last)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_by_the_whole_priority_and_then_by_the_offer(
+            offers in prop::collection::hash_map(any::<u16>(), priority(), 0..200),
+        ) {
+            let unsorted: Vec<Ranked> = offers.into_iter().map(entry).collect();
+            let mut expected = unsorted.clone();
+            expected.sort_by(|one, other| other.priority.total_cmp(&one.priority).then(one.offer.cmp(&other.offer)));
+            let sorted = in_order(&unsorted, &mut vec![7; 3]);
+            let told = |offers: &[Ranked]| -> Vec<(u16, u64)> {
+                offers.iter().map(|ranked| (ranked.offer, ranked.priority.to_bits())).collect()
+            };
+            prop_assert_eq!(told(&sorted), told(&expected));
+        }
+    }
 }

@@ -108,6 +108,11 @@ impl Symbols {
         self.offers.get(&offer).map(Arc::as_ref)
     }
 
+    /// Returns every offer that there ever was, with what it was last, in no particular order.
+    pub fn offers(&self) -> impl Iterator<Item = (Symbol, &OfferTraits)> {
+        self.offers.iter().map(|(&offer, traits)| (offer, traits.as_ref()))
+    }
+
     /// Notes the direction of a channel; the last word counts.
     pub fn note_channel(&mut self, channel: Symbol, is_outbound: bool) {
         self.channels.insert(channel, is_outbound);

@@ -26,8 +26,8 @@ use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{facts::Layout, features::Rows, fold};
-use crate::domain::decision::Decision;
+use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts};
+use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, ProfileChange};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
@@ -154,10 +154,12 @@ pub struct Engine {
 struct Workspace {
     buffers: Buffers,
     layout: Layout,
-    groups: Vec<bool>,
+    verdicts: Verdicts,
     survivors: Vec<u16>,
     of_model: Vec<u16>,
     rows: Rows,
+    unsorted: Vec<Ranked>,
+    keys: Vec<u64>,
 }
 
 thread_local! {
@@ -223,7 +225,12 @@ impl Engine {
                 .store
                 .with(key, Some(&request.customer), &mut buffers, |profile, known| {
                     let (decision, changed) = self.decide(active, request, key, profile, known, now, workspace);
-                    ((decision, changed), if changed { Then::Keep } else { Then::Leave })
+                    let then = match changed {
+                        true if request.events.is_empty() => Then::KeepContacts,
+                        true => Then::Keep,
+                        false => Then::Leave,
+                    };
+                    ((decision, changed), then)
                 });
             workspace.buffers = buffers;
             decided

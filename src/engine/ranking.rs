@@ -76,22 +76,23 @@ impl Engine {
         workspace: &mut Workspace,
     ) -> (Arc<List>, bool) {
         let kept = self.lists.0.get(&key.get());
-        if let Some(list) = &kept {
+        let holds = |list: &List| {
             let read = &active.catalog.context_read;
             let same_context = read
                 .iter()
                 .zip(&list.context)
                 .all(|(&at, value)| request.context.get(at) == Some(value));
-            let holds = list.generation == active.generation
+            list.generation == active.generation
                 && list.ranking_version == profile.ranking_version
                 && (list.made_at..list.ranking.valid_until).contains(&now)
                 && list.sound
-                && same_context;
-            if holds {
-                return (Arc::clone(list), true);
-            }
-        }
-        let (ranking, sound) = rank_now(active, request, profile, kept.as_deref(), now, workspace);
+                && same_context
+        };
+        let last = match kept {
+            Some(list) if holds(&list) => return (list, true),
+            last => last,
+        };
+        let (ranking, sound) = rank_now(active, request, profile, last.as_deref(), now, workspace);
         let read = active.catalog.context_read.iter();
         let context = read
             .map(|&at| request.context.get(at).copied().unwrap_or_default())
@@ -123,10 +124,12 @@ fn rank_now(
     let catalog = &*active.catalog;
     let Workspace {
         layout,
-        groups,
+        verdicts,
         survivors,
         of_model,
         rows,
+        unsorted,
+        keys,
         ..
     } = workspace;
     let mut valid_until = layout.fill(catalog, profile, now);
@@ -135,15 +138,15 @@ fn rank_now(
         layout,
         &request.context,
         now,
-        groups,
+        verdicts,
         survivors,
     ));
-    let mut offers = Vec::with_capacity(survivors.len());
+    unsorted.clear();
     let mut sound = true;
-    let model_of = |offer: u16| catalog.groups[catalog.offers[usize::from(offer)].group].model;
+    let model_of = |offer: u16| catalog.groups[catalog.offer_groups[usize::from(offer)]].model;
     for &offer in survivors.iter().filter(|&&offer| model_of(offer).is_none()) {
         let start = catalog.offers[usize::from(offer)].start_propensity;
-        offers.push(rank::ranked(catalog, offer, start, Rung::Start, &layout.intent));
+        unsorted.push(rank::ranked(catalog, offer, start, Rung::Start, &layout.intent));
     }
     for (at, plan) in catalog.models.iter().enumerate() {
         of_model.clear();
@@ -169,10 +172,10 @@ fn rank_now(
             } else {
                 lower_rung(active, &last, offer)
             };
-            offers.push(rank::ranked(catalog, offer, propensity, rung, &layout.intent));
+            unsorted.push(rank::ranked(catalog, offer, propensity, rung, &layout.intent));
         }
     }
-    rank::sort(&mut offers);
+    let offers = rank::in_order(unsorted, keys);
     (Ranking { offers, valid_until }, sound)
 }
 

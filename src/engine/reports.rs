@@ -64,7 +64,7 @@ impl Engine {
                 let before = profile.version;
                 let result = work(profile);
                 let changed = profile.version != before;
-                (result, if changed { Then::Keep } else { Then::Leave })
+                (result, if changed { Then::KeepContacts } else { Then::Leave })
             })
         })?
     }

@@ -11,8 +11,8 @@
 //! and in the same run: what gRPC, the kernel and the shared cores cost. On shared machines the ratio to the floor is the
 //! result and the absolute figures are a remark, so the kinds of calls take turns, in short slices.
 //!
-//! Callers share the machine with the server, so the client is kept light: one thread for all connections, and one that
-//! keeps the time, because the runtime's own timers tick in whole milliseconds.
+//! Callers share the machine with the server, so the client is one thread for all connections and the time. That thread
+//! keeps a core busy while it waits for the next call to fall due; a server of one's own leaves it that core.
 //!
 //! Customers are the demo population's ids, `demo-000001` and on: the first half is only read, so that its cached lists
 //! hold; the second half is written.

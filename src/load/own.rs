@@ -1,7 +1,9 @@
 //! A server of one's own, for a measurement that disturbs nobody: another process of this program on a free port.
 
 use std::io::{self, BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::available_parallelism;
 
 /// A server that ends with this value.
 #[derive(Debug)]
@@ -13,12 +15,13 @@ pub struct OwnServer {
 }
 
 impl OwnServer {
-    /// Starts the built-in bank with that many made-up customers, and waits until it is ready.
+    /// Starts `program`, which is `nbo`, with the built-in bank, that many made-up customers, and that many threads; waits
+    /// until it is ready.
     ///
     /// # Errors
     /// When it cannot be started or ends before it is ready; what it says about it goes to the error output.
-    pub fn start(customers: usize) -> io::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+    pub fn start(program: &Path, customers: usize, threads: usize) -> io::Result<Self> {
+        let mut command = Command::new(program);
         command.args([
             "serve",
             "--listen",
@@ -27,6 +30,8 @@ impl OwnServer {
             "warn",
             "--customers",
             &customers.to_string(),
+            "--threads",
+            &threads.to_string(),
         ]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut told = child.stdout.take().map(BufReader::new);
@@ -48,6 +53,12 @@ impl OwnServer {
     pub fn address(&self) -> &str {
         &self.address
     }
+}
+
+/// Returns how many threads a server should have that shares the machine with the generator: one less than there are cores.
+#[must_use]
+pub fn threads_beside_the_generator() -> usize {
+    available_parallelism().map_or(1, |cores| cores.get() - 1).max(1)
 }
 
 impl Drop for OwnServer {

@@ -1,10 +1,12 @@
-//! Keeps the arrival schedule: a thread that says which calls have fallen due.
+//! Keeps the arrival schedule: a task that says which calls have fallen due.
 //!
-//! Call `n` is due at `start + n / rate`. The thread sleeps until the next one is due and hands over all that are due by
-//! then, so a thread that woke up late catches up at once instead of stretching the schedule.
+//! Call `n` is due at `start + n / rate`. The task hands over all calls that are due by now, so when it comes late it catches
+//! up at once instead of stretching the schedule. It runs on the generator's own thread and, while the next call is near,
+//! only lets the others have their turn before it looks at the clock again: a thread of its own that slept would have to be
+//! woken for every call, and wake the generator in turn, on cores that the server needs. The price is that the generator
+//! keeps one core busy.
 
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -42,12 +44,11 @@ impl Schedule {
     }
 }
 
-/// Starts the thread. For each call that falls due it adds a permit; it ends when all were due, or the semaphore is closed.
-pub(super) fn start(schedule: Schedule, due: Arc<Semaphore>) -> JoinHandle<()> {
-    thread::spawn(move || keep(&schedule, &due))
-}
+/// A call that is due later than this is slept for, and for this much less: the runtime's timers tick in milliseconds.
+const NEAR: Duration = Duration::from_millis(2);
 
-fn keep(schedule: &Schedule, permits: &Semaphore) {
+/// Adds a permit for each call that falls due; ends when all were due, or the semaphore is closed.
+pub(super) async fn keep(schedule: Schedule, permits: Rc<Semaphore>) {
     let mut told = 0;
     while told < schedule.calls && !permits.is_closed() {
         let now = now();
@@ -55,8 +56,10 @@ fn keep(schedule: &Schedule, permits: &Semaphore) {
         if due > told {
             permits.add_permits(usize::try_from(due - told).unwrap_or(0));
             told = due;
-        } else {
-            thread::park_timeout(schedule.due_at(told).saturating_duration_since(now));
+        }
+        match schedule.due_at(told).saturating_duration_since(now).checked_sub(NEAR) {
+            Some(far) if !far.is_zero() => tokio::time::sleep(far).await,
+            _ => tokio::task::yield_now().await,
         }
     }
 }
@@ -99,15 +102,18 @@ mod tests {
         assert_eq!(schedule.due_by(start + Duration::from_secs(9)), 500);
     }
 
-    #[test]
-    fn the_thread_hands_over_every_call_once_and_ends() {
-        let schedule = Schedule {
-            start: now(),
-            rate: 1e6,
-            calls: 5_000,
-        };
-        let due = Arc::new(Semaphore::new(0));
-        start(schedule, Arc::clone(&due)).join().unwrap();
-        assert_eq!(due.available_permits(), 5_000);
+    #[tokio::test]
+    async fn every_call_is_handed_over_once_and_none_before_it_is_due() {
+        for (rate, calls) in [(1e6, 5_000), (100.0, 3)] {
+            let schedule = Schedule {
+                start: now(),
+                rate,
+                calls,
+            };
+            let due = Rc::new(Semaphore::new(0));
+            keep(schedule, Rc::clone(&due)).await;
+            assert_eq!(due.available_permits() as u64, calls);
+            assert!(now() >= schedule.due_at(calls - 1), "{rate}");
+        }
     }
 }

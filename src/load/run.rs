@@ -96,7 +96,7 @@ pub struct Step {
     pub rate: Option<f64>,
 }
 
-/// Makes a whole run. Blocks the thread on which it is called and uses no other but one that keeps the time.
+/// Makes a whole run. Keeps the thread on which it is called busy, and uses no other.
 ///
 /// # Errors
 /// When there is no connection, or the server does not know the channel or placement. Calls that fail later are part of the report.

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::CreationError;
@@ -94,13 +93,13 @@ impl Runner {
             rate,
             calls,
         };
-        let due = Arc::new(Semaphore::new(0));
+        let due = Rc::new(Semaphore::new(0));
         let begun = Rc::new(Cell::new(0));
         let tally = Rc::new(RefCell::new(Tally::new()?));
         let mut workers = JoinSet::new();
         for worker in 0..self.callers.len() * IN_FLIGHT_PER_CONNECTION {
             let (callers, numbers) = (Rc::clone(&self.callers), self.numbers);
-            let (due, begun, tally) = (Arc::clone(&due), Rc::clone(&begun), Rc::clone(&tally));
+            let (due, begun, tally) = (Rc::clone(&due), Rc::clone(&begun), Rc::clone(&tally));
             workers.spawn_local(async move {
                 let caller = &callers[worker % callers.len()];
                 while let Ok(permit) = due.acquire().await {
@@ -117,10 +116,11 @@ impl Runner {
                 }
             });
         }
-        pacer::start(schedule, Arc::clone(&due));
+        let pacer = tokio::task::spawn_local(pacer::keep(schedule, Rc::clone(&due)));
         let all = async { while workers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(self.duration + BEFORE_START + OUTSTANDING_WAIT, all).await;
         due.close();
+        pacer.abort();
         workers.shutdown().await;
         self.numbers += calls;
         let mut tally = settled(tally);

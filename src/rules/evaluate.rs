@@ -22,37 +22,50 @@ struct Line {
     speed: i128,
 }
 
-/// Evaluates `test`.
+/// Evaluates `test`. What the seldom forms need stands in functions of its own, since it would lengthen every call here.
 pub(super) fn test(test: &Test, facts: &Facts<'_>) -> Verdict {
     match test {
         Test::Constant(holds) => always(Some(*holds)),
         Test::All(tests) => join(tests, Truth::False, facts),
         Test::Any(tests) => join(tests, Truth::True, facts),
         Test::Not(inner) => not(self::test(inner, facts)),
-        Test::Choose(tests) => choose(&tests[0], facts, |yes| {
-            self::test(&tests[if yes { 1 } else { 2 }], facts)
-        }),
+        Test::Choose(tests) => choose(tests, facts),
         Test::Same(tests) => same(&tests[0], &tests[1], facts),
         Test::Present(slot, kind) => always(Some(present(*slot, *kind, facts))),
         Test::Boolean(slot) => always(boolean(*slot, facts)),
         Test::NumberIs(slot, order, constant) => {
             always(read_number(*slot, facts).map(|number| order.holds(&number, constant)))
         }
-        Test::Numbers(order, numbers) => timed(|until| {
-            let (left, right) = (number(&numbers[0], facts, until), number(&numbers[1], facts, until));
-            Some(order.holds(&left?, &right?))
-        }),
-        Test::NumberIn(needle, list) => timed(|until| Some(list.contains(&number(needle, facts, until)?))),
+        Test::Numbers(order, numbers) => compare_numbers(*order, numbers, facts),
+        Test::NumberIn(needle, list) => number_in(needle, list, facts),
         Test::CategoryIs(slot, symbol) => always(category(*slot, facts).map(|value| value == *symbol)),
         Test::CategoryIn(slot, symbols) => always(category(*slot, facts).map(|value| symbols.contains(&value))),
         Test::Categories(left, right) => always(same_category(*left, *right, facts)),
         Test::SetHas(slot, mask) => always(set(*slot, facts).map(|bits| bits & mask != 0)),
         Test::SetHasCategory(needle, slot, bits) => always(set_has(*needle, *slot, bits, facts)),
-        Test::Moments(order, moments) => timed(|until| {
-            let (left, right) = (moment(&moments[0], facts, until), moment(&moments[1], facts, until));
-            Some(crossing(*order, left?, right?, facts.now, until))
-        }),
+        Test::Moments(order, moments) => compare_moments(*order, moments, facts),
     }
+}
+
+#[inline(never)]
+fn compare_numbers(order: Order, numbers: &[Number; 2], facts: &Facts<'_>) -> Verdict {
+    timed(|until| {
+        let (left, right) = (number(&numbers[0], facts, until), number(&numbers[1], facts, until));
+        Some(order.holds(&left?, &right?))
+    })
+}
+
+#[inline(never)]
+fn number_in(needle: &Number, list: &[f64], facts: &Facts<'_>) -> Verdict {
+    timed(|until| Some(list.contains(&number(needle, facts, until)?)))
+}
+
+#[inline(never)]
+fn compare_moments(order: Order, moments: &[Moment; 2], facts: &Facts<'_>) -> Verdict {
+    timed(|until| {
+        let (left, right) = (moment(&moments[0], facts, until), moment(&moments[1], facts, until));
+        Some(crossing(order, left?, right?, facts.now, until))
+    })
 }
 
 /// Makes a verdict on which time has no influence.
@@ -101,11 +114,12 @@ fn join(tests: &[Test], decisive: Truth, facts: &Facts<'_>) -> Verdict {
     joined
 }
 
-fn choose(condition: &Test, facts: &Facts<'_>, branch: impl FnOnce(bool) -> Verdict) -> Verdict {
-    let chosen = test(condition, facts);
+#[inline(never)]
+fn choose(tests: &[Test; 3], facts: &Facts<'_>) -> Verdict {
+    let chosen = test(&tests[0], facts);
     let verdict = match chosen.truth {
-        Truth::True => branch(true),
-        Truth::False => branch(false),
+        Truth::True => test(&tests[1], facts),
+        Truth::False => test(&tests[2], facts),
         Truth::Unknown => return chosen,
     };
     Verdict {
@@ -114,6 +128,7 @@ fn choose(condition: &Test, facts: &Facts<'_>, branch: impl FnOnce(bool) -> Verd
     }
 }
 
+#[inline(never)]
 fn same(left: &Test, right: &Test, facts: &Facts<'_>) -> Verdict {
     let (left, right) = (test(left, facts), test(right, facts));
     let unknown = left.truth == Truth::Unknown || right.truth == Truth::Unknown;
@@ -133,6 +148,7 @@ fn read(slot: Slot, facts: &Facts<'_>) -> Value {
 }
 
 /// Tells whether a value of the declared kind is there.
+#[inline(never)]
 fn present(slot: Slot, kind: Kind, facts: &Facts<'_>) -> bool {
     match kind {
         Kind::Boolean => boolean(slot, facts).is_some(),
@@ -187,6 +203,7 @@ fn same_category(left: Slot, right: Slot, facts: &Facts<'_>) -> Option<bool> {
     Some(category(left, facts)? == category(right, facts)?)
 }
 
+#[inline(never)]
 fn set_has(needle: Slot, slot: Slot, bits: &[(Symbol, u8)], facts: &Facts<'_>) -> Option<bool> {
     let (value, mask) = (category(needle, facts)?, set(slot, facts)?);
     let found = bits.binary_search_by_key(&value, |(symbol, _)| *symbol).ok();
@@ -210,16 +227,14 @@ fn number(number: &Number, facts: &Facts<'_>, until: &mut Timestamp) -> Option<f
             let yes = decided(&choice.0, facts, until)?;
             self::number(if yes { &choice.1 } else { &choice.2 }, facts, until)
         }
-        Number::Calendar(part) => {
-            let (calendar, of) = &**part;
-            let line = moment(of, facts, until)?;
-            part_of(calendar, line, facts.now, until)
-        }
+        Number::Calendar(part) => part_of(&part.0, &part.1, facts, until),
     }
 }
 
 /// Reads a part of the calendar; a moving instant outside the calendar's years is unknown for one millisecond only.
-fn part_of(calendar: &Calendar, line: Line, now: Timestamp, until: &mut Timestamp) -> Option<f64> {
+#[inline(never)]
+fn part_of(calendar: &Calendar, of: &Moment, facts: &Facts<'_>, until: &mut Timestamp) -> Option<f64> {
+    let line = moment(of, facts, until)?;
     let millis = i64::try_from(line.value).ok();
     let read = match line.speed.signum() {
         0 => return calendar.value(millis?),
@@ -230,7 +245,7 @@ fn part_of(calendar: &Calendar, line: Line, now: Timestamp, until: &mut Timestam
             .and_then(|millis| calendar.value_since(millis))
             .map(|(value, start)| (value, (line.value - i128::from(start)) / -line.speed + 1)),
     };
-    lower(until, now, read.map_or(1, |(_, distance)| distance));
+    lower(until, facts.now, read.map_or(1, |(_, distance)| distance));
     read.map(|(value, _)| value)
 }
 
@@ -246,6 +261,7 @@ pub(super) fn calculate(arithmetic: Arithmetic, left: f64, right: f64) -> Option
     Some(result).filter(|result| result.is_finite())
 }
 
+#[inline(never)]
 fn decided(condition: &Test, facts: &Facts<'_>, until: &mut Timestamp) -> Option<bool> {
     let verdict = test(condition, facts);
     *until = (*until).min(verdict.valid_until);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
+use super::policies::PolicyLog;
 use super::reload::ReloadStatus;
 use super::status::Refusal;
 use super::watch::WatchHub;
@@ -20,6 +21,7 @@ pub(super) struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) hub: Arc<WatchHub>,
     pub(super) meters: Arc<Meters>,
+    pub(super) policies: Arc<PolicyLog>,
     pub(super) reloads: watch::Receiver<ReloadStatus>,
 }
 

@@ -12,6 +12,7 @@ mod desk;
 mod grpc;
 pub mod limits;
 mod listen;
+mod policies;
 pub mod reload;
 pub mod status;
 pub mod watch;
@@ -32,26 +33,30 @@ use crate::telemetry::Meters;
 use desk::Desk;
 use grpc::behaviour::Behaviour;
 use grpc::catalog::Catalogs;
+use grpc::contacts::Contacts;
 use grpc::decisions::Decisions;
 use grpc::profiles::Profiles;
 use limits::{
     HEADER_BYTES_MAX, KEEP_ALIVE_EVERY, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE,
     STREAMS_PER_CONNECTION_MAX,
 };
+use policies::PolicyLog;
 use reload::{Loading, ReloadStatus, Reloader};
 use watch::WatchHub;
 use wire::behaviour_service_server::BehaviourServiceServer;
 use wire::catalog_service_server::CatalogServiceServer;
+use wire::contact_service_server::ContactServiceServer;
 use wire::decision_service_server::DecisionServiceServer;
 use wire::profile_service_server::ProfileServiceServer;
 
 /// The services that the health service answers for; the empty name is the whole server.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     wire::decision_service_server::SERVICE_NAME,
     wire::behaviour_service_server::SERVICE_NAME,
     wire::profile_service_server::SERVICE_NAME,
     wire::catalog_service_server::SERVICE_NAME,
+    wire::contact_service_server::SERVICE_NAME,
 ];
 
 /// Why serving came to an end before it was asked to.
@@ -80,11 +85,14 @@ impl Server {
         engine.on_change(Box::new(move |customer| listening.customer_changed(customer)));
         let reloads = channel::Sender::new(ReloadStatus::started(clock.now()));
         let meters = Arc::new(Meters::new());
+        let policies = PolicyLog::new(Arc::clone(&engine.active().catalog), clock.now());
+        let policies = Arc::new(policies);
         let desk = Desk {
             engine,
             clock,
             hub,
             meters,
+            policies,
             reloads: reloads.subscribe(),
         };
         Self {
@@ -101,6 +109,7 @@ impl Server {
             clock: Arc::clone(&self.desk.clock),
             hub: Arc::clone(&self.desk.hub),
             meters: Arc::clone(&self.desk.meters),
+            policies: Arc::clone(&self.desk.policies),
             status: self.reloads.clone(),
             loading,
         }
@@ -140,7 +149,7 @@ impl Server {
     }
 }
 
-/// Puts the services together: the four of the contract, health, and reflection in both versions that clients speak.
+/// Puts the services together: the five of the contract, health, and reflection in both versions that clients speak.
 async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError> {
     let decisions =
         DecisionServiceServer::new(Decisions(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -148,6 +157,7 @@ async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError
         BehaviourServiceServer::new(Behaviour(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let profiles = ProfileServiceServer::new(Profiles(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let catalogs = CatalogServiceServer::new(Catalogs(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let contacts = ContactServiceServer::new(Contacts(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
@@ -166,6 +176,7 @@ async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError
         .add_service(behaviour)
         .add_service(profiles)
         .add_service(catalogs)
+        .add_service(contacts)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

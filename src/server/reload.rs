@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::limits::RELOAD_QUIET;
+use super::policies::PolicyLog;
 use super::watch::WatchHub;
 use crate::catalog::diagnostic::Diagnostic;
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ pub struct Reloader {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) hub: Arc<WatchHub>,
     pub(super) meters: Arc<Meters>,
+    pub(super) policies: Arc<PolicyLog>,
     pub(super) status: watch::Sender<ReloadStatus>,
     pub(super) loading: Loading,
 }
@@ -107,7 +109,9 @@ impl Reloader {
             Ok(Some(active)) => {
                 let warnings = active.catalog.warnings.clone();
                 tracing::info!(version = %active.catalog.version, before = %before.catalog.version, "a new catalog is in force");
+                let catalog = Arc::clone(&active.catalog);
                 self.engine.activate(active);
+                self.policies.changed(catalog, now, self.clock.now());
                 self.hub.catalog_changed();
                 (Reloaded::Applied, warnings)
             }

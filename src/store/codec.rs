@@ -29,7 +29,7 @@ pub(super) const MILLIS_PER_DAY: i64 = 86_400_000;
 pub(super) struct Writer<'a> {
     bytes: &'a mut Vec<u8>,
     /// The time written last.
-    time: i64,
+    pub(super) time: i64,
 }
 
 #[expect(
@@ -145,7 +145,8 @@ pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     /// The next byte to read; beyond the end everything reads as 0.
     pub(super) at: usize,
-    time: i64,
+    /// The time read last.
+    pub(super) time: i64,
 }
 
 #[expect(

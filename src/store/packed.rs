@@ -13,25 +13,11 @@
 
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerId;
-use crate::domain::profile::{Bucket, EventDigest, Latest, Profile, RequestTrace, Session, Trace};
-use crate::domain::request::RequestKey;
+use crate::domain::profile::{Bucket, EventDigest, Latest, Profile, Session, Trace};
 use crate::domain::time::Timestamp;
 
 use super::codec::{Reader, Writer};
-
-/// The kinds of rarities.
-mod rarity {
-    /// When contacts were cancelled.
-    pub(super) const CANCELLED: u64 = 1;
-    /// Which contacts are in the books over all customers.
-    pub(super) const IN_VOLUMES: u64 = 2;
-    /// The latest requests with an id.
-    pub(super) const REQUESTS: u64 = 3;
-    /// Which campaigns asked for contacts.
-    pub(super) const CAMPAIGNS: u64 = 4;
-    /// When something was reported of contacts that had happened before.
-    pub(super) const BACKDATED: u64 = 5;
-}
+use super::rarities::{pack_rarities, unpack_rarities};
 
 /// How many bits say which outcomes of a contact were reported.
 const OUTCOMES: usize = Counted::ALL.len() - 1;
@@ -66,9 +52,7 @@ pub fn unpack_id(bytes: &[u8]) -> Option<CustomerId> {
 /// Appends everything but the id.
 pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
     let mut writer = Writer::new(bytes);
-    writer.unsigned(profile.version);
-    writer.unsigned(profile.ranking_version);
-    writer.unsigned(u64::from(profile.decisions));
+    pack_counters(profile, &mut writer);
     writer.length(profile.attributes.len());
     let mut before = 0;
     for &(symbol, value) in &profile.attributes {
@@ -83,6 +67,23 @@ pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
     pack_behaviour(profile, &mut writer);
     pack_contacts(&profile.contacts, &mut writer);
     pack_rarities(profile, &mut writer);
+}
+
+/// Appends the same as [`pack`] for a profile of which only counters, contacts and rarities differ from the packed form `old`:
+/// what lies between them is copied.
+pub fn pack_contacts_anew(profile: &Profile, old: &[u8], between: Between, bytes: &mut Vec<u8>) {
+    pack_counters(profile, &mut Writer::new(bytes));
+    bytes.extend_from_slice(old.get(between.start..between.end).unwrap_or_default());
+    let mut writer = Writer::new(bytes);
+    writer.time = between.time;
+    pack_contacts(&profile.contacts, &mut writer);
+    pack_rarities(profile, &mut writer);
+}
+
+fn pack_counters(profile: &Profile, writer: &mut Writer<'_>) {
+    writer.unsigned(profile.version);
+    writer.unsigned(profile.ranking_version);
+    writer.unsigned(u64::from(profile.decisions));
 }
 
 fn pack_events(profile: &Profile, writer: &mut Writer<'_>) {
@@ -153,87 +154,13 @@ fn pack_contacts(contacts: &[Contact], writer: &mut Writer<'_>) {
     }
 }
 
-/// Writes what few contacts have: how many they are, and for each how far it is from the one before, and what it has.
-fn pack_sparse<T>(
-    contacts: &[Contact],
-    rarity: u64,
-    writer: &mut Writer<'_>,
-    of: impl Fn(&Contact) -> Option<T>,
-    mut write: impl FnMut(&mut Writer<'_>, &Contact, T),
-) {
-    let having = || {
-        let contacts = contacts.iter().enumerate();
-        contacts.filter_map(|(at, contact)| Some((at, contact, of(contact)?)))
-    };
-    let count = having().count();
-    if count == 0 {
-        return;
-    }
-    writer.unsigned(rarity);
-    writer.length(count);
-    let mut before = 0;
-    for (at, contact, value) in having() {
-        writer.length(at - before);
-        write(writer, contact, value);
-        before = at;
-    }
-}
-
-/// Writes how long after the decision something was.
-fn pack_after_decision(writer: &mut Writer<'_>, contact: &Contact, time: Timestamp) {
-    writer.signed(time.as_millis().wrapping_sub(contact.decided_at().as_millis()));
-}
-
-fn pack_rarities(profile: &Profile, writer: &mut Writer<'_>) {
-    let contacts = &profile.contacts;
-    pack_sparse(
-        contacts,
-        rarity::CANCELLED,
-        writer,
-        |contact| contact.cancelled,
-        pack_after_decision,
-    );
-    pack_sparse(
-        contacts,
-        rarity::BACKDATED,
-        writer,
-        |contact| contact.backdated,
-        pack_after_decision,
-    );
-    let mut campaign = 0;
-    pack_sparse(
-        contacts,
-        rarity::CAMPAIGNS,
-        writer,
-        |contact| contact.campaign,
-        |writer, _, symbol| writer.symbol(symbol, &mut campaign),
-    );
-    if contacts.iter().any(|contact| contact.in_volumes) {
-        writer.unsigned(rarity::IN_VOLUMES);
-        // Lengths of runs: not in them, in them, not in them, and so on. Mostly all are.
-        let mut begin = 0;
-        let mut is_in = false;
-        while begin < contacts.len() {
-            let run = contacts[begin..]
-                .iter()
-                .take_while(|contact| contact.in_volumes == is_in)
-                .count();
-            writer.length(run);
-            begin += run;
-            is_in = !is_in;
-        }
-    }
-    if !profile.requests.is_empty() {
-        writer.unsigned(rarity::REQUESTS);
-        writer.length(profile.requests.len());
-        let mut before = 0;
-        for trace in &profile.requests {
-            writer.fixed(trace.key.id);
-            writer.fixed(trace.key.body);
-            writer.unsigned(u64::from(trace.decision.wrapping_sub(before)));
-            before = trace.decision;
-        }
-    }
+/// Where in a packed form that lies which a decision leaves as it is: everything between the counters and the contacts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Between {
+    start: usize,
+    end: usize,
+    /// The time from which the first contact's is counted.
+    time: i64,
 }
 
 /// Reads everything but the id into `profile`, reusing its memory.
@@ -241,17 +168,15 @@ fn pack_rarities(profile: &Profile, writer: &mut Writer<'_>) {
     clippy::cast_possible_truncation,
     reason = "what was packed as a u32 comes back as one"
 )]
-pub fn unpack(bytes: &[u8], profile: &mut Profile) {
+pub fn unpack(bytes: &[u8], profile: &mut Profile) -> Between {
     profile.clear();
     let mut reader = Reader::new(bytes, id_length(bytes));
     profile.version = reader.unsigned();
     profile.ranking_version = reader.unsigned();
     profile.decisions = reader.unsigned() as u32;
-    let mut before = 0;
-    for _ in 0..reader.length() {
-        let attribute = reader.value(&mut before);
-        profile.attributes.push(attribute);
-    }
+    let start = reader.at;
+    let (count, mut before) = (reader.length(), 0);
+    profile.attributes.extend((0..count).map(|_| reader.value(&mut before)));
     let opt_outs = reader.unsigned();
     profile.opted_out_of_all = opt_outs % 2 == 1;
     let mut before = 0;
@@ -261,26 +186,27 @@ pub fn unpack(bytes: &[u8], profile: &mut Profile) {
     }
     unpack_events(&mut reader, profile);
     unpack_behaviour(&mut reader, profile);
+    let between = Between {
+        start,
+        end: reader.at,
+        time: reader.time,
+    };
     unpack_contacts(&mut reader, &mut profile.contacts);
     unpack_rarities(&mut reader, profile);
+    between
 }
 
 fn unpack_events(reader: &mut Reader<'_>, profile: &mut Profile) {
-    let mut before = 0;
-    for _ in 0..reader.length() {
-        let event = EventDigest {
-            id_hash: reader.fixed(),
-            event_type: reader.symbol(&mut before),
-            time: reader.instant(),
-            channel: reader.option(),
-            place: reader.option(),
-        };
-        profile.events.push(event);
-    }
-    for _ in 0..reader.length() {
-        let id_hash = reader.fixed();
-        profile.older_event_ids.push(id_hash);
-    }
+    let (count, mut before) = (reader.length(), 0);
+    profile.events.extend((0..count).map(|_| EventDigest {
+        id_hash: reader.fixed(),
+        event_type: reader.symbol(&mut before),
+        time: reader.instant(),
+        channel: reader.option(),
+        place: reader.option(),
+    }));
+    let count = reader.length();
+    profile.older_event_ids.extend((0..count).map(|_| reader.fixed()));
 }
 
 #[expect(
@@ -288,49 +214,45 @@ fn unpack_events(reader: &mut Reader<'_>, profile: &mut Profile) {
     reason = "what was packed as a u32 comes back as one"
 )]
 fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
-    let (mut before, mut step) = (0, 0_i64);
-    for _ in 0..reader.length() {
+    let (count, mut before, mut step) = (reader.length(), 0, 0_i64);
+    profile.buckets.extend((0..count).map(|_| {
         let aggregate = reader.symbol(&mut before);
         step = step.wrapping_add(reader.signed());
-        let amount = reader.signed();
-        profile.buckets.push(Bucket {
+        Bucket {
             aggregate,
             step,
-            amount,
-        });
-    }
-    let mut before = 0;
-    for _ in 0..reader.length() {
+            amount: reader.signed(),
+        }
+    }));
+    let (count, mut before) = (reader.length(), 0);
+    profile.latest.extend((0..count).map(|_| {
         let (aggregate, value) = reader.value(&mut before);
         let (time, id_hash) = reader.origin(&profile.events);
-        profile.latest.push(Latest {
+        Latest {
             aggregate,
             time,
             id_hash,
             value,
-        });
-    }
-    let mut before = 0;
-    for _ in 0..reader.length() {
+        }
+    }));
+    let (count, mut before) = (reader.length(), 0);
+    profile.traces.extend((0..count).map(|_| {
         let intent = reader.symbol(&mut before);
         let (time, id_hash) = reader.origin(&profile.events);
-        let weight_thousandths = reader.unsigned() as u32;
-        profile.traces.push(Trace {
+        Trace {
             intent,
             time,
             id_hash,
-            weight_thousandths,
-        });
-    }
-    for _ in 0..reader.length() {
-        let session = Session {
-            id_hash: reader.fixed(),
-            first: reader.instant(),
-            last: reader.instant(),
-            events: reader.unsigned() as u32,
-        };
-        profile.sessions.push(session);
-    }
+            weight_thousandths: reader.unsigned() as u32,
+        }
+    }));
+    let count = reader.length();
+    profile.sessions.extend((0..count).map(|_| Session {
+        id_hash: reader.fixed(),
+        first: reader.instant(),
+        last: reader.instant(),
+        events: reader.unsigned() as u32,
+    }));
 }
 
 #[expect(
@@ -339,7 +261,8 @@ fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
 )]
 fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
     let (mut decision, mut offer, mut channel, mut placement) = (0_u32, 0, 0, 0);
-    for _ in 0..reader.length() {
+    let count = reader.length();
+    contacts.extend((0..count).map(|_| {
         let decision_and_reported = reader.unsigned();
         decision = decision.wrapping_add((decision_and_reported >> OUTCOMES) as u32);
         let (offer, channel) = (reader.symbol(&mut offer), reader.symbol(&mut channel));
@@ -352,76 +275,8 @@ fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
                 *time = Some(Timestamp::from_millis(millis));
             }
         }
-        contacts.push(contact);
-    }
-}
-
-/// Reads what few contacts have; `read` gets the contact, or nothing when the bytes are damaged.
-fn unpack_sparse(
-    reader: &mut Reader<'_>,
-    contacts: &mut [Contact],
-    mut read: impl FnMut(&mut Reader<'_>, &mut Contact),
-) {
-    let mut at = 0_usize;
-    for _ in 0..reader.length() {
-        at = at.saturating_add(reader.count());
-        let Some(contact) = contacts.get_mut(at) else { return };
-        read(reader, contact);
-    }
-}
-
-fn after_decision(reader: &mut Reader<'_>, contact: &Contact) -> Option<Timestamp> {
-    let millis = contact.decided_at().as_millis().wrapping_add(reader.signed());
-    Some(Timestamp::from_millis(millis))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "what was packed as a u32 comes back as one"
-)]
-fn unpack_rarities(reader: &mut Reader<'_>, profile: &mut Profile) {
-    let contacts = &mut profile.contacts;
-    loop {
-        match reader.unsigned() {
-            rarity::CANCELLED => unpack_sparse(reader, contacts, |reader, contact| {
-                contact.cancelled = after_decision(reader, contact);
-            }),
-            rarity::BACKDATED => unpack_sparse(reader, contacts, |reader, contact| {
-                contact.backdated = after_decision(reader, contact);
-            }),
-            rarity::CAMPAIGNS => {
-                let mut campaign = 0;
-                unpack_sparse(reader, contacts, |reader, contact| {
-                    contact.campaign = Some(reader.symbol(&mut campaign));
-                });
-            }
-            rarity::IN_VOLUMES => unpack_runs(reader, contacts),
-            rarity::REQUESTS => {
-                let mut decision = 0_u32;
-                for _ in 0..reader.length() {
-                    let (id, body) = (reader.fixed(), reader.fixed());
-                    decision = decision.wrapping_add(reader.unsigned() as u32);
-                    let key = RequestKey { id, body };
-                    profile.requests.push(RequestTrace { key, decision });
-                }
-            }
-            // The end, or damage.
-            _ => return,
-        }
-    }
-}
-
-fn unpack_runs(reader: &mut Reader<'_>, contacts: &mut [Contact]) {
-    let mut begin = 0_usize;
-    let mut is_in = false;
-    while begin < contacts.len() && !reader.is_at_end() {
-        let end = begin.saturating_add(reader.count()).min(contacts.len());
-        for contact in &mut contacts[begin..end] {
-            contact.in_volumes = is_in;
-        }
-        begin = end;
-        is_in = !is_in;
-    }
+        contact
+    }));
 }
 
 #[cfg(test)]
@@ -539,11 +394,13 @@ mod tests {
         }
 
         #[test]
-        fn a_contact_without_campaign_and_cancellation_pays_nothing_for_them(profile in profile()) {
+        fn what_is_rare_costs_only_those_who_have_it(profile in profile()) {
             let mut plain = profile;
             for contact in &mut plain.contacts {
-                (contact.campaign, contact.cancelled) = (None, None);
+                (contact.campaign, contact.cancelled, contact.backdated) = (None, None, None);
+                contact.in_volumes = false;
             }
+            plain.requests.clear();
             let mut bytes = Vec::new();
             pack(&plain, &mut bytes);
             if let Some(last) = plain.contacts.last_mut() {
@@ -552,6 +409,23 @@ mod tests {
                 pack(&plain, &mut with_one);
                 prop_assert_eq!(&with_one[..bytes.len()], &bytes[..], "only the one that has something pays, at the end");
             }
+        }
+
+        #[test]
+        fn after_a_decision_the_same_bytes_are_packed_whether_all_is_packed_or_only_what_changed(
+            before in profile(), contacts in prop::collection::vec(contact(), 0..5), version in any::<u64>(),
+        ) {
+            let mut old = Vec::new();
+            pack_id(&CustomerId::known("somebody").unwrap(), &mut old);
+            let id_end = old.len();
+            pack(&before, &mut old);
+            let mut after = Profile::default();
+            let between = unpack(&old, &mut after);
+            (after.version, after.contacts) = (version, contacts);
+            let (mut all, mut anew) = (old[..id_end].to_vec(), old[..id_end].to_vec());
+            pack(&after, &mut all);
+            pack_contacts_anew(&after, &old, between, &mut anew);
+            prop_assert_eq!(anew, all);
         }
 
         #[test]

@@ -111,6 +111,7 @@ impl Loader {
             name: name.into(),
             version: manifest.version.as_str().into(),
             columns,
+            by_offer: Vec::new(),
         })
     }
 

@@ -183,9 +183,17 @@ impl Loader {
                 let Some(condition) = self.condition(at.key("when"), &rule.when, &spaces.scope()) else {
                     continue;
                 };
+                let reads_offer = condition.reads_space(Space::Offer);
+                let next = self.verdicts.len();
+                let verdict = if reads_offer {
+                    Rule::OF_OFFER
+                } else {
+                    *self.verdicts.entry(rule.when.clone()).or_insert(next)
+                };
                 compiled.push(Rule {
                     id: format!("{owner}.{}", rule.id).into(),
-                    reads_offer: condition.reads_space(Space::Offer),
+                    reads_offer,
+                    verdict,
                     condition,
                     because: rule.because.as_str().into(),
                 });

@@ -82,7 +82,7 @@ fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::Rank
     wire::RankedOffer {
         offer_id: offer.id.to_string(),
         rank: u32::try_from(shown.rank).unwrap_or(u32::MAX),
-        priority: shown.priority,
+        priority: seven_digits(shown.priority),
         factors: Some(wire::Factors {
             propensity: narrow(shown.factors.propensity),
             context_weight: narrow(shown.factors.context_weight),
@@ -103,6 +103,23 @@ fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::Rank
 )]
 const fn narrow(number: f64) -> f32 {
     number as f32
+}
+
+/// Leaves a number as many digits as the 32-bit factors have that it is the product of: those that follow are noise, as in
+/// 2.3999999463558197. The order is made by the whole number.
+fn seven_digits(number: f64) -> f64 {
+    #[expect(clippy::cast_possible_truncation, reason = "the exponent of a 64-bit float")]
+    let places = 6_i32.saturating_sub(number.abs().log10().floor() as i32);
+    if !(-300..=300).contains(&places) {
+        return number;
+    }
+    // Whole powers and a division, since a power below one is not exact.
+    let scale = 10_f64.powi(places.abs());
+    if places < 0 {
+        (number / scale).round() * scale
+    } else {
+        (number * scale).round() / scale
+    }
 }
 
 fn content(fields: &BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<String, String> {
@@ -148,4 +165,30 @@ fn stage(stage: decision::Stage) -> i32 {
         decision::Stage::Placement => wire::Stage::Placement,
     };
     stage.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_has_the_seven_digits_that_its_factors_have_and_prints_as_people_would_write_it() {
+        for (whole, written) in [
+            (f64::from(0.03_f32) * 80.0, "2.4"),
+            (f64::from(0.08_f32) * 18.0, "1.44"),
+            (8.078_427_314_758_3, "8.078427"),
+            (19.2, "19.2"),
+            (-0.333_333_333, "-0.3333333"),
+            (0.000_012_345_678_9, "0.00001234568"),
+            (123_456_789_012.0, "123456800000"),
+            (0.0, "0"),
+            (1.0, "1"),
+            (999_999.96, "1000000"),
+        ] {
+            assert_eq!(seven_digits(whole).to_string(), written, "{whole}");
+        }
+        for whole in [f64::MAX, f64::MIN_POSITIVE, f64::INFINITY] {
+            assert_eq!(seven_digits(whole).to_bits(), whole.to_bits());
+        }
+    }
 }

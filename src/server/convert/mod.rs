@@ -6,8 +6,10 @@
 
 pub mod answer;
 pub mod catalog;
+pub mod contacts;
 pub mod events;
 pub mod fault;
+pub(super) mod history;
 pub mod offers;
 pub mod outcomes;
 pub mod profiles;

@@ -3,6 +3,7 @@
 
 pub(super) mod behaviour;
 pub(super) mod catalog;
+pub(super) mod contacts;
 pub(super) mod decisions;
 pub(super) mod import;
 pub(super) mod profiles;

@@ -1,0 +1,143 @@
+//! `ContactService`.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, async_trait};
+
+use super::Answers;
+use crate::decision::policy;
+use crate::domain::profile::Profile;
+use crate::server::convert::contacts::{self, Forecast};
+use crate::server::convert::history;
+use crate::server::desk::Desk;
+use crate::server::status::Refusal;
+use crate::server::wire;
+use crate::server::wire::contact_service_server::ContactService;
+
+/// Customers in one message of an export: some 100 kB.
+const CUSTOMERS_PER_MESSAGE: usize = 200;
+
+/// Messages that wait for a slow reader before the export waits as well.
+const MESSAGES_WAITING_MAX: usize = 4;
+
+/// Answers `ContactService`.
+#[derive(Clone)]
+pub(in crate::server) struct Contacts(pub(in crate::server) Arc<Desk>);
+
+impl Contacts {
+    fn budget(&self, given: &wire::GetContactBudgetRequest) -> Result<wire::GetContactBudgetResponse, Refusal> {
+        let (active, now) = self.0.begin();
+        let (customer, channel) = contacts::budget_request(given, &active.catalog)?;
+        let profile = self
+            .0
+            .engine
+            .profile(&customer)
+            .ok_or_else(|| Refusal::UnknownProfile(customer))?;
+        let budget = policy::budget(&active.catalog, &profile, now);
+        Ok(contacts::budget(
+            &budget,
+            &active.catalog,
+            channel,
+            profile.version,
+            now,
+        ))
+    }
+}
+
+#[async_trait]
+impl ContactService for Contacts {
+    type ExportContactsStream = Answers<wire::ExportContactsResponse>;
+
+    async fn get_contact_budget(
+        &self,
+        request: Request<wire::GetContactBudgetRequest>,
+    ) -> Result<Response<wire::GetContactBudgetResponse>, Status> {
+        self.budget(request.get_ref())
+            .map(Response::new)
+            .map_err(|refusal| self.0.refuse(refusal))
+    }
+
+    async fn forecast_limits(
+        &self,
+        request: Request<wire::ForecastLimitsRequest>,
+    ) -> Result<Response<wire::ForecastLimitsResponse>, Status> {
+        let ahead = contacts::ahead(request.into_inner()).map_err(|faults| self.0.refuse(faults.into()))?;
+        let desk = Arc::clone(&self.0);
+        let forecast = spawn_blocking(move || {
+            let (active, now) = desk.begin();
+            let catalog = &active.catalog;
+            let later = now + ahead;
+            let mut forecast = Forecast::new(catalog);
+            let mut profile = Profile::default();
+            let store = desk.engine.store();
+            for key in store.keys() {
+                if store.read_known(key, &mut profile).is_some() {
+                    let left_now = policy::budget(catalog, &profile, now);
+                    forecast.add(&left_now, &policy::budget(catalog, &profile, later));
+                }
+            }
+            forecast.answer(catalog, now, later)
+        });
+        let forecast = forecast.await;
+        forecast.map(Response::new).map_err(|error| broken_off(&error))
+    }
+
+    async fn export_contacts(
+        &self,
+        _request: Request<wire::ExportContactsRequest>,
+    ) -> Result<Response<Self::ExportContactsStream>, Status> {
+        let (sender, receiver) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let desk = Arc::clone(&self.0);
+        spawn_blocking(move || {
+            // Only a reader that left ends an export early.
+            let _ = export(&desk, &sender);
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+fn broken_off(error: &dyn std::fmt::Display) -> Status {
+    Status::new(Code::Internal, format!("the count broke off: {error}"))
+}
+
+type Sender = mpsc::Sender<Result<wire::ExportContactsResponse, Status>>;
+
+/// Sends the policies, and then the customers by their keys. Customers are read one by one, so nobody waits for the reader.
+fn export(
+    desk: &Desk,
+    sender: &Sender,
+) -> Result<(), mpsc::error::SendError<Result<wire::ExportContactsResponse, Status>>> {
+    let (_, now) = desk.begin();
+    let header = history::header(&desk.policies.all(), now);
+    let store = desk.engine.store();
+    let keys = store.keys();
+    let mut message = wire::ExportContactsResponse {
+        lines: vec![line(&header)],
+        customers: 0,
+        customers_total: keys.len() as u64,
+    };
+    let mut profile = Profile::default();
+    for chunk in keys.chunks(CUSTOMERS_PER_MESSAGE) {
+        let (active, _) = desk.begin();
+        for &key in chunk {
+            let known = store.read_known(key, &mut profile);
+            let customer = known.and_then(|id| history::customer(&id, &profile, &active.catalog));
+            message.lines.extend(customer.as_ref().map(line));
+        }
+        message.customers += chunk.len() as u64;
+        sender.blocking_send(Ok(message.clone()))?;
+        message.lines.clear();
+    }
+    if keys.is_empty() {
+        sender.blocking_send(Ok(message))?;
+    }
+    Ok(())
+}
+
+/// Writes a document as one line.
+fn line(document: &impl serde::Serialize) -> String {
+    serde_json::to_string(document).unwrap_or_default()
+}
