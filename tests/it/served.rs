@@ -12,6 +12,7 @@ use nbo::server::wire;
 use nbo::server::wire::attribute_value::Kind;
 use nbo::server::wire::behaviour_service_client::BehaviourServiceClient;
 use nbo::server::wire::catalog_service_client::CatalogServiceClient;
+use nbo::server::wire::contact_service_client::ContactServiceClient;
 use nbo::server::wire::customer::Identity;
 use nbo::server::wire::decision_service_client::DecisionServiceClient;
 use nbo::server::wire::profile_service_client::ProfileServiceClient;
@@ -146,6 +147,10 @@ impl Served {
 
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    pub(crate) fn contacts(&self) -> ContactServiceClient<Channel> {
+        ContactServiceClient::new(self.channel())
     }
 
     pub(crate) fn decisions(&self) -> DecisionServiceClient<Channel> {

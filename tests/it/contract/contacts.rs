@@ -1,0 +1,209 @@
+//! What contact limits leave, how many they stop, and the history that proves it.
+
+use nbo::audit::{Recounted, Violation, audit};
+use nbo::domain::time::Millis;
+use nbo::server::wire::{self, Outcome};
+use serde_json::{Value, json};
+use tonic::Code;
+
+use super::events;
+use crate::served::{MORNING, Served, customer, hero, search};
+
+const RULE: &str = "travel_once_an_hour";
+
+async fn budget(served: &Served, id: &str, channel: &str) -> wire::GetContactBudgetResponse {
+    let request = wire::GetContactBudgetRequest {
+        customer: Some(customer(id)),
+        channel: channel.to_owned(),
+    };
+    served
+        .contacts()
+        .get_contact_budget(request)
+        .await
+        .unwrap()
+        .into_inner()
+}
+
+/// Asks for everything there is, travel insurance included, and returns the decision.
+async fn shown(served: &Served, id: &str) -> String {
+    let answer = served.decisions().get_offers(hero(id)).await.unwrap().into_inner();
+    answer.decision_id
+}
+
+async fn exported(served: &Served) -> Vec<String> {
+    let request = wire::ExportContactsRequest {};
+    let mut messages = served.contacts().export_contacts(request).await.unwrap().into_inner();
+    let mut lines = Vec::new();
+    while let Some(message) = messages.message().await.unwrap() {
+        assert!(message.customers <= message.customers_total);
+        lines.extend(message.lines);
+    }
+    lines
+}
+
+fn audited(lines: &[String]) -> (Recounted, Vec<Violation>) {
+    let mut violations = Vec::new();
+    let lines = lines.iter().map(|line| Ok::<_, std::convert::Infallible>(line.clone()));
+    let recounted = audit(
+        lines,
+        |violation| {
+            violations.push(violation);
+            true
+        },
+        |_| (),
+    );
+    (recounted.unwrap(), violations)
+}
+
+#[tokio::test]
+async fn a_screen_is_told_what_is_left_on_each_limit_and_when_it_ends() {
+    let served = Served::start().await;
+    served.begin("anna").await;
+    let fresh = budget(&served, "anna", "").await;
+    let limit = |budget: &wire::GetContactBudgetResponse| {
+        let limit = &budget.limits[0];
+        assert_eq!(
+            (limit.rule.as_str(), limit.because.as_str()),
+            (RULE, "enough is enough")
+        );
+        (limit.count, limit.limit, limit.left, limit.next_release_at.clone())
+    };
+    assert_eq!(limit(&fresh), (0, 1, 1, None));
+    shown(&served, "anna").await;
+    let spent = budget(&served, "anna", "call_centre").await;
+    let in_an_hour = (MORNING + Millis::HOUR).as_millis() / 1_000;
+    let (count, most, left, next) = limit(&spent);
+    assert_eq!(
+        (count, most, left, next.map(|at| at.seconds)),
+        (1, 1, 0, Some(in_an_hour))
+    );
+    served.clock.advance(Millis::HOUR);
+    assert_eq!(limit(&budget(&served, "anna", "").await), (0, 1, 1, None));
+}
+
+#[tokio::test]
+async fn a_budget_of_nobody_and_on_no_channel_is_refused() {
+    let served = Served::start().await;
+    let mut client = served.contacts();
+    let ask = |customer, channel: &str| wire::GetContactBudgetRequest {
+        customer,
+        channel: channel.to_owned(),
+    };
+    let unknown = client
+        .get_contact_budget(ask(Some(customer("nobody")), ""))
+        .await
+        .unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+    let wrong = client.get_contact_budget(ask(None, "wbe")).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+    for part in ["customer", "did you mean `web`?"] {
+        assert!(wrong.message().contains(part), "{part} is not in: {}", wrong.message());
+    }
+    let far = wire::ForecastLimitsRequest {
+        ahead_seconds: u32::MAX,
+    };
+    let far = client.forecast_limits(far).await.unwrap_err();
+    assert!(far.message().contains("at most 34560000"), "{}", far.message());
+}
+
+#[tokio::test]
+async fn a_forecast_counts_whom_a_limit_stops_now_and_would_still_stop_later() {
+    let served = Served::start().await;
+    for name in ["anna", "ben", "carl"] {
+        served.begin(name).await;
+    }
+    shown(&served, "anna").await;
+    served.clock.advance(Millis::MINUTE.times(30));
+    shown(&served, "ben").await;
+    let mut client = served.contacts();
+    let mut stopped = async |ahead_seconds| {
+        let request = wire::ForecastLimitsRequest { ahead_seconds };
+        let forecast = client.forecast_limits(request).await.unwrap().into_inner();
+        let limit = forecast.limits.into_iter().find(|limit| limit.rule == RULE).unwrap();
+        (forecast.customers, limit.stopped_now, limit.stopped_later)
+    };
+    assert_eq!(stopped(60).await, (3, 2, 2));
+    assert_eq!(stopped(1_800).await, (3, 2, 1), "the first of the two is free again");
+    assert_eq!(stopped(0).await, (3, 2, 0), "a day ahead");
+}
+
+#[tokio::test]
+async fn an_exported_history_is_recounted_and_one_contact_more_is_found() {
+    let served = Served::start().await;
+    for name in ["anna", "ben"] {
+        served.begin(name).await;
+        for _ in 0..3 {
+            shown(&served, name).await;
+            served.clock.advance(Millis::MINUTE.times(25));
+        }
+    }
+    served.begin("carl").await;
+    let mut lines = exported(&served).await;
+    assert_eq!(lines.len(), 3, "the policies, and the two customers with contacts");
+    let (recounted, violations) = audited(&lines);
+    assert_eq!(violations, []);
+    assert!(recounted.checks > 0 && recounted.without_policy == 0);
+
+    let mut line: Value = serde_json::from_str(&lines[1]).unwrap();
+    let contacts = line["contacts"].as_array_mut().unwrap();
+    let travel = contacts
+        .iter()
+        .find(|contact| contact["offer"] == "travel_insurance")
+        .unwrap();
+    let again = travel.clone();
+    contacts.push(again);
+    lines[1] = line.to_string();
+    let (_, violations) = audited(&lines);
+    assert_eq!(violations.len(), 1);
+    assert_eq!((violations[0].rule.as_str(), violations[0].count), (RULE, 2));
+}
+
+#[tokio::test]
+async fn an_export_tells_when_a_report_came_that_told_of_an_earlier_instant() {
+    let served = Served::start().await;
+    served.begin("anna").await;
+    let decision_id = shown(&served, "anna").await;
+    served.clock.advance(Millis::HOUR);
+    let earlier = (MORNING + Millis::MINUTE).as_millis();
+    let report = wire::RecordOutcomeRequest {
+        decision_id,
+        offer_id: "savings_easy".to_owned(),
+        outcome: Outcome::Seen.into(),
+        time: Some(prost_types::Timestamp {
+            seconds: earlier / 1_000,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    let receipt = served.behaviour().record_outcome(report).await.unwrap().into_inner();
+    assert!(receipt.recorded && receipt.late);
+    let lines = exported(&served).await;
+    let line: Value = serde_json::from_str(&lines[1]).unwrap();
+    let contacts = line["contacts"].as_array().unwrap();
+    let of = |offer: &str| contacts.iter().find(|contact| contact["offer"] == offer).unwrap();
+    assert_eq!(of("savings_easy")["outcomes"], json!({"seen": "2026-03-02T09:01:00Z"}));
+    assert_eq!(of("savings_easy")["backdated_at"], json!("2026-03-02T10:00:00Z"));
+    assert_eq!(of("fund_world")["backdated_at"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_is_asked_about_limits_changes_nothing() {
+    let served = Served::start().await;
+    served.begin("anna").await;
+    let request = events("anna", vec![search("e1", "fund")]);
+    let before = served
+        .behaviour()
+        .record_events(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    budget(&served, "anna", "web").await;
+    served
+        .contacts()
+        .forecast_limits(wire::ForecastLimitsRequest::default())
+        .await
+        .unwrap();
+    exported(&served).await;
+    let after = served.behaviour().record_events(request).await.unwrap().into_inner();
+    assert_eq!(after.profile_version, before.profile_version);
+}
