@@ -19,6 +19,7 @@ fn small() -> CatalogFiles {
             file("offers.yaml", include_str!("catalog/small/offers.yaml")),
         ]),
         models: BTreeMap::from([file("bank", include_str!("catalog/small/manifest.json"))]),
+        ..CatalogFiles::default()
     }
 }
 
