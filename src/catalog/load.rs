@@ -3,7 +3,8 @@
 //! Four stages, each over all files, so that the order of files and of lists in them never matters to a reference:
 //! read the syntax (`yaml`), check the shape (`shape`), make typed items (`read`), compile
 //! them here. Faults are collected through all stages. What depends on a faulty part is left unjudged: one fault is one
-//! diagnostic, and putting it right may bring up others that it hid.
+//! diagnostic, and putting it right may bring up others that it hid. A file whose syntax is broken leaves only that
+//! unjudged which its lines name at the left margin: the other files are judged as ever.
 //!
 //! Loading is pure: the same files and the same table of symbols make the same catalog.
 
