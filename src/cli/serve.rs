@@ -92,7 +92,8 @@ impl Args {
         tokio::spawn(reloader.run(requested));
         reload_on_hangup(requests)?;
         let listener = TcpListener::bind(self.listen).await;
-        let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let listener =
+            listener.with_context(|| format!("cannot listen on {}, the address of --listen", self.listen))?;
         let address = listener.local_addr()?;
         step(out, "listening", &format!("http://{address}, ready"), whole)?;
         self.invite(address, &engine, out)?;
