@@ -30,7 +30,7 @@ use crate::domain::decision::Decision;
 use crate::domain::entry::{Entry, OutcomeReport, ProfileChange};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
-use crate::domain::profile::Profile;
+use crate::domain::profile::{CONTACTS_KEPT, Profile};
 use crate::domain::request::OffersRequest;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
@@ -38,7 +38,7 @@ use crate::model::Scorer;
 use crate::store::{Buffers, Full, Store, Then};
 
 use ranking::Lists;
-use steps::{add_gate_reasons, apply_events, lowest_rung, reserve, unanswered};
+use steps::{add_gate_reasons, apply_events, lowest_rung, reported, reserve, unanswered};
 
 /// How far ahead of the engine's clock an event or outcome may claim to be; it is taken as having happened now.
 pub const CLOCK_SKEW_MAX: Millis = Millis::new(5 * 60_000);
@@ -89,12 +89,15 @@ pub enum Rejection {
     /// The catalog serves known customers only.
     #[error("the customer is not known, and the catalog's policy is to record nothing of unknown customers")]
     UnknownCustomer,
-    /// No such decision: never made, or forgotten with its customer or its age.
-    #[error("decision `{0}` is not known: never made, or no longer kept")]
+    /// No such decision: never made, or forgotten with its customer, or its contacts gave way to later ones.
+    #[error(
+        "decision `{0}` is not known: never made, or no longer kept, for of each customer the latest {CONTACTS_KEPT} \
+         contacts are kept, and those that a cap still counts"
+    )]
     UnknownDecision(DecisionId),
-    /// The decision did not show this offer (in this placement).
+    /// The decision did not show this offer (in this placement); with the placement and the offer of all that it showed.
     #[error("decision `{0}` did not show this offer there")]
-    OfferNotInDecision(DecisionId),
+    OfferNotInDecision(DecisionId, Vec<(Symbol, Symbol)>),
     /// The store is full.
     #[error("no room for another customer: the limit is {0}")]
     TooManyCustomers(usize),
@@ -393,19 +396,9 @@ impl Engine {
         };
         let receipt = WORKSPACE.with_borrow_mut(|workspace| {
             self.store.with(customer, None, &mut workspace.buffers, |profile, _| {
-                let mut of_decision = profile
-                    .contacts
-                    .iter()
-                    .filter(|contact| contact.decision == report.decision)
-                    .peekable();
-                if of_decision.peek().is_none() {
-                    return (Err(Rejection::UnknownDecision(id)), Then::Leave);
-                }
-                let matches = |placement: Symbol| report.placement.is_none_or(|wanted| wanted == placement);
-                let Some(contact) =
-                    of_decision.find(|contact| contact.offer == report.offer && matches(contact.placement))
-                else {
-                    return (Err(Rejection::OfferNotInDecision(id)), Then::Leave);
+                let contact = match reported(profile, report, id) {
+                    Ok(contact) => contact,
+                    Err(rejection) => return (Err(rejection), Then::Leave),
                 };
                 let channel = catalog
                     .channels

@@ -3,13 +3,16 @@
 use crate::catalog::Catalog;
 use crate::decision::fill::{self, Outcome};
 use crate::decision::{facts::Layout, fold, gate};
+use crate::domain::contact::Contact;
 use crate::domain::decision::{Decision, Filled, Ranking, Rung, Withheld};
-use crate::domain::entry::{Entry, Reservation};
+use crate::domain::entry::{Entry, OutcomeReport, Reservation};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::{Millis, Timestamp};
+
+use super::Rejection;
 
 /// Folds the events of one call and returns how many were new. When the caller's clock runs ahead of `now` (the door
 /// refuses more than [`CLOCK_SKEW_MAX`](super::CLOCK_SKEW_MAX)), all of them are moved back by as much, which keeps their order.
@@ -68,6 +71,30 @@ pub(super) fn reserve(
         catalog,
     );
     Some(DecisionId { customer, number })
+}
+
+/// Finds the contact that an outcome is about.
+pub(super) fn reported<'a>(
+    profile: &'a Profile,
+    report: &OutcomeReport,
+    decision: DecisionId,
+) -> Result<&'a Contact, Rejection> {
+    let of_decision = || {
+        let contacts = profile.contacts.iter();
+        contacts.filter(|contact| contact.decision == report.decision)
+    };
+    let in_placement = |contact: &&Contact| report.placement.is_none_or(|placement| placement == contact.placement);
+    if let Some(contact) = of_decision().find(|contact| contact.offer == report.offer && in_placement(contact)) {
+        return Ok(contact);
+    }
+    let shown: Vec<_> = of_decision()
+        .map(|contact| (contact.placement, contact.offer))
+        .collect();
+    Err(if shown.is_empty() {
+        Rejection::UnknownDecision(decision)
+    } else {
+        Rejection::OfferNotInDecision(decision, shown)
+    })
 }
 
 /// The lowest rung among the offers shown whose group has a model; without any of those, the start propensity that the

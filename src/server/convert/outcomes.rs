@@ -6,6 +6,7 @@ use crate::catalog::Catalog;
 use crate::domain::contact::Counted;
 use crate::domain::entry::OutcomeReport;
 use crate::domain::ids::{CustomerKey, DecisionId};
+use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 use crate::server::limits::OUTCOMES_PER_CALL_MAX;
 use crate::server::wire::{self, Outcome};
@@ -20,7 +21,13 @@ pub fn report(
     now: Timestamp,
 ) -> Result<(CustomerKey, OutcomeReport), Faults> {
     let mut faults = Faults::default();
-    let decision = faults.note(Path::Root.field("decision_id"), given.decision_id.parse::<DecisionId>());
+    let path = Path::Root.field("decision_id");
+    let decision = if given.decision_id.is_empty() {
+        faults.add(path, "is empty; send back the `decision_id` of an answer");
+        None
+    } else {
+        faults.note(path, given.decision_id.parse::<DecisionId>())
+    };
     // A report may come when its offer has left the catalog: the name is still in the table of symbols.
     let offer = catalog.symbols.find(&given.offer_id);
     if offer.is_none() {
@@ -49,6 +56,40 @@ pub fn report(
         Some((decision.customer, report))
     })();
     faults.into_result(converted)
+}
+
+/// Says that a decision did not show the offer of a report, or not in its placement, and what it showed instead: `shown`
+/// has the placement and the offer of each contact.
+#[must_use]
+pub fn not_shown(
+    given: &wire::RecordOutcomeRequest,
+    report: &OutcomeReport,
+    shown: &[(Symbol, Symbol)],
+    catalog: &Catalog,
+) -> Faults {
+    let mut faults = Faults::default();
+    let symbols = &catalog.symbols;
+    let listed = |names: Vec<&str>| names.join(", ");
+    let placements = shown.iter().filter(|(_, offer)| *offer == report.offer);
+    let placements: Vec<_> = placements.map(|(placement, _)| symbols.name(*placement)).collect();
+    if placements.is_empty() {
+        let offers = shown.iter().map(|(_, offer)| symbols.name(*offer)).collect();
+        let told = format!(
+            "`{}` was not shown by this decision; it showed {}",
+            given.offer_id,
+            listed(offers)
+        );
+        faults.add(Path::Root.field("offer_id"), told);
+    } else {
+        let told = format!(
+            "`{}` did not show `{}` in this decision; {} did",
+            given.placement,
+            given.offer_id,
+            listed(placements)
+        );
+        faults.add(Path::Root.field("placement"), told);
+    }
+    faults
 }
 
 /// Checks the size of a batch.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::decisions::decide;
+use crate::engine::Rejection;
 use crate::server::convert::{events, outcomes};
 use crate::server::desk::Desk;
 use crate::server::limits::FAULTS_LISTED_MAX;
@@ -54,7 +55,12 @@ impl Behaviour {
         let desk = &*self.0;
         let (active, now) = desk.begin();
         let (customer, report) = outcomes::report(given, &active.catalog, now)?;
-        let receipt = desk.engine.record_outcome(&active, customer, &report, now)?;
+        let receipt = match desk.engine.record_outcome(&active, customer, &report, now) {
+            Err(Rejection::OfferNotInDecision(_, shown)) => {
+                return Err(outcomes::not_shown(given, &report, &shown, &active.catalog).into());
+            }
+            result => result?,
+        };
         desk.meters.reported(report.outcome, &receipt);
         Ok(wire::RecordOutcomeResponse {
             recorded: receipt.recorded,
