@@ -1,6 +1,6 @@
 //! The `nbo` command: a table of contents.
 
-use std::io::Write as _;
+use std::io::{self, StdoutLock, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -10,6 +10,10 @@ use nbo::cli::{audit, bench, check, export, import, load, schema, serve, sim};
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// What the program ends with when whoever read its output went away, as `head` does: what the shell says of a program
+/// that the system stopped for it.
+const READER_GONE: u8 = 128 + 13;
 
 /// NBO, a real-time next-best-offer decision engine.
 #[derive(Debug, Parser)]
@@ -39,19 +43,61 @@ enum Command {
     Sim(sim::Args),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+/// Standard output, which remembers that nobody reads it any more.
+struct Output {
+    out: StdoutLock<'static>,
+    closed: bool,
+}
+
+impl Output {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        self.closed |= result
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        result
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.note(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.note(flushed)
+    }
+}
+
+fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    let mut out = std::io::stdout().lock();
+    let mut out = Output {
+        out: io::stdout().lock(),
+        closed: false,
+    };
+    match run(command, &mut out) {
+        Ok(code) => code,
+        Err(_) if out.closed => ExitCode::from(READER_GONE),
+        Err(error) => {
+            // One line, whatever the environment says about backtraces: it is about the input, not about the program.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
     let code = match command {
-        Command::Audit(audit) => audit.run(&mut out),
-        Command::Bench(bench) => bench.run(&mut out),
-        Command::Check(check) => check.run(&mut out),
-        Command::Export(export) => export.run(&mut out),
-        Command::Import(import) => import.run(&mut out),
-        Command::Load(load) => load.run(&mut out),
-        Command::Schema(schema) => schema.run(&mut out),
-        Command::Serve(serve) => serve.run(&mut out),
-        Command::Sim(sim) => sim.run(&mut out),
+        Command::Audit(audit) => audit.run(out),
+        Command::Bench(bench) => bench.run(out),
+        Command::Check(check) => check.run(out),
+        Command::Export(export) => export.run(out),
+        Command::Import(import) => import.run(out),
+        Command::Load(load) => load.run(out),
+        Command::Schema(schema) => schema.run(out),
+        Command::Serve(serve) => serve.run(out),
+        Command::Sim(sim) => sim.run(out),
     }?;
     out.flush()?;
     Ok(code)

@@ -20,7 +20,7 @@ pub(super) struct Document<'a> {
     lines: Vec<&'a str>,
     /// What is in it; absent when nothing is, or when its syntax is broken.
     pub(super) root: Option<Node>,
-    /// Whether its syntax is broken, so that it may hold anything.
+    /// Whether its syntax is broken, so that it may hold whatever [`Self::may_hold`] says.
     pub(super) broken: bool,
 }
 
@@ -64,6 +64,33 @@ impl<'a> Document<'a> {
     fn line(&self, number: usize) -> Option<&'a str> {
         let line = self.lines.get(number - 1).copied()?;
         (line.len() <= LINE_BYTES_MAX).then_some(line)
+    }
+
+    /// Tells whether the file may say something under the top-level key although it could not be read: a line names the
+    /// key where such keys stand, or one slipped space beside it. In a file that begins with a brace or a bracket, keys
+    /// can stand anywhere.
+    pub(super) fn may_hold(&self, key: &str) -> bool {
+        if !self.broken {
+            return false;
+        }
+        let meant = self.lines.iter().filter(|line| {
+            let line = line.trim_start();
+            !line.is_empty() && !line.starts_with('#') && !line.starts_with("---")
+        });
+        let begins_as_flow = || {
+            meant
+                .clone()
+                .next()
+                .is_some_and(|line| line.trim_start().starts_with(['{', '[']))
+        };
+        let names_key = |line: &&str| {
+            let unquoted = line.trim_start().trim_start_matches(['"', '\'']);
+            line.len() - line.trim_start().len() <= 1
+                && unquoted
+                    .strip_prefix(key)
+                    .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_'))
+        };
+        meant.clone().any(names_key) || begins_as_flow()
     }
 
     /// Returns the first character of each line that no text can have, with what it is.

@@ -3,7 +3,8 @@
 //! Four stages, each over all files, so that the order of files and of lists in them never matters to a reference:
 //! read the syntax (`yaml`), check the shape (`shape`), make typed items (`read`), compile
 //! them here. Faults are collected through all stages. What depends on a faulty part is left unjudged: one fault is one
-//! diagnostic, and putting it right may bring up others that it hid.
+//! diagnostic, and putting it right may bring up others that it hid. A file whose syntax is broken leaves only that
+//! unjudged which its lines name at the left margin: the other files are judged as ever.
 //!
 //! Loading is pure: the same files and the same table of symbols make the same catalog.
 
@@ -51,6 +52,9 @@ pub struct CatalogFiles {
     /// The texts of the YAML files, by the path that is shown to people. A text that is not UTF-8 has U+FFFD where its
     /// bytes could not be read; the loader refuses it there.
     pub rules: BTreeMap<String, String>,
+    /// What stands before the names of the files that the paths in `rules` begin with: where the catalog happens to lie.
+    /// It is shown to people, and is no part of what the catalog is. Empty when the paths are the names.
+    pub folder: String,
     /// The texts of the manifests, by the model's name: its folder.
     pub models: BTreeMap<String, String>,
 }
@@ -463,12 +467,17 @@ fn names(sources: &Sources<'_>) -> Names {
     }
 }
 
-/// Returns the first 16 hexadecimal digits of the hash over names and texts of all files and of the manifests in use.
+/// Returns the first 16 hexadecimal digits of the hash over names and texts of all files and of the manifests in use. The
+/// names are those within the catalog's folder, so that a copy in another place is the same version.
 fn version(files: &CatalogFiles, models: &[&str]) -> Arc<str> {
     let mut hasher = blake3::Hasher::new();
+    let rules = files.rules.iter().map(|(path, text)| {
+        let name = path.strip_prefix(&files.folder).unwrap_or(path);
+        (name, text)
+    });
     let manifests = models.iter().filter_map(|model| files.models.get_key_value(*model));
-    for (name, text) in files.rules.iter().chain(manifests) {
-        for part in [name, text] {
+    for (name, text) in rules.chain(manifests.map(|(name, text)| (name.as_str(), text))) {
+        for part in [name, text.as_str()] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }

@@ -44,7 +44,8 @@ pub use source::{
 pub struct Catalog {
     /// Its name.
     pub name: Arc<str>,
-    /// The first 16 hexadecimal digits of the BLAKE3 hash over all its files, names and bytes, manifests included.
+    /// The first 16 hexadecimal digits of the BLAKE3 hash over all its files, manifests included: their bytes, and
+    /// their names within the catalog's folder, wherever that lies.
     pub version: Arc<str>,
     /// The names behind the symbols of this version and all before it.
     pub symbols: Symbols,

@@ -104,9 +104,10 @@ impl<'a> Reader<'a, '_> {
             incomplete: false,
         };
         for (document, wrong) in self.documents.iter().zip(self.wrong) {
+            let may_hold = path.first().is_some_and(|key| document.may_hold(key));
             let place = path.iter().fold(document.top(), |at, key| at.key(key));
             let path: Vec<Step> = path.iter().map(|key| Step::Key((*key).to_owned())).collect();
-            listed.incomplete |= document.broken || wrong.iter().any(|wrong| path.starts_with(wrong));
+            listed.incomplete |= may_hold || wrong.iter().any(|wrong| path.starts_with(wrong));
             let wrong_elements: HashSet<usize> = wrong.iter().filter_map(|wrong| element_in(wrong, &path)).collect();
             for (index, at) in place.items().enumerate() {
                 self.item(at, wrong_elements.contains(&index), &mut listed);
@@ -124,7 +125,7 @@ impl<'a> Reader<'a, '_> {
         for (document, wrong) in self.documents.iter().zip(self.wrong) {
             let path = [Step::Key(key.to_owned())];
             let is_wrong = wrong.iter().any(|wrong| wrong.starts_with(&path));
-            listed.incomplete |= document.broken || is_wrong || wrong.iter().any(Vec::is_empty);
+            listed.incomplete |= document.may_hold(key) || is_wrong || wrong.iter().any(Vec::is_empty);
             if document.root.as_ref().is_some_and(|root| root.entry(key).is_some()) {
                 self.item(document.top().key(key), is_wrong, &mut listed);
             }

@@ -13,6 +13,10 @@ use crate::bench::{self, Options};
 /// Times are only as steady as the machine: compare figures of one run with each other. The answers are hashed, so that
 /// two runs can be compared.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nbo bench                      100,000 customers, 100 offers
+  nbo bench --offers 1000        what ten times the offers cost
+  nbo bench --json > after.json  to compare with another run")]
 pub struct Args {
     /// How many customers to fill the store with
     #[arg(long, default_value_t = Options::default().customers, value_name = "COUNT",

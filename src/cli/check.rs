@@ -17,6 +17,10 @@ use crate::model::Runtime;
 /// The exit code is 1 when there is an error. A warning is no error: the catalog can be used, but does something that was
 /// hardly meant.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nbo check rules/bank                                 the rules of this repository with its models
+  nbo check /etc/nbo/rules --models /etc/nbo/models    those of a server
+  nbo check rules/bank --json                          for a script or an editor")]
 pub struct Args {
     /// The folder with the catalog's YAML files
     rules: PathBuf,

@@ -29,6 +29,10 @@ use crate::import::send::{self, InForce, Sent};
 /// Every row is checked against the schema in force on the server. When one is wrong nothing is imported, and everything
 /// that is wrong is listed with its line.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nbo import customers.csv --dry-run                   only checks; the header names the attributes
+  nbo import customers.csv.gz --to http://10.0.0.7:50051
+  nbo import bank-additional-full.csv --mapping models/bank/import.yaml")]
 pub struct Args {
     /// The file
     file: PathBuf,

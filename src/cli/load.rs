@@ -25,6 +25,10 @@ const P99_US_WANTED: f64 = 1_000.0;
 /// does nothing is measured in turns with the others: the ratio to it is the result, since it drifts with the machine as
 /// they do. Events are recorded for customers `demo-000001` and on: with --to, name a server that may be written to.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nbo load                                 a server of its own: top rate, then latencies at half of it
+  nbo load --calls floor,events --rate 2000 --duration 30s
+  nbo load --to http://127.0.0.1:50051     a server that runs already")]
 pub struct Args {
     /// The server to measure, as in `http://127.0.0.1:50051`; without it a process of its own serves the built-in bank
     #[arg(long, value_name = "URL")]

@@ -7,6 +7,9 @@ use crate::catalog::json_schema;
 
 /// Prints the JSON Schema of catalog files, with which editors complete and check while somebody types.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  nbo schema > rules/catalog.schema.json   the first line of a catalog's file then names it:
+                                           # yaml-language-server: $schema=../catalog.schema.json")]
 pub struct Args {}
 
 impl Args {

@@ -22,7 +22,7 @@ use crate::engine::{Active, Engine, Limits};
 use crate::import::demo;
 use crate::model::{Runtime, SESSIONS_MAX};
 use crate::server::Server;
-use crate::server::reload::Reloader;
+use crate::server::reload::{FileWatch, Reloader};
 use crate::telemetry::{self, Stopwatch};
 
 /// Requests to reload that may wait: one is as good as many.
@@ -95,7 +95,8 @@ impl Args {
         tokio::spawn(reloader.run(requested));
         reload_on_hangup(requests)?;
         let listener = TcpListener::bind(self.listen).await;
-        let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let listener =
+            listener.with_context(|| format!("cannot listen on {}, the address of --listen", self.listen))?;
         let address = listener.local_addr()?;
         step(out, "listening", &format!("http://{address}, ready"), whole)?;
         self.invite(address, &engine, out)?;
@@ -180,7 +181,7 @@ impl Args {
         reloader: &Reloader,
         requests: &mpsc::Sender<()>,
         out: &mut impl Write,
-    ) -> Result<Option<notify::RecommendedWatcher>> {
+    ) -> Result<Option<FileWatch>> {
         let Some(rules) = &self.rules else {
             tell(
                 out,
@@ -189,11 +190,7 @@ impl Args {
             )?;
             return Ok(None);
         };
-        let folders: Vec<PathBuf> = [rules, &self.models]
-            .into_iter()
-            .filter(|folder| folder.is_dir())
-            .cloned()
-            .collect();
+        let folders = [rules.clone(), self.models.clone()];
         let watcher = reloader
             .watch_files(&folders, requests.clone())
             .context("the files cannot be watched")?;

@@ -14,6 +14,9 @@ use crate::sim::simulator::{Summary, run};
 /// Customers, events, offers, outcomes, catalogs and the clock follow from the seed. The first answer that is not the
 /// expected one ends the simulation, and the line that repeats it is printed. The exit code is 1 then.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nbo sim                            20,000 steps from seed 1
+  nbo sim --seed 7 --steps 200000    another and longer one")]
 pub struct Args {
     /// The seed
     #[arg(long, default_value_t = 1)]

@@ -79,6 +79,7 @@ pub fn embedded() -> Files {
     Files {
         catalog: CatalogFiles {
             rules: texts.collect(),
+            folder: "rules/bank/".to_owned(),
             models: BTreeMap::from([("bank".to_owned(), manifest)]),
         },
         models: BTreeMap::from([("bank".to_owned(), model)]),
@@ -98,6 +99,8 @@ pub fn read(rules: &Path, models: &Path) -> io::Result<Files> {
         ));
     }
     let mut files = Files::default();
+    // A path ends with a separator when an empty name is joined to it.
+    files.catalog.folder = rules.join("").display().to_string();
     let mut paths = Vec::new();
     yaml_files(rules, FOLDERS_DEEP_MAX, &mut paths)?;
     for path in paths {
@@ -217,6 +220,26 @@ mod tests {
         assert_eq!(by_name(&embedded), by_name(&read));
         assert_eq!(embedded.catalog.models["bank"], read.catalog.models["bank"]);
         assert_eq!(embedded.models["bank"], read.models["bank"]);
+    }
+
+    #[test]
+    fn a_catalog_has_the_same_version_wherever_its_files_lie() {
+        let root = repository();
+        let version = |files: &Files| load(&files.catalog, &Symbols::default()).unwrap().version;
+        let built_in = version(&embedded());
+        for folder in ["rules/bank", "rules/bank/", "rules/../rules/bank"] {
+            let files = read(&root.join(folder), &root.join("models")).unwrap();
+            assert_eq!(version(&files), built_in, "{folder}");
+        }
+        let copy = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(root.join("rules/bank")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+        let read_copy = || version(&read(copy.path(), &root.join("models")).unwrap());
+        assert_eq!(read_copy(), built_in);
+        std::fs::rename(copy.path().join("fund.yaml"), copy.path().join("funds.yaml")).unwrap();
+        assert_ne!(read_copy(), built_in, "a file's name is part of the version");
     }
 
     #[test]

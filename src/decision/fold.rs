@@ -11,7 +11,7 @@ use crate::domain::entry::{Cancellation, Entry, OutcomeReport, ProfileChange, Re
 use crate::domain::event::Event;
 use crate::domain::profile::{
     Bucket, CONTACTS_KEPT, EVENT_IDS_KEPT, EVENTS_KEPT, EventDigest, Latest, Profile, REQUESTS_KEPT, RequestTrace,
-    SESSIONS_KEPT, Session, TRACES_PER_INTENT, Trace,
+    SESSIONS_KEPT, Session, TRACES_PER_INTENT, Trace, UNDECLARED_KEPT,
 };
 use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
@@ -112,8 +112,46 @@ fn apply_event(profile: &mut Profile, event: &Event, catalog: &Catalog) -> bool 
         let values = lay_out(event, event_type);
         feed_aggregates(profile, event, event_type, &values, catalog);
         feed_intents(profile, event, event_type, &values, catalog);
+        forget_undeclared(profile, catalog);
     }
     true
+}
+
+/// Drops what is kept of aggregates and intents that the catalog no longer declares, as far as it is more than
+/// [`UNDECLARED_KEPT`].
+fn forget_undeclared(profile: &mut Profile, catalog: &Catalog) {
+    let declares_aggregate = |symbol| catalog.aggregates.iter().any(|aggregate| aggregate.symbol == symbol);
+    let declares_intent = |symbol| catalog.intents.iter().any(|intent| intent.symbol == symbol);
+    drop_oldest_names(&mut profile.buckets, |bucket| bucket.aggregate, declares_aggregate);
+    drop_oldest_names(&mut profile.latest, |latest| latest.aggregate, declares_aggregate);
+    drop_oldest_names(&mut profile.traces, |trace| trace.intent, declares_intent);
+}
+
+/// Drops all entries of undeclared symbols, lowest symbol first, until at most [`UNDECLARED_KEPT`] of them are left. Symbols
+/// count up as names appear, and the list is sorted by them.
+fn drop_oldest_names<T>(list: &mut Vec<T>, symbol: impl Fn(&T) -> Symbol, is_declared: impl Fn(Symbol) -> bool) {
+    if list.len() <= UNDECLARED_KEPT {
+        return;
+    }
+    let same_symbol = |a: &T, b: &T| symbol(a) == symbol(b);
+    let undeclared = list
+        .chunk_by(same_symbol)
+        .filter(|of_one| !is_declared(symbol(&of_one[0])));
+    let mut too_many = undeclared
+        .map(<[T]>::len)
+        .sum::<usize>()
+        .saturating_sub(UNDECLARED_KEPT);
+    let mut start = 0;
+    while too_many > 0 && start < list.len() {
+        let first = symbol(&list[start]);
+        let length = list[start..].partition_point(|entry| symbol(entry) == first);
+        if is_declared(first) {
+            start += length;
+        } else {
+            list.drain(start..start + length);
+            too_many = too_many.saturating_sub(length);
+        }
+    }
 }
 
 fn remember(profile: &mut Profile, event: &Event) {

@@ -7,7 +7,10 @@ use super::fold::apply;
 use super::testing::{T0, after, catalog, search, symbol};
 use crate::catalog::Catalog;
 use crate::domain::entry::{Entry, ProfileChange};
-use crate::domain::profile::{EVENT_IDS_KEPT, EVENTS_KEPT, Profile, SESSIONS_KEPT, TRACES_PER_INTENT};
+use crate::domain::profile::{
+    Bucket, EVENT_IDS_KEPT, EVENTS_KEPT, Profile, SESSIONS_KEPT, TRACES_PER_INTENT, UNDECLARED_KEPT,
+};
+use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 
@@ -46,6 +49,37 @@ fn an_event_is_recognised_among_the_latest_128_and_lists_stay_bounded() {
         &Entry::Event(search(&catalog, 400 - EVENT_IDS_KEPT as u64, "fund", T0)),
         &catalog
     ));
+}
+
+#[test]
+fn what_the_catalog_no_longer_declares_waits_for_its_return_but_not_without_bound() {
+    let catalog = catalog();
+    let mut profile = after(&catalog, &[search(&catalog, 1, "fund", T0)]);
+    let declared = profile.buckets.len();
+    let gone = |name: u32| Symbol::from_packed(1_000 + name);
+    let mut remove_from_catalog = |name: u32| {
+        let steps = (0..64).map(|step| Bucket {
+            aggregate: gone(name),
+            step,
+            amount: 1,
+        });
+        profile.buckets.extend(steps);
+        let event = search(&catalog, 2 + u64::from(name), "fund", T0);
+        assert!(apply(&mut profile, &Entry::Event(event), &catalog));
+        let kept = |name| {
+            profile
+                .buckets
+                .iter()
+                .filter(|bucket| bucket.aggregate == gone(name))
+                .count()
+        };
+        assert_eq!(profile.buckets.len() - declared, kept(0) + kept(1) + kept(2));
+        [kept(0), kept(1), kept(2)]
+    };
+    assert_eq!(remove_from_catalog(0), [64, 0, 0]);
+    assert_eq!(remove_from_catalog(1), [64, 64, 0]);
+    assert_eq!(64 + 64, UNDECLARED_KEPT);
+    assert_eq!(remove_from_catalog(2), [0, 64, 64], "the oldest name goes first");
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(crate) fn catalog_with(lines: &str) -> Arc<Catalog> {
     ]);
     let files = CatalogFiles {
         rules,
-        models: BTreeMap::new(),
+        ..CatalogFiles::default()
     };
     match load(&files, &Symbols::default()) {
         Ok(catalog) => Arc::new(catalog),

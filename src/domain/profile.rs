@@ -18,6 +18,10 @@ pub const EVENTS_KEPT: usize = 16;
 pub const EVENT_IDS_KEPT: usize = 128;
 /// Matching events that one intent remembers; the latest win. More than this many at once say no more about interest.
 pub const TRACES_PER_INTENT: usize = 8;
+/// Time steps kept of aggregates, and events of intents, that the catalog no longer declares. Whoever takes one out and
+/// puts it back the same loses nothing up to here: this holds two of the longest windows. Beyond it, everything of the one
+/// whose name is oldest goes first.
+pub const UNDECLARED_KEPT: usize = 128;
 /// Sessions remembered; the latest win.
 pub const SESSIONS_KEPT: usize = 16;
 /// Contacts kept when no cap needs them; beyond it the oldest such contact is dropped.

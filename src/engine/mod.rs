@@ -31,7 +31,7 @@ use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, ProfileChange};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
-use crate::domain::profile::Profile;
+use crate::domain::profile::{CONTACTS_KEPT, Profile};
 use crate::domain::request::OffersRequest;
 use crate::domain::time::{Millis, Timestamp};
 use crate::model::Scorer;
@@ -89,12 +89,15 @@ pub enum Rejection {
     /// The catalog serves known customers only.
     #[error("the customer is not known, and the catalog's policy is to record nothing of unknown customers")]
     UnknownCustomer,
-    /// No such decision: never made, or forgotten with its customer or its age.
-    #[error("decision `{0}` is not known: never made, or no longer kept")]
+    /// No such decision: never made, or forgotten with its customer, or its contacts gave way to later ones.
+    #[error(
+        "decision `{0}` is not known: never made, or no longer kept, for of each customer the latest {CONTACTS_KEPT} \
+         contacts are kept, and those that a cap still counts"
+    )]
     UnknownDecision(DecisionId),
-    /// The decision did not show this offer (in this placement).
+    /// The decision did not show this offer (in this placement); with the placement and the offer of all that it showed.
     #[error("decision `{0}` did not show this offer there")]
-    OfferNotInDecision(DecisionId),
+    OfferNotInDecision(DecisionId, Vec<(Symbol, Symbol)>),
     /// The store is full.
     #[error("no room for another customer: the limit is {0}")]
     TooManyCustomers(usize),

@@ -84,11 +84,12 @@ fn meant(
     if meant.clone().next().is_some() {
         return Ok(meant);
     }
-    let is_known = profile.contacts.iter().any(|contact| contact.decision == number);
-    Err(if is_known {
-        Rejection::OfferNotInDecision(id)
-    } else {
+    let of_decision = profile.contacts.iter().filter(|contact| contact.decision == number);
+    let shown: Vec<_> = of_decision.map(|contact| (contact.placement, contact.offer)).collect();
+    Err(if shown.is_empty() {
         Rejection::UnknownDecision(id)
+    } else {
+        Rejection::OfferNotInDecision(id, shown)
     })
 }
 

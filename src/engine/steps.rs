@@ -3,13 +3,16 @@
 use crate::catalog::Catalog;
 use crate::decision::fill::{self, Outcome};
 use crate::decision::{facts::Layout, fold, gate};
+use crate::domain::contact::Contact;
 use crate::domain::decision::{Decision, Filled, Ranking, Rung, Withheld};
-use crate::domain::entry::{Entry, Reservation};
+use crate::domain::entry::{Entry, OutcomeReport, Reservation};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::{Millis, Timestamp};
+
+use super::Rejection;
 
 /// Folds the events of one call and returns how many were new. When the caller's clock runs ahead of `now` (the door
 /// refuses more than [`CLOCK_SKEW_MAX`](super::CLOCK_SKEW_MAX)), all of them are moved back by as much, which keeps their order.

@@ -184,7 +184,10 @@ fn an_outcome_is_recorded_once_and_only_for_what_was_shown() {
     let id = decision.id.unwrap();
     assert_eq!(
         bench.report(&decision, "fund_a", Counted::Seen),
-        Err(Rejection::OfferNotInDecision(id))
+        Err(Rejection::OfferNotInDecision(
+            id,
+            vec![(symbol(&bench.catalog, "top"), symbol(&bench.catalog, "savings_a"))]
+        ))
     );
     let other = crate::domain::ids::DecisionId { number: 99, ..id };
     let unknown = Decision {

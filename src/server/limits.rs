@@ -69,6 +69,10 @@ pub const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// several files.
 pub const RELOAD_QUIET: Duration = Duration::from_millis(300);
 
+/// How often it is looked up which folder the name of a folder of rules or models means: two looks at the file system
+/// cost microseconds, and somebody who turned a link to a new release waits for no longer than a save takes.
+pub const FOLDERS_LOOKED_UP_EVERY: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,15 +4,22 @@
 //! force where it is and keeps the diagnostics for everybody to see: in `GetReloadStatus`, in the log, in the numbers. It is
 //! asked for by a change of files ([`Reloader::watch_files`]) or by whoever holds the sender (SIGHUP). Editors write a file in several
 //! steps, so files have to be quiet for a moment before they are read.
+//!
+//! The system tells of changes in a folder, not in a name: who moves a new folder to the place of the old one, or turns a
+//! symbolic link to another release, changes nothing in the folder that is watched. So it is looked up again and again
+//! which folder each name means.
 
+use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
-use super::limits::RELOAD_QUIET;
+use super::limits::{FOLDERS_LOOKED_UP_EVERY, RELOAD_QUIET};
 use super::policies::PolicyLog;
 use super::watch::WatchHub;
 use crate::catalog::diagnostic::Diagnostic;
@@ -51,6 +58,72 @@ impl ReloadStatus {
     }
 }
 
+/// Watches folders until it is dropped.
+#[derive(Debug)]
+pub struct FileWatch(JoinHandle<()>);
+
+impl Drop for FileWatch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Which folder a name means: what stays the same until another one takes its place. A new folder may get the number of
+/// one that was just removed, but not its time of birth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    #[cfg(unix)]
+    device_and_inode: (u64, u64),
+    born: Option<SystemTime>,
+}
+
+impl From<Metadata> for Identity {
+    fn from(metadata: Metadata) -> Self {
+        Self {
+            #[cfg(unix)]
+            device_and_inode: {
+                use std::os::unix::fs::MetadataExt as _;
+                (metadata.dev(), metadata.ino())
+            },
+            born: metadata.created().ok(),
+        }
+    }
+}
+
+struct Watched {
+    watcher: RecommendedWatcher,
+    folders: Vec<(PathBuf, Option<Identity>)>,
+}
+
+impl Watched {
+    /// Watches whichever folders the names mean, and sends to `requests` when they mean others.
+    async fn follow(mut self, requests: mpsc::Sender<()>) {
+        loop {
+            sleep(FOLDERS_LOOKED_UP_EVERY).await;
+            for (folder, known) in &mut self.folders {
+                let Some(found) = looked_up(folder.clone()).await else {
+                    return;
+                };
+                if found == *known {
+                    continue;
+                }
+                // What was watched may be gone already, and then there is nothing to give up.
+                let _ = self.watcher.unwatch(folder);
+                let is_watched = found.is_some() && self.watcher.watch(folder, RecursiveMode::Recursive).is_ok();
+                *known = found.filter(|_| is_watched);
+                let _ = requests.try_send(());
+            }
+        }
+    }
+}
+
+/// Returns which folder a name means; nothing at all when the runtime is shutting down. A slow file system must not hold up
+/// those who serve.
+async fn looked_up(folder: PathBuf) -> Option<Option<Identity>> {
+    let looking = tokio::task::spawn_blocking(move || std::fs::metadata(folder).ok().map(Identity::from));
+    looking.await.ok()
+}
+
 /// Reloads one server's rules and models.
 pub struct Reloader {
     pub(super) engine: Arc<Engine>,
@@ -63,23 +136,33 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Sends to `requests` whenever something below one of `folders` changes, until the result is dropped.
+    /// Sends to `requests` whenever something below one of `folders` changes, or another folder takes its place, until the
+    /// result is dropped. A folder that does not exist is waited for. Called from within the runtime.
     ///
     /// # Errors
     /// When a folder cannot be watched.
-    pub fn watch_files(&self, folders: &[PathBuf], requests: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+    pub fn watch_files(&self, folders: &[PathBuf], requests: mpsc::Sender<()>) -> notify::Result<FileWatch> {
+        let request = requests.clone();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // A fault of the watcher may hide a change: better once too often. A full channel is asked for already.
             if event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
                 return;
             }
-            let _ = requests.try_send(());
+            let _ = request.try_send(());
         })?;
+        let mut watched = Watched {
+            watcher,
+            folders: Vec::new(),
+        };
         for folder in folders {
-            watcher.watch(folder, RecursiveMode::Recursive)?;
+            let identity = std::fs::metadata(folder).ok().map(Identity::from);
+            if identity.is_some() {
+                watched.watcher.watch(folder, RecursiveMode::Recursive)?;
+            }
+            watched.folders.push((folder.clone(), identity));
         }
         self.status.send_modify(|status| status.watching = true);
-        Ok(watcher)
+        Ok(FileWatch(tokio::spawn(watched.follow(requests))))
     }
 
     /// Reloads whenever `requests` brings something and then stays quiet, until all senders are gone.

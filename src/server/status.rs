@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a field is wrong | `INVALID_ARGUMENT`, with `google.rpc.BadRequest` naming every field | not unchanged |
 //! | the customer is unknown where only known ones are recorded | `NOT_FOUND` | not unchanged |
-//! | the decision is not known | `NOT_FOUND` | not unchanged |
+//! | the decision is not known, or no longer kept | `NOT_FOUND` | not unchanged |
 //! | the decision did not show the offer | `INVALID_ARGUMENT` | not unchanged |
 //! | no room: customers, watchers | `RESOURCE_EXHAUSTED` | later |
 //! | the server is shutting down | `UNAVAILABLE` | at once, elsewhere |
@@ -47,7 +47,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
-            Self::Fields(_) | Self::Rejected(Rejection::OfferNotInDecision(_)) => Code::InvalidArgument,
+            Self::Fields(_) | Self::Rejected(Rejection::OfferNotInDecision(..)) => Code::InvalidArgument,
             Self::Rejected(Rejection::UnknownCustomer | Rejection::UnknownDecision(_)) | Self::UnknownProfile(_) => {
                 Code::NotFound
             }

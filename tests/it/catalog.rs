@@ -19,6 +19,7 @@ fn small() -> CatalogFiles {
             file("offers.yaml", include_str!("catalog/small/offers.yaml")),
         ]),
         models: BTreeMap::from([file("bank", include_str!("catalog/small/manifest.json"))]),
+        ..CatalogFiles::default()
     }
 }
 
@@ -152,6 +153,36 @@ fn files_beyond_the_limits_are_refused_unread() {
             .any(|line| line.contains("there are 1001 files; at most 1000 are read")),
         "{said:?}"
     );
+}
+
+#[test]
+fn a_file_with_broken_syntax_does_not_hide_the_faults_of_the_others() {
+    let mut files = changed("offers.yaml", "profile.age ", "profile.agee ").unwrap();
+    let broken = |text: &str| ("broken.yaml".to_owned(), text.to_owned());
+    files.rules.extend([broken(
+        "# More of them.\nplacements:\n  - {id: corner, channels: [web\n",
+    )]);
+    let lines = said(&files);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("broken.yaml:"), "{lines:?}");
+    assert!(
+        lines[1].contains("there is no profile.agee (did you mean profile.age?)"),
+        "{lines:?}"
+    );
+    // What the broken file declares may be what is missing elsewhere, so nobody is wrong for naming it.
+    for declares in [
+        "attributes:\n  profile: [",
+        " attributes: {profile: [",
+        "\"attributes\": [",
+        "{attributes: [",
+    ] {
+        files.rules.extend([broken(declares)]);
+        let lines = said(&files);
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("broken.yaml:"),
+            "{declares}: {lines:?}"
+        );
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn catalog() -> Result<Catalog, Vec<Diagnostic>> {
             file("offers.yaml", include_str!("catalog/small/offers.yaml")),
         ]),
         models: BTreeMap::from([file("bank", include_str!("catalog/small/manifest.json"))]),
+        ..CatalogFiles::default()
     };
     load(&files, &Symbols::default())
 }

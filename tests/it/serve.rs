@@ -124,3 +124,44 @@ fn files_with_faults_are_not_served() {
     assert!(said.contains("a.yaml:1:1: error: unknown key `ofers`"), "{said}");
     assert!(!program.child.wait().unwrap().success());
 }
+
+#[test]
+fn a_taken_address_is_told_in_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = Command::new(env!("CARGO_BIN_EXE_nbo"))
+        .args(["serve", "--customers", "1", "--listen", &address])
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let expected = format!("error: cannot listen on {address}, the address of --listen: Address already in use");
+    assert!(said.starts_with(&expected) && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn who_reads_only_the_first_lines_is_not_told_of_a_fault() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nbo"))
+        .arg("schema")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
+    assert_eq!(ended.status.code(), Some(141));
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    for command in ["bench", "check", "import", "load", "schema", "serve", "sim"] {
+        let help = Command::new(env!("CARGO_BIN_EXE_nbo"))
+            .args([command, "--help"])
+            .output()
+            .unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(help.contains(&format!("\n  nbo {command}")), "{help}");
+    }
+}

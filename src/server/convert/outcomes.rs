@@ -21,7 +21,7 @@ pub fn report(
     now: Timestamp,
 ) -> Result<(CustomerKey, OutcomeReport), Faults> {
     let mut faults = Faults::default();
-    let decision = faults.note(Path::Root.field("decision_id"), given.decision_id.parse::<DecisionId>());
+    let decision = decision(&given.decision_id, &mut faults);
     let offer = offer(&given.offer_id, catalog, &mut faults);
     let placement = placement(&given.placement, catalog, &mut faults);
     let outcome = outcome(given.outcome, &mut faults);
@@ -50,7 +50,7 @@ pub fn cancellation(
     now: Timestamp,
 ) -> Result<(CustomerKey, Cancellation), Faults> {
     let mut faults = Faults::default();
-    let decision = faults.note(Path::Root.field("decision_id"), given.decision_id.parse::<DecisionId>());
+    let decision = decision(&given.decision_id, &mut faults);
     let offer = match given.offer_id.as_str() {
         "" => Some(None),
         name => offer(name, catalog, &mut faults).map(Some),
@@ -67,6 +67,15 @@ pub fn cancellation(
         Some((decision.customer, cancellation))
     })();
     faults.into_result(converted)
+}
+
+fn decision(id: &str, faults: &mut Faults) -> Option<DecisionId> {
+    let path = Path::Root.field("decision_id");
+    if id.is_empty() {
+        faults.add(path, "is empty; send back the `decision_id` of an answer");
+        return None;
+    }
+    faults.note(path, id.parse::<DecisionId>())
 }
 
 /// Finds an offer. A report may come when its offer has left the catalog: the name is still in the table of symbols.
@@ -87,6 +96,32 @@ fn placement(name: &str, catalog: &Catalog, faults: &mut Faults) -> Option<Optio
     let names = catalog.placements.iter().map(|placement| &*placement.id);
     let found = position(name, names, "placement", Path::Root.field("placement"), faults);
     found.map(|at| Some(catalog.placements[at].symbol))
+}
+
+/// Says that a decision did not show the offer of a report or cancellation, or not in its placement, and what it showed
+/// instead: `shown` has the placement and the offer of each contact.
+#[must_use]
+pub fn not_shown(offer_id: &str, placement: &str, shown: &[(Symbol, Symbol)], catalog: &Catalog) -> Faults {
+    let mut faults = Faults::default();
+    let name = |symbol: Symbol| catalog.symbols.name(symbol);
+    let of_offer = shown.iter().filter(|(_, offer)| name(*offer) == offer_id);
+    let placements: Vec<&str> = of_offer.map(|(placement, _)| name(*placement)).collect();
+    if !placements.is_empty() {
+        let did = placements.join(", ");
+        let told = format_args!("`{placement}` did not show `{offer_id}` in this decision; {did} did");
+        faults.add(Path::Root.field("placement"), told);
+    } else if offer_id.is_empty() {
+        let placements: Vec<&str> = shown.iter().map(|(placement, _)| name(*placement)).collect();
+        let did = placements.join(", ");
+        let told = format_args!("`{placement}` showed nothing in this decision; {did} did");
+        faults.add(Path::Root.field("placement"), told);
+    } else {
+        let offers: Vec<&str> = shown.iter().map(|(_, offer)| name(*offer)).collect();
+        let showed = offers.join(", ");
+        let told = format_args!("`{offer_id}` was not shown by this decision; it showed {showed}");
+        faults.add(Path::Root.field("offer_id"), told);
+    }
+    faults
 }
 
 /// Checks the size of a batch.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::decisions::decide;
+use crate::engine::Rejection;
+use crate::catalog::Catalog;
 use crate::server::convert::{events, outcomes};
 use crate::server::desk::Desk;
 use crate::server::limits::FAULTS_LISTED_MAX;
@@ -54,7 +56,8 @@ impl Behaviour {
         let desk = &*self.0;
         let (active, now) = desk.begin();
         let (customer, report) = outcomes::report(given, &active.catalog, now)?;
-        let receipt = desk.engine.record_outcome(&active, customer, &report, now)?;
+        let receipt = desk.engine.record_outcome(&active, customer, &report, now);
+        let receipt = receipt.map_err(told(&given.offer_id, &given.placement, &active.catalog))?;
         desk.meters.reported(report.outcome, &receipt);
         Ok(wire::RecordOutcomeResponse {
             recorded: receipt.recorded,
@@ -67,12 +70,21 @@ impl Behaviour {
         let desk = &*self.0;
         let (active, now) = desk.begin();
         let (customer, cancellation) = outcomes::cancellation(given, &active.catalog, now)?;
-        let receipt = desk.engine.cancel(&active, customer, &cancellation)?;
+        let receipt = desk.engine.cancel(&active, customer, &cancellation);
+        let receipt = receipt.map_err(told(&given.offer_id, &given.placement, &active.catalog))?;
         desk.meters.cancelled(&receipt);
         Ok(wire::CancelResponse {
             cancelled: count(receipt.cancelled),
             profile_version: receipt.profile_version,
         })
+    }
+}
+
+/// Tells about a rejection what was shown instead.
+fn told(offer_id: &str, placement: &str, catalog: &Catalog) -> impl FnOnce(Rejection) -> Refusal {
+    move |rejection| match rejection {
+        Rejection::OfferNotInDecision(_, shown) => outcomes::not_shown(offer_id, placement, &shown, catalog).into(),
+        other => other.into(),
     }
 }
 

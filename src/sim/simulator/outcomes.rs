@@ -57,7 +57,7 @@ impl Simulation {
                     &(recorded, late, version),
                 )
             }
-            (Err(Rejection::UnknownDecision(_)), Err(true)) | (Err(Rejection::OfferNotInDecision(_)), Err(false)) => {
+            (Err(Rejection::UnknownDecision(_)), Err(true)) | (Err(Rejection::OfferNotInDecision(..)), Err(false)) => {
                 self.summary.rejections += 1;
                 Ok(())
             }

@@ -19,6 +19,7 @@ impl Blueprint {
         CatalogFiles {
             rules: BTreeMap::from([("rules/simulated.yaml".to_owned(), text)]),
             models: BTreeMap::from([("linear".to_owned(), self.manifest())]),
+            ..CatalogFiles::default()
         }
     }
 

@@ -1,10 +1,12 @@
 //! Outcomes.
 
+use nbo::domain::profile::CONTACTS_KEPT;
 use nbo::server::wire::{self, Outcome};
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use super::{check, seconds};
-use crate::served::{Served, hero};
+use crate::served::{Served, hero, ids, placement};
 
 #[tokio::test]
 async fn outcomes_have_to_name_a_decision_and_what_happened() {
@@ -24,6 +26,13 @@ async fn outcomes_have_to_name_a_decision_and_what_happened() {
                 ..seen()
             },
             ("decision_id", "`17` is not a decision id"),
+        ),
+        (
+            wire::RecordOutcomeRequest {
+                decision_id: String::new(),
+                ..seen()
+            },
+            ("decision_id", "is empty; send back the `decision_id` of an answer"),
         ),
         (
             wire::RecordOutcomeRequest {
@@ -78,16 +87,72 @@ async fn outcomes_have_to_name_a_decision_and_what_happened() {
 }
 
 #[tokio::test]
-async fn an_outcome_of_an_offer_that_was_not_shown_is_refused() {
+async fn an_outcome_of_an_offer_that_was_not_shown_is_told_what_was() {
     let served = Served::start().await;
     let answer = served.decisions().get_offers(hero("anna")).await.unwrap().into_inner();
+    assert_eq!(ids(&answer), ["savings_easy", "travel_insurance"]);
+    let seen = |offer_id: &str, placement: &str| wire::RecordOutcomeRequest {
+        decision_id: answer.decision_id.clone(),
+        offer_id: offer_id.to_owned(),
+        placement: placement.to_owned(),
+        outcome: Outcome::Seen.into(),
+        ..Default::default()
+    };
+    let rows = [
+        (
+            seen("fund_world", ""),
+            (
+                "offer_id",
+                "`fund_world` was not shown by this decision; it showed savings_easy, travel_insurance",
+            ),
+        ),
+        (
+            seen("savings_easy", "home_side"),
+            (
+                "placement",
+                "`home_side` did not show `savings_easy` in this decision; home_hero did",
+            ),
+        ),
+    ];
+    for (report, (field, says)) in rows {
+        let status = served.behaviour().record_outcome(report).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_details_bad_request().unwrap();
+        let told: Vec<_> = details
+            .field_violations
+            .iter()
+            .map(|told| (&*told.field, &*told.description))
+            .collect();
+        assert_eq!(told, [(field, says)]);
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_that_comes_when_its_contact_is_no_longer_kept_is_told_so() {
+    let served = Served::start().await;
+    let mut request = hero("anna");
+    request.placements = vec![placement("home_hero", 1)];
+    let mut first = String::new();
+    for _ in 0..=CONTACTS_KEPT {
+        let answer = served.decisions().get_offers(request.clone()).await.unwrap();
+        let id = answer.into_inner().decision_id;
+        if first.is_empty() {
+            first = id;
+        }
+    }
     let report = wire::RecordOutcomeRequest {
-        decision_id: answer.decision_id,
-        offer_id: "fund_world".to_owned(),
+        decision_id: first.clone(),
+        offer_id: "savings_easy".to_owned(),
         outcome: Outcome::Seen.into(),
         ..Default::default()
     };
     let status = served.behaviour().record_outcome(report).await.unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(status.message().contains("did not show this offer"), "{status:?}");
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(
+        status.message(),
+        format!(
+            "decision `{first}` is not known: never made, or no longer kept, for of each customer the latest 256 contacts \
+             are kept, and those that a cap still counts"
+        )
+    );
 }

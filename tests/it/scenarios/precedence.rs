@@ -97,7 +97,7 @@ const TABLE: [(&str, &str); 15] = [
 fn check(obstacles: &[&str], reason: &str) {
     let files = CatalogFiles {
         rules: BTreeMap::from([("precedence.yaml".to_owned(), CATALOG.to_owned())]),
-        models: BTreeMap::new(),
+        ..CatalogFiles::default()
     };
     let known = [
         "group_eligible",

@@ -54,7 +54,7 @@ struct Shown {
 fn catalog() -> Arc<Catalog> {
     let files = CatalogFiles {
         rules: BTreeMap::from([("crowd.yaml".to_owned(), CATALOG.to_owned())]),
-        models: BTreeMap::new(),
+        ..CatalogFiles::default()
     };
     match load(&files, &Symbols::default()) {
         Ok(catalog) => Arc::new(catalog),
