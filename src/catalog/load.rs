@@ -14,6 +14,7 @@ mod limits;
 mod models;
 mod offers;
 mod unused;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -135,6 +136,7 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
     sources.offers.check_ids("offer", |each| &each.id, report);
     sources.placements.check_ids("placement", |each| &each.id, report);
     sources.caps.check_ids("cap", |each| &each.id, report);
+    sources.volumes.check_ids("volume", |each| &each.id, report);
     sources.models.check_ids("model", |each| each, report);
     sources.offers.items.sort_by(|a, b| a.source.id.cmp(&b.source.id));
     let counts = [
@@ -149,6 +151,7 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
         ("offers", sources.offers.items.len(), OFFERS_MAX),
         ("placements", sources.placements.items.len(), ITEMS_MAX),
         ("caps", sources.caps.items.len(), ITEMS_MAX),
+        ("volumes", sources.volumes.items.len(), volumes::VOLUMES_MAX),
         ("models", sources.models.items.len(), ITEMS_MAX),
     ];
     for (what, count, limit) in counts {
@@ -247,6 +250,7 @@ impl Loader {
         let offers = self.offers(sources, &names, &spaces, &schemas.offer, &zone);
         let placements = self.placements(sources, &names, &offers);
         let caps = self.caps(sources, &names, &offers);
+        let volumes = self.volumes(sources, &names, &offers);
         let known = models::Known {
             profile: &schemas.profile,
             offer: &schemas.offer,
@@ -285,6 +289,7 @@ impl Loader {
             offers,
             placements,
             caps,
+            volumes,
             models,
             context_read: Vec::new(),
             warnings: Vec::new(),

@@ -31,7 +31,7 @@ use crate::rules::{Condition, Variable};
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{CatalogFiles, load};
 pub use shape::json_schema;
-pub use source::{AggregateKind, AttributeType, Each, FactorSwitches, UnknownCustomer};
+pub use source::{AggregateKind, AttributeType, Each, FactorSwitches, UnknownCustomer, VolumePer};
 
 /// A whole catalog, compiled.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub struct Catalog {
     pub placements: Vec<Placement>,
     /// The caps, in the order of the files.
     pub caps: Vec<Cap>,
+    /// The volumes, in the order of the files.
+    pub volumes: Vec<Volume>,
     /// The models, in the order of the files.
     pub models: Vec<ModelPlan>,
     /// Positions of the context variables that a rule or a model column reads: a ranking holds for their values only.
@@ -299,6 +301,41 @@ pub struct Cap {
     pub channels: Vec<Symbol>,
     /// Only contacts in these placements; all when empty.
     pub placements: Vec<Symbol>,
+}
+
+/// A limit or goal over all customers.
+#[derive(Debug)]
+pub struct Volume {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Why, in words for people.
+    pub because: Arc<str>,
+    /// The number allowed in each window; 0 is never, `None` is no limit.
+    pub at_most: Option<u32>,
+    /// The number that campaigns try to reach in each window.
+    pub at_least: Option<u32>,
+    /// What is counted: decided, delivered or seen.
+    pub counted: Counted,
+    /// The window, by the clock of the catalog's time zone.
+    pub per: VolumePer,
+    /// Whether the limit is spread evenly over the window.
+    pub is_paced: bool,
+    /// By the offer's position: whether contacts with it count.
+    pub offers: Vec<bool>,
+    /// Whether all offers count, also those that the catalog no longer has.
+    pub all_offers: bool,
+    /// Only contacts on these channels; all when empty.
+    pub channels: Vec<Symbol>,
+}
+
+impl Volume {
+    /// Tells whether contacts with the offer on the channel count. `offer` is its position; `None` when it has left the
+    /// catalog.
+    #[must_use]
+    pub fn concerns(&self, offer: Option<usize>, channel: Symbol) -> bool {
+        offer.map_or(self.all_offers, |offer| self.offers[offer])
+            && (self.channels.is_empty() || self.channels.contains(&channel))
+    }
 }
 
 /// A model's columns, resolved against this catalog.

@@ -48,6 +48,7 @@ pub(super) struct Sources<'a> {
     pub(super) offers: Listed<'a, source::Offer>,
     pub(super) placements: Listed<'a, source::Placement>,
     pub(super) caps: Listed<'a, source::Cap>,
+    pub(super) volumes: Listed<'a, source::Volume>,
     pub(super) models: Listed<'a, String>,
 }
 
@@ -73,6 +74,7 @@ impl<'a> Sources<'a> {
             offers: reader.list(&["offers"]),
             placements: reader.list(&["placements"]),
             caps: reader.list(&["caps"]),
+            volumes: reader.list(&["volumes"]),
             models: reader.list(&["models"]),
         }
     }

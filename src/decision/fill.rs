@@ -1,8 +1,8 @@
-//! Filling placements from the ranking, best first, within opt-outs and caps.
+//! Filling placements from the ranking, best first, within opt-outs, caps and volumes.
 //!
 //! Order of the checks for each offer of the ranking, the first that fails is the reason: the placement does not take
 //! it; no treatment for the channel; already shown in an earlier placement of this answer (unless duplicates are
-//! allowed; the next best takes its place); enough of its group; a cap. Opt-out, and a contact history that is full,
+//! allowed; the next best takes its place); enough of its group; a cap; a volume. Opt-out, and a contact history that is full,
 //! stop everything beforehand.
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::domain::time::Timestamp;
 use super::gate::plain_reason;
 use super::policy::{self, Candidate, Ledger, Reached};
 use super::rank;
+use super::volumes::{Rooms, Used};
 
 /// Nothing is known of the customer, and the catalog serves known customers only.
 pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
@@ -50,12 +51,14 @@ pub struct Outcome {
 enum Obstacle {
     Plain(&'static str),
     Cap(Reached),
+    Volume(Used),
 }
 
 /// A call being answered.
 struct Filling<'a> {
     catalog: &'a Catalog,
     ledger: Ledger<'a>,
+    rooms: &'a Rooms,
     request: &'a OffersRequest,
     channel: Symbol,
     /// What this call has chosen so far: (placement, offer position).
@@ -115,7 +118,8 @@ pub fn withhold_all(catalog: &Catalog, rule: &str) -> Vec<Withheld> {
 }
 
 /// Fills the requested placements in their order; with `withheld`, also says for each of them why each offer of the
-/// ranking that it does not show is withheld there. The caller has asked [`suppression`] first.
+/// ranking that it does not show is withheld there. `rooms` says what the volumes have left. The caller has asked
+/// [`suppression`] first.
 #[must_use]
 pub fn fill(
     catalog: &Catalog,
@@ -123,12 +127,14 @@ pub fn fill(
     profile: &Profile,
     request: &OffersRequest,
     now: Timestamp,
+    rooms: &Rooms,
     withheld: Option<&mut Vec<Withheld>>,
 ) -> Outcome {
     let channel = catalog.channels[request.channel].symbol;
     let mut filling = Filling {
         catalog,
         ledger: Ledger::new(catalog, &profile.contacts, channel, now),
+        rooms,
         request,
         channel,
         chosen: Vec::with_capacity(
@@ -167,6 +173,9 @@ impl Filling<'_> {
                 // A reason also says how many contacts count.
                 let counted = reasons.as_ref().map_or(again, |_| reached.count_changes_at);
                 self.valid_until = self.valid_until.min(again).min(counted);
+            }
+            if let Some(Obstacle::Volume(used)) = &obstacle {
+                self.valid_until = self.valid_until.min(used.changes_at);
             }
             let obstacle = obstacle.or(is_full.then_some(Obstacle::Plain(OUTRANKED)));
             match obstacle {
@@ -228,7 +237,12 @@ impl Filling<'_> {
             channel: self.channel,
             placement: placement.symbol,
         };
-        self.ledger.reached(&self.chosen, candidate).map(Obstacle::Cap)
+        let cap = self.ledger.reached(&self.chosen, candidate).map(Obstacle::Cap);
+        cap.or_else(|| self.used_up(offer_at).map(Obstacle::Volume))
+    }
+
+    fn used_up(&self, offer: usize) -> Option<Used> {
+        self.rooms.used_up(self.catalog, &self.chosen, self.channel, offer)
     }
 
     fn reason(&self, offer: usize, placement: usize, obstacle: Obstacle) -> Withheld {
@@ -246,6 +260,18 @@ impl Filling<'_> {
                     count: Some(reached.count),
                     limit: Some(cap.limit),
                     eligible_again_at: reached.eligible_again_at,
+                    ..plain_reason(offer, Stage::ContactPolicy, "")
+                }
+            }
+            Obstacle::Volume(used) => {
+                let volume = &self.catalog.volumes[used.volume];
+                Withheld {
+                    placement: Some(placement),
+                    rule: Arc::clone(&volume.id),
+                    because: Arc::clone(&volume.because),
+                    count: Some(used.count),
+                    limit: Some(used.limit),
+                    eligible_again_at: used.eligible_again_at,
                     ..plain_reason(offer, Stage::ContactPolicy, "")
                 }
             }

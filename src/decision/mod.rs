@@ -6,7 +6,8 @@
 //! * [`features`] builds the model's input rows for them.
 //! * [`rank`] multiplies the factors and puts the offers in order.
 //! * [`policy`] counts contacts against caps.
-//! * [`fill`] picks offers for placements, best first, within the caps.
+//! * [`volumes`] sees how much room the limits over all customers have.
+//! * [`fill`] picks offers for placements, best first, within the caps and volumes.
 //!
 //! Nothing here reads a clock, locks, or fails. Each verb also says until when its result stays the same if only time
 //! passes, so a result may be kept exactly that long.
@@ -18,6 +19,7 @@ pub mod fold;
 pub mod gate;
 pub mod policy;
 pub mod rank;
+pub mod volumes;
 
 #[cfg(test)]
 mod fold_tests;

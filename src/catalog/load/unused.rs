@@ -6,7 +6,7 @@ use super::super::Catalog;
 use super::super::document::Report;
 use super::super::read::Sources;
 
-/// Warns of groups without offers, of placements and caps that no offer fits, and of offers that no placement can show.
+/// Warns of groups without offers, of placements, caps and volumes that no offer fits, and of offers that no placement can show.
 pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report) {
     for (position, item) in sources.groups.items.iter().enumerate() {
         if !catalog.offers.iter().any(|offer| offer.group == position) {
@@ -29,6 +29,13 @@ pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report
         if !cap.offers.contains(&true) {
             let hint = "check its `offers`, `groups` and `labels`: an offer must fit all of them";
             report.warning(item.at.key("id"), format!("no offer fits the cap `{}`", cap.id), hint);
+        }
+    }
+    for (item, volume) in sources.volumes.items.iter().zip(&catalog.volumes) {
+        if !volume.offers.contains(&true) {
+            let hint = "check its `offers`, `groups` and `labels`: an offer must fit all of them";
+            let message = format!("no offer fits the volume `{}`", volume.id);
+            report.warning(item.at.key("id"), message, hint);
         }
     }
     for (position, item) in sources.offers.items.iter().enumerate() {
