@@ -54,6 +54,7 @@ impl Stopwatch {
 #[derive(Debug)]
 pub struct Meters {
     decisions: [[Counter; 2]; RUNGS.len()],
+    replayed: Counter,
     fallbacks: Counter,
     withheld: [Counter; STAGES.len()],
     decision_seconds: Histogram,
@@ -109,6 +110,7 @@ impl Meters {
             decisions: RUNGS.map(|(_, rung)| {
                 CACHED.map(|cached| counter!("nbo_decisions_total", "rung" => rung, "cached" => cached))
             }),
+            replayed: counter!("nbo_replayed_answers_total"),
             fallbacks: counter!("nbo_fallbacks_total"),
             withheld: STAGES.map(|(_, stage)| counter!("nbo_withheld_offers_total", "stage" => stage)),
             decision_seconds: histogram!("nbo_decision_seconds"),
@@ -144,6 +146,11 @@ impl Meters {
                 .unwrap_or_default();
             self.withheld[stage].increment(1);
         }
+    }
+
+    /// Counts an answer that was given again to a repeated call.
+    pub fn replayed(&self) {
+        self.replayed.increment(1);
     }
 
     /// Counts recorded events.
@@ -189,6 +196,10 @@ fn describe() {
     describe_counter!(
         "nbo_decisions_total",
         "Decisions, by the lowest rung shown and whether the list was cached"
+    );
+    describe_counter!(
+        "nbo_replayed_answers_total",
+        "Answers given again to a call that was repeated with its request id; no decisions"
     );
     describe_counter!("nbo_fallbacks_total", "Placements that nothing qualified for");
     describe_counter!(

@@ -17,6 +17,7 @@ mod limits;
 mod models;
 mod offers;
 mod unused;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -145,6 +146,7 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
     sources.caps.check_ids("cap", |each| &each.id, report);
     sources.cool_downs.check_ids("cool-down", |each| &each.id, report);
     sources.campaigns.check_ids("campaign", |each| &each.id, report);
+    sources.volumes.check_ids("volume", |each| &each.id, report);
     sources.models.check_ids("model", |each| each, report);
     sources.offers.items.sort_by(|a, b| a.source.id.cmp(&b.source.id));
     let counts = [
@@ -161,6 +163,7 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
         ("caps", sources.caps.items.len(), ITEMS_MAX),
         ("cool-downs", sources.cool_downs.items.len(), ITEMS_MAX),
         ("campaigns", sources.campaigns.items.len(), ITEMS_MAX),
+        ("volumes", sources.volumes.items.len(), volumes::VOLUMES_MAX),
         ("models", sources.models.items.len(), ITEMS_MAX),
     ];
     for (what, count, limit) in counts {
@@ -268,6 +271,7 @@ impl Loader {
         let cool_downs = self.cool_downs(sources, &names, &offers);
         let (campaigns, attempts) = self.campaigns(sources, &offers);
         let customer_zone = self.customer_zone(sources, &schemas.profile);
+        let volumes = self.volumes(sources, &names, &offers);
         let known = models::Known {
             profile: &schemas.profile,
             offer: &schemas.offer,
@@ -312,6 +316,7 @@ impl Loader {
             cool_downs,
             campaigns,
             attempts,
+            volumes,
             models,
             context_read: Vec::new(),
             verdicts: self.verdicts.len(),

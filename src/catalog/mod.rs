@@ -32,11 +32,11 @@ use crate::rules::{Condition, Variable};
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{CatalogFiles, load};
-pub use policy::{Campaign, Cap, Combination, ContactFilter, CoolDown, Only, Window};
+pub use policy::{Campaign, Cap, Combination, ContactFilter, CoolDown, Only, Volume, Window};
 pub use shape::json_schema;
 pub use source::{
     AggregateKind, AttributeType, ContactPolicy, Direction, Each, FactorSwitches, Per, RestsOn, Trigger,
-    UnknownCustomer, WithoutId,
+    UnknownCustomer, VolumePer, WithoutId,
 };
 
 /// A whole catalog, compiled.
@@ -89,6 +89,8 @@ pub struct Catalog {
     pub campaigns: Vec<Campaign>,
     /// The attempt limits of the campaigns, in the order of the files: caps that count decisions for each offer and campaign.
     pub attempts: Vec<Cap>,
+    /// The volumes, in the order of the files.
+    pub volumes: Vec<Volume>,
     /// The models, in the order of the files.
     pub models: Vec<ModelPlan>,
     /// Positions of the context variables that a rule or a model column reads: a ranking holds for their values only.

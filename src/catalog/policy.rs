@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::source::{Each, Per, RestsOn, Trigger, WithoutId};
+use super::source::{Each, Per, RestsOn, Trigger, VolumePer, WithoutId};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::symbol::{OfferTraits, Symbol};
 use crate::domain::time::Millis;
@@ -194,4 +194,39 @@ pub struct Campaign {
     pub symbol: Symbol,
     /// Its name for people.
     pub name: Arc<str>,
+}
+
+/// A limit or goal over all customers.
+#[derive(Debug)]
+pub struct Volume {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Why, in words for people.
+    pub because: Arc<str>,
+    /// The number allowed in each window; 0 is never, `None` is no limit.
+    pub at_most: Option<u32>,
+    /// The number that campaigns try to reach in each window.
+    pub at_least: Option<u32>,
+    /// What is counted: decided, delivered or seen.
+    pub counted: Counted,
+    /// The window, by the clock of the catalog's time zone.
+    pub per: VolumePer,
+    /// Whether the limit is spread evenly over the window.
+    pub is_paced: bool,
+    /// By the offer's position: whether contacts with it count.
+    pub offers: Vec<bool>,
+    /// Whether all offers count, also those that the catalog no longer has.
+    pub all_offers: bool,
+    /// Only contacts on these channels; all when empty.
+    pub channels: Vec<Symbol>,
+}
+
+impl Volume {
+    /// Tells whether contacts with the offer on the channel count. `offer` is its position; `None` when it has left the
+    /// catalog.
+    #[must_use]
+    pub fn concerns(&self, offer: Option<usize>, channel: Symbol) -> bool {
+        offer.map_or(self.all_offers, |offer| self.offers[offer])
+            && (self.channels.is_empty() || self.channels.contains(&channel))
+    }
 }

@@ -50,6 +50,7 @@ pub(super) struct Sources<'a> {
     pub(super) caps: Listed<'a, source::Cap>,
     pub(super) cool_downs: Listed<'a, source::CoolDown>,
     pub(super) campaigns: Listed<'a, source::Campaign>,
+    pub(super) volumes: Listed<'a, source::Volume>,
     pub(super) models: Listed<'a, String>,
 }
 
@@ -77,6 +78,7 @@ impl<'a> Sources<'a> {
             caps: reader.list(&["caps"]),
             cool_downs: reader.list(&["cool_downs"]),
             campaigns: reader.list(&["campaigns"]),
+            volumes: reader.list(&["volumes"]),
             models: reader.list(&["models"]),
         }
     }

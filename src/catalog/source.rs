@@ -14,6 +14,7 @@
 //! * No anchors, aliases, tags, merge keys or second documents; a key stands once in its map, with a value after it.
 
 mod policy;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ pub use policy::{
     Attempts, Campaign, Cap, ContactPolicy, CoolDown, CountedName, Direction, Each, EachOf, Per, RestsOn, Trigger,
     Weekday, WithoutId,
 };
+pub use volume::{Pace, Volume, VolumeCounted, VolumePer};
 
 /// One file of a catalog. Any key may be in any file; lists add up over files, `catalog` is given once.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -67,6 +69,9 @@ pub struct Source {
     /// The campaigns that requests can name, with how often each may ask.
     #[serde(default)]
     pub campaigns: Vec<Campaign>,
+    /// Limits and goals over all customers. All of them must hold.
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
     /// Names of models, each a folder with a manifest; a group is scored by the one whose manifest lists it.
     #[serde(default)]
     pub models: Vec<String>,

@@ -1,10 +1,10 @@
-//! Filling placements from the ranking, best first, within opt-outs and contact limits.
+//! Filling placements from the ranking, best first, within opt-outs, contact limits and volumes.
 //!
 //! Order of the obstacles for each offer of the ranking: the placement does not take it; no treatment for the channel; already
 //! shown in an earlier placement of this answer (unless duplicates are allowed; the next best takes its place); enough of its
-//! group; then the contact policy, in the order of [`super::policy`]; better offers filled the placement. What no waiting
-//! helps comes first. The first obstacle is the reason, and nothing further is asked; an explanation has all of them. Opt-out, and
-//! a contact history that is full, stop everything beforehand.
+//! group; then the contact policy, in the order of [`super::policy`]; then volumes, in the order of the files; better offers filled
+//! the placement. What no waiting helps comes first. The first obstacle is the reason, and nothing further is asked; an explanation
+//! has all of them. Opt-out, and a contact history that is full, stop everything beforehand.
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use super::gate::plain_reason;
 use super::policy::{self, Asked, Candidate, Ledger, Limit, Reached};
 use super::rank;
+use super::volumes::{Rooms, Used};
 
 /// Nothing is known of the customer, and the catalog serves known customers only.
 pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
@@ -51,6 +52,7 @@ pub struct Outcome {
 enum Obstacle {
     Plain(&'static str),
     Limit(Reached),
+    Volume(Used),
 }
 
 /// The obstacles that a placement's own rules can be, in their order.
@@ -60,6 +62,7 @@ const OF_PLACEMENT: [&str; 4] = [NOT_FOR_PLACEMENT, NO_TREATMENT, SHOWN_ELSEWHER
 struct Filling<'a> {
     catalog: &'a Catalog,
     ledger: Ledger<'a>,
+    rooms: &'a Rooms,
     request: &'a OffersRequest,
     /// What this call has chosen so far: (placement, offer position).
     chosen: Vec<(Symbol, usize)>,
@@ -118,7 +121,8 @@ pub fn withhold_all(catalog: &Catalog, rule: &str) -> Vec<Withheld> {
 }
 
 /// Fills the requested placements in their order; with `withheld`, also says for each of them why each offer of the
-/// ranking that it does not show is withheld there. The caller has asked [`suppression`] first.
+/// ranking that it does not show is withheld there. `rooms` says what the volumes have left. The caller has asked
+/// [`suppression`] first.
 #[must_use]
 pub fn fill(
     catalog: &Catalog,
@@ -126,6 +130,7 @@ pub fn fill(
     profile: &Profile,
     request: &OffersRequest,
     now: Timestamp,
+    rooms: &Rooms,
     withheld: Option<&mut Vec<Withheld>>,
 ) -> Outcome {
     let asked = Asked {
@@ -135,6 +140,7 @@ pub fn fill(
     let mut filling = Filling {
         catalog,
         ledger: Ledger::new(catalog, profile, asked, now),
+        rooms,
         request,
         chosen: Vec::with_capacity(
             request
@@ -170,8 +176,10 @@ impl Filling<'_> {
             let mut is_free = true;
             for obstacle in self.obstacles(wanted.placement, offer, first_chosen) {
                 is_free = false;
-                if let Obstacle::Limit(reached) = &obstacle {
-                    valid_until = valid_until.min(reached.stands_until);
+                match &obstacle {
+                    Obstacle::Limit(reached) => valid_until = valid_until.min(reached.stands_until),
+                    Obstacle::Volume(used) => valid_until = valid_until.min(used.changes_at),
+                    Obstacle::Plain(_) => {}
                 }
                 let Some(reasons) = reasons.as_deref_mut() else { break };
                 if let Obstacle::Limit(reached) = &obstacle {
@@ -218,7 +226,10 @@ impl Filling<'_> {
             placement: self.catalog.placements[placement].symbol,
         };
         let limits = self.ledger.reached(&self.chosen, candidate);
-        of_placement.map(Obstacle::Plain).chain(limits.map(Obstacle::Limit))
+        let channel = self.catalog.channels[self.request.channel].symbol;
+        let volumes = self.rooms.used_up(self.catalog, &self.chosen, channel, offer);
+        let limits = limits.map(Obstacle::Limit).chain(volumes.map(Obstacle::Volume));
+        of_placement.map(Obstacle::Plain).chain(limits)
     }
 
     /// Tells whether one of [`OF_PLACEMENT`] is met.
@@ -258,6 +269,18 @@ impl Filling<'_> {
                     count: Some(reached.count),
                     limit: Some(reached.at_most),
                     eligible_again_at: reached.eligible_again_at,
+                    ..plain_reason(offer, Stage::ContactPolicy, "")
+                }
+            }
+            Obstacle::Volume(used) => {
+                let volume = &self.catalog.volumes[used.volume];
+                Withheld {
+                    placement: Some(placement),
+                    rule: Arc::clone(&volume.id),
+                    because: Arc::clone(&volume.because),
+                    count: Some(used.count),
+                    limit: Some(used.limit),
+                    eligible_again_at: used.eligible_again_at,
                     ..plain_reason(offer, Stage::ContactPolicy, "")
                 }
             }

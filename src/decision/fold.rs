@@ -343,14 +343,7 @@ fn leave_trace(traces: &mut Vec<Trace>, intent: Symbol, event: &Event, weight_th
 fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: &Catalog) -> bool {
     let mut moves_ranking = features::counts(catalog, Counted::Decided);
     profile.decisions = profile.decisions.max(reservation.decision);
-    for &(placement, offer) in &reservation.contacts {
-        let (decision, channel, at) = (reservation.decision, reservation.channel, reservation.at);
-        profile.contacts.push(Contact {
-            campaign: reservation.campaign,
-            in_volumes: reservation.in_volumes,
-            ..Contact::decided(decision, offer, channel, placement, at)
-        });
-    }
+    profile.contacts.extend(reservation.begun());
     if let Some(key) = reservation.request {
         let decision = reservation.decision;
         profile.requests.push(RequestTrace { key, decision });

@@ -7,7 +7,8 @@
 //! * [`rank`] multiplies the factors and puts the offers in order.
 //! * [`calendar`] knows the hours, days, weeks and months of a time zone.
 //! * [`policy`] counts contacts against caps, cool-downs and attempt limits.
-//! * [`fill`] picks offers for placements, best first, within the contact policy.
+//! * [`volumes`] sees how much room the limits over all customers have.
+//! * [`fill`] picks offers for placements, best first, within the contact policy and the volumes.
 //!
 //! Nothing here reads a clock, locks, or fails. Each verb also says until when its result stays the same if only time
 //! passes, so a result may be kept exactly that long.
@@ -20,6 +21,7 @@ pub mod fold;
 pub mod gate;
 pub mod policy;
 pub mod rank;
+pub mod volumes;
 
 #[cfg(test)]
 mod features_tests;

@@ -3,7 +3,7 @@
 //! A profile is nothing but the fold of its entries in order ([`crate::decision::fold`]). The engine makes an entry,
 //! folds it, and hands it to the journal; nothing changes a profile in any other way.
 
-use super::contact::Counted;
+use super::contact::{Contact, Counted};
 use super::event::Event;
 use super::request::RequestKey;
 use super::symbol::Symbol;
@@ -60,6 +60,17 @@ pub struct Reservation {
     pub in_volumes: bool,
     /// The request that asked, when it has an id.
     pub request: Option<RequestKey>,
+}
+
+impl Reservation {
+    /// Makes the contacts that the decision begins.
+    pub fn begun(&self) -> impl Iterator<Item = Contact> {
+        self.contacts.iter().map(|&(placement, offer)| Contact {
+            campaign: self.campaign,
+            in_volumes: self.in_volumes,
+            ..Contact::decided(self.decision, offer, self.channel, placement, self.at)
+        })
+    }
 }
 
 /// What became of one decided offer.

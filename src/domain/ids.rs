@@ -166,8 +166,14 @@ impl FromStr for DecisionId {
 /// that a profile remembers.
 #[must_use]
 pub fn short_hash(text: &str) -> u64 {
+    short_hash_of(text.as_bytes())
+}
+
+/// The first 64 bits of the BLAKE3 hash of some bytes.
+#[must_use]
+pub fn short_hash_of(content: &[u8]) -> u64 {
     let mut bytes = [0; 8];
-    bytes.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
+    bytes.copy_from_slice(&blake3::hash(content).as_bytes()[..8]);
     u64::from_be_bytes(bytes)
 }
 

@@ -9,14 +9,26 @@
 //! served without scoring while that holds and its `valid_until` lies ahead. Caps and opt-outs are applied freshly each
 //! time. The lists live in a cache of bounded size; losing one costs a re-rank, never an answer.
 //!
+//! **Once.** A call may carry a request id; a repeat gets the first call's answer and reserves nothing. What is promised for how
+//! long stands in `answers`.
+//!
+//! **Volumes.** Limits over all customers are exact as well: what a decision shows is taken from all of them at once, under one
+//! lock that is taken under the customer's; see `volumes`.
+//!
 //! **The ladder.** When a model fails, the propensity is the last good one of the customer's cached list, whatever its
 //! age, else the start propensity; the answer names the rung.
 
+mod answers;
+mod conductor;
+#[cfg(test)]
+mod interleavings;
 mod ranking;
 mod reports;
 mod steps;
+mod sync;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -25,20 +37,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, UnknownCustomer};
-use crate::decision::fill::{self, Outcome};
+use crate::decision::fill;
 use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts};
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, ProfileChange};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
 use crate::domain::profile::{CONTACTS_KEPT, Profile};
-use crate::domain::request::OffersRequest;
+use crate::domain::request::{OffersRequest, RequestKey};
+use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
 use crate::model::Scorer;
 use crate::store::{Buffers, Full, Store, Then};
 
-use ranking::Lists;
-use steps::{add_gate_reasons, apply_events, lowest_rung, reserve, unanswered};
+use answers::Kept;
+use conductor::{Call, Conductor};
+use steps::{apply_events, unanswered};
 
 /// How far ahead of the engine's clock an event or outcome may claim to be; it is taken as having happened now.
 pub const CLOCK_SKEW_MAX: Millis = Millis::new(5 * 60_000);
@@ -72,6 +86,9 @@ pub struct Limits {
     pub customers_max: usize,
     /// Bytes of cached lists; the least used are dropped first. The default holds some 150,000 lists of 100 offers.
     pub ranked_lists_bytes_max: u64,
+    /// Bytes of answers to requests with an id; those of customers who ask least are dropped first. The default holds some
+    /// 100,000 answers of three offers.
+    pub answers_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -79,6 +96,7 @@ impl Default for Limits {
         Self {
             customers_max: 20_000_000,
             ranked_lists_bytes_max: 512 << 20,
+            answers_bytes_max: 128 << 20,
         }
     }
 }
@@ -98,6 +116,18 @@ pub enum Rejection {
     /// The decision did not show this offer (in this placement); with the placement and the offer of all that it showed.
     #[error("decision `{0}` did not show this offer there")]
     OfferNotInDecision(DecisionId, Vec<(Symbol, Symbol)>),
+    /// The id stands for another request.
+    #[error(
+        "the request id was used for another request of this customer; repeat a call as it was, and give a new one an id of \
+         its own"
+    )]
+    RequestIdReused,
+    /// The request was answered before, and the answer is no longer kept.
+    #[error(
+        "this request was answered before by decision `{0}`, and the answer is no longer kept; nothing was reserved again: \
+         cancel that decision, and ask with another request id"
+    )]
+    AnswerNotKept(DecisionId),
     /// The store is full.
     #[error("no room for another customer: the limit is {0}")]
     TooManyCustomers(usize),
@@ -141,6 +171,37 @@ pub struct CancelReceipt {
     pub profile_version: u64,
 }
 
+/// The answer to a call that may have an id.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was decided, now or when the call came first.
+    pub decision: Decision,
+    /// What it refers to, when it is the answer of an earlier call.
+    pub replay: Option<Replay>,
+    /// How many of the call's events were new.
+    pub applied: usize,
+    /// The profile's version with them.
+    pub profile_version: u64,
+}
+
+/// The answer of an earlier call with the same id.
+#[derive(Clone, Debug)]
+pub struct Replay(Arc<Kept>);
+
+impl Replay {
+    /// Returns the snapshot that the positions in the answer refer to.
+    #[must_use]
+    pub fn active(&self) -> &Active {
+        &self.0.active
+    }
+
+    /// Returns the request as it was converted then, without its events.
+    #[must_use]
+    pub fn request(&self) -> &OffersRequest {
+        &self.0.request
+    }
+}
+
 type ChangeHook = Arc<dyn Fn(CustomerKey) + Send + Sync>;
 
 /// The engine.
@@ -148,7 +209,7 @@ pub struct Engine {
     store: Store,
     active: ArcSwap<Active>,
     generations: AtomicU64,
-    lists: Lists,
+    conductor: Conductor,
     hooks: ArcSwap<Vec<ChangeHook>>,
 }
 
@@ -180,7 +241,7 @@ impl Engine {
                 ..active
             }),
             generations: AtomicU64::new(1),
-            lists: Lists::new(limits.ranked_lists_bytes_max),
+            conductor: Conductor::new(&limits),
             hooks: ArcSwap::default(),
         }
     }
@@ -195,6 +256,7 @@ impl Engine {
     pub fn activate(&self, active: Active) {
         let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
         self.active.store(Arc::new(Active { generation, ..active }));
+        self.conductor.answers.forget_before(generation);
     }
 
     /// Registers what to call after each change of a customer, from the thread that made it and outside the lock.
@@ -221,107 +283,131 @@ impl Engine {
     /// # Errors
     /// [`Rejection::TooManyCustomers`] when there is no room for somebody new and the call carries events.
     pub fn offers(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Result<Decision, Rejection> {
-        let key = request.customer.key();
-        let decided = WORKSPACE.with_borrow_mut(|workspace| {
-            let mut buffers = std::mem::take(&mut workspace.buffers);
-            let decided = self
-                .store
-                .with(key, Some(&request.customer), &mut buffers, |profile, known| {
-                    let (decision, changed) = self.decide(active, request, key, profile, known, now, workspace);
-                    let then = match changed {
-                        true if request.events.is_empty() => Then::KeepContacts,
-                        true => Then::Keep,
-                        false => Then::Leave,
-                    };
-                    ((decision, changed), then)
-                });
-            workspace.buffers = buffers;
-            decided
+        let call = Call {
+            active,
+            request,
+            once: None,
+            key: request.customer.key(),
+            now,
+        };
+        let made = self.locked(request, now, |profile, known, workspace| {
+            let made = self.conductor.decide(&call, None, profile, known, workspace);
+            let changed = made.changed;
+            (made.decision, changed)
         });
-        match decided {
-            Ok((decision, changed)) => {
-                if changed {
-                    self.changed(key);
-                }
-                Ok(decision)
-            }
-            Err(full) => {
-                // The list was made for a profile that could not be begun.
-                self.lists.forget(key);
-                let lost_events = !request.events.is_empty();
-                if lost_events {
-                    Err(full.into())
-                } else {
-                    Ok(unanswered(&active.catalog, request, fill::NO_ROOM, now))
-                }
-            }
-        }
+        made.or_else(|full| no_room(active, request, full, now))
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the one place where a decision's inputs come together"
-    )]
-    fn decide(
+    /// Decides like [`Engine::offers`], and once only for all calls with the same id: a repeat of a call gets the answer of the
+    /// first one, and nothing is reserved again. How long that holds is said in `answers`. A preview ignores the id.
+    ///
+    /// # Errors
+    /// As [`Engine::offers`]; besides, when the id was used for another request, or when only the profile remembers it.
+    pub fn answer(
         &self,
-        active: &Active,
+        active: &Arc<Active>,
         request: &OffersRequest,
-        key: CustomerKey,
-        profile: &mut Profile,
-        known: bool,
+        once: Option<RequestKey>,
         now: Timestamp,
-        workspace: &mut Workspace,
-    ) -> (Decision, bool) {
-        let catalog = &*active.catalog;
-        if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !request.customer.is_anonymous() {
-            return (unanswered(catalog, request, fill::UNKNOWN_CUSTOMER, now), false);
-        }
-        let mut changed = apply_events(profile, &request.events, catalog, now) > 0;
-        // A preview with events answers "what if", on a copy that is thrown away with its list.
-        let keep = !(request.preview && changed);
-        changed &= keep;
-        if let Some(rule) = fill::suppression(catalog, profile, request, now) {
-            let answer = unanswered(catalog, request, rule, now);
-            return (
-                Decision {
-                    profile_version: profile.version,
-                    known_customer: known,
-                    ..answer
-                },
-                changed,
-            );
-        }
-        let (list, cached) = self.list(active, request, key, profile, keep, now, workspace);
-        let mut withheld = Vec::new();
-        let explain = request.explain.then_some(&mut withheld);
-        let Outcome {
-            placements,
-            mut valid_until,
-        } = fill::fill(catalog, &list.ranking, profile, request, now, explain);
-        if request.explain {
-            valid_until = valid_until.min(workspace.layout.fill(catalog, profile, now));
-            let until = add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
-            valid_until = valid_until.min(until);
-        }
-        let profile_version = profile.version;
-        let id = if request.preview {
-            None
+    ) -> Result<Answer, Rejection> {
+        let answered = self.answered(active, request, once, false, now)?;
+        answered.or_else(|full| {
+            let decision = no_room(active, request, full, now)?;
+            Ok(Answer {
+                profile_version: decision.profile_version,
+                decision,
+                applied: 0,
+                replay: None,
+            })
+        })
+    }
+
+    /// Records the events of the request and decides, all at once; no preview. Unlike [`Engine::answer`] it is the events that
+    /// matter: where nothing is recorded of somebody unknown, the call is refused.
+    ///
+    /// # Errors
+    /// As [`Engine::record_events`] and [`Engine::answer`]; no event is recorded then.
+    pub fn record_and_answer(
+        &self,
+        active: &Arc<Active>,
+        request: &OffersRequest,
+        once: Option<RequestKey>,
+        now: Timestamp,
+    ) -> Result<(EventsReceipt, Answer), Rejection> {
+        let answer = self.answered(active, request, once, true, now)??;
+        let receipt = EventsReceipt {
+            applied: answer.applied,
+            duplicates: request.events.len() - answer.applied,
+            profile_version: answer.profile_version,
+        };
+        Ok((receipt, answer))
+    }
+
+    /// Answers under the customer's lock; `strict` refuses somebody of whom the catalog records nothing.
+    fn answered(
+        &self,
+        active: &Arc<Active>,
+        request: &OffersRequest,
+        once: Option<RequestKey>,
+        strict: bool,
+        now: Timestamp,
+    ) -> Result<Result<Answer, Full>, Rejection> {
+        let call = Call {
+            active,
+            request,
+            once,
+            key: request.customer.key(),
+            now,
+        };
+        let refuse_unknown = strict && records_known_only(&active.catalog, &request.customer);
+        let answered = self.locked(request, now, |profile, known, workspace| {
+            if !known && refuse_unknown {
+                return (Err(Rejection::UnknownCustomer), false);
+            }
+            match self.conductor.answer(active, &call, profile, known, workspace) {
+                Ok((answer, changed)) => (Ok(answer), changed),
+                Err(rejection) => (Err(rejection), false),
+            }
+        });
+        answered.map_or_else(|full| Ok(Err(full)), |answered| answered.map(Ok))
+    }
+
+    /// Works on one customer under the lock, and writes the profile back when `work` says that it changed. When there is no
+    /// room for somebody new, everything that was made for the profile that could not be begun is undone.
+    fn locked<T>(
+        &self,
+        request: &OffersRequest,
+        now: Timestamp,
+        work: impl FnOnce(&mut Profile, bool, &mut Workspace) -> (T, bool),
+    ) -> Result<T, Full> {
+        let key = request.customer.key();
+        // Without events a decision writes contacts only.
+        let keep = if request.events.is_empty() {
+            Then::KeepContacts
         } else {
-            reserve(catalog, request, key, profile, &placements, now)
+            Then::Keep
         };
-        changed |= id.is_some();
-        let decision = Decision {
-            id,
-            profile_version,
-            known_customer: known,
-            decided_at: now,
-            valid_until,
-            rung: lowest_rung(catalog, &placements),
-            cached,
-            placements,
-            withheld,
-        };
-        (decision, changed)
+        let done = WORKSPACE.with_borrow_mut(|workspace| {
+            let mut buffers = std::mem::take(&mut workspace.buffers);
+            let done = self
+                .store
+                .with(key, Some(&request.customer), &mut buffers, |profile, known| {
+                    let (result, changed) = work(profile, known, workspace);
+                    ((result, changed), if changed { keep } else { Then::Leave })
+                });
+            if done.is_err() {
+                self.conductor.lists.forget(key);
+                self.conductor.answers.forget(key);
+                self.conductor.volumes.take_back(key, &buffers.profile.contacts, now);
+            }
+            workspace.buffers = buffers;
+            done
+        });
+        let (result, changed) = done?;
+        if changed {
+            self.changed(key);
+        }
+        Ok(result)
     }
 
     /// Records what a customer did. Events whose id was recorded before are left out.
@@ -371,9 +457,7 @@ impl Engine {
     ) -> Result<T, Rejection> {
         let key = customer.key();
         let catalog = &*active.catalog;
-        let refuse_unknown = only_known_by_policy
-            && !customer.is_anonymous()
-            && catalog.unknown_customer == UnknownCustomer::FallbackOnly;
+        let refuse_unknown = only_known_by_policy && records_known_only(catalog, customer);
         let (result, changed) = WORKSPACE.with_borrow_mut(|workspace| {
             self.store
                 .with(key, Some(customer), &mut workspace.buffers, |profile, known| {
@@ -405,7 +489,11 @@ impl Engine {
     /// Forgets a customer; tells whether there was one.
     pub fn delete_profile(&self, customer: &CustomerId) -> bool {
         let key = customer.key();
-        let removed = self.store.remove(key, || self.lists.forget(key));
+        let removed = self.store.remove(key, |profile| {
+            self.conductor.lists.forget(key);
+            self.conductor.answers.forget(key);
+            self.conductor.volumes.forget(key, &profile.contacts);
+        });
         if removed {
             self.changed(key);
         }
@@ -422,5 +510,19 @@ impl Engine {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+}
+
+/// Tells whether the catalog records nothing of this customer when unknown.
+fn records_known_only(catalog: &Catalog, customer: &CustomerId) -> bool {
+    !customer.is_anonymous() && catalog.unknown_customer == UnknownCustomer::FallbackOnly
+}
+
+/// Answers when there is no room for somebody new: nothing can be reserved, but no event may be lost silently.
+fn no_room(active: &Active, request: &OffersRequest, full: Full, now: Timestamp) -> Result<Decision, Rejection> {
+    if request.events.is_empty() {
+        Ok(unanswered(&active.catalog, request, fill::NO_ROOM, now))
+    } else {
+        Err(full.into())
     }
 }

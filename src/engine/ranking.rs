@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 use crate::store::KeyHasher;
 
-use super::{Active, Engine, Workspace};
+use super::{Active, Workspace};
 
 /// A ranked list with what made it.
 #[derive(Debug)]
@@ -59,9 +59,7 @@ impl Lists {
     pub(super) fn forget(&self, key: CustomerKey) {
         self.0.remove(&key.get());
     }
-}
 
-impl Engine {
     /// Returns the customer's list, cached or made now, and whether it was cached. Called under the customer's lock, so the
     /// list fits the profile. A list made for a profile that will not be written back must not be kept: `keep` is false.
     #[expect(clippy::too_many_arguments, reason = "a list depends on all of them")]
@@ -75,7 +73,7 @@ impl Engine {
         now: Timestamp,
         workspace: &mut Workspace,
     ) -> (Arc<List>, bool) {
-        let kept = self.lists.0.get(&key.get());
+        let kept = self.0.get(&key.get());
         let holds = |list: &List| {
             let read = &active.catalog.context_read;
             let same_context = read
@@ -106,7 +104,7 @@ impl Engine {
             ranking,
         });
         if keep {
-            self.lists.0.insert(key.get(), Arc::clone(&list));
+            self.0.insert(key.get(), Arc::clone(&list));
         }
         (list, false)
     }

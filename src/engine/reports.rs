@@ -1,6 +1,5 @@
 //! What callers report about decided offers: what became of them, and that they will not be shown after all.
 
-use crate::catalog::Catalog;
 use crate::decision::fold;
 use crate::domain::contact::Contact;
 use crate::domain::entry::{Cancellation, Entry, OutcomeReport};
@@ -10,6 +9,9 @@ use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 use crate::store::Then;
 
+use super::conductor::Conductor;
+use super::sync::Locked;
+use super::volumes::books::Books;
 use super::{Active, CancelReceipt, Engine, OutcomeReceipt, Rejection, WORKSPACE};
 
 impl Engine {
@@ -25,7 +27,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<OutcomeReceipt, Rejection> {
         let receipt = self.report(customer, |profile| {
-            outcome(&active.catalog, customer, profile, report, now)
+            self.conductor.outcome(active, customer, profile, report, now)
         })?;
         if receipt.recorded {
             self.changed(customer);
@@ -45,7 +47,7 @@ impl Engine {
         cancellation: &Cancellation,
     ) -> Result<CancelReceipt, Rejection> {
         let receipt = self.report(customer, |profile| {
-            cancelled(&active.catalog, customer, profile, cancellation)
+            self.conductor.cancel(active, customer, profile, cancellation)
         })?;
         if receipt.cancelled > 0 {
             self.changed(customer);
@@ -70,82 +72,121 @@ impl Engine {
     }
 }
 
-/// Returns the contacts that a report means.
-fn meant(
-    customer: CustomerKey,
-    profile: &Profile,
-    (number, offer, placement): (u32, Option<Symbol>, Option<Symbol>),
-) -> Result<impl Iterator<Item = &Contact> + Clone, Rejection> {
-    let id = DecisionId { customer, number };
-    let meant = profile
-        .contacts
-        .iter()
-        .filter(move |contact| contact.is_of(number, offer, placement));
-    if meant.clone().next().is_some() {
-        return Ok(meant);
+/// Which contacts of a customer a report means.
+#[derive(Clone, Copy)]
+struct Meant {
+    id: DecisionId,
+    offer: Option<Symbol>,
+    placement: Option<Symbol>,
+}
+
+impl Meant {
+    fn contacts<'p>(&self, profile: &'p Profile) -> impl Iterator<Item = &'p Contact> + use<'p> {
+        let Self { id, offer, placement } = *self;
+        let contacts = profile.contacts.iter();
+        contacts.filter(move |contact| contact.is_of(id.number, offer, placement))
     }
-    let of_decision = profile.contacts.iter().filter(|contact| contact.decision == number);
-    let shown: Vec<_> = of_decision.map(|contact| (contact.placement, contact.offer)).collect();
-    Err(if shown.is_empty() {
-        Rejection::UnknownDecision(id)
-    } else {
-        Rejection::OfferNotInDecision(id, shown)
-    })
+
+    /// Says why there is none.
+    fn refused(&self, profile: &Profile) -> Rejection {
+        let of_decision = profile
+            .contacts
+            .iter()
+            .filter(|contact| contact.decision == self.id.number);
+        let shown: Vec<_> = of_decision.map(|contact| (contact.placement, contact.offer)).collect();
+        if shown.is_empty() {
+            Rejection::UnknownDecision(self.id)
+        } else {
+            Rejection::OfferNotInDecision(self.id, shown)
+        }
+    }
 }
 
-fn outcome(
-    catalog: &Catalog,
-    customer: CustomerKey,
-    profile: &mut Profile,
-    report: &OutcomeReport,
-    now: Timestamp,
-) -> Result<OutcomeReceipt, Rejection> {
-    let contacts = meant(
-        customer,
-        profile,
-        (report.decision, Some(report.offer), report.placement),
-    )?;
-    let is_over = |contact: &Contact| {
-        let mut channels = catalog.channels.iter();
-        let channel = channels.find(|channel| channel.symbol == contact.channel);
-        channel.is_some_and(|channel| contact.decided_at() + channel.reservation <= now)
-    };
-    let late = contacts
-        .clone()
-        .any(|contact| contact.is_cancelled() || is_over(contact));
-    let decided_at = contacts.map(Contact::decided_at).max().unwrap_or(now);
-    let at = report.at.min(now).max(decided_at);
-    let entry = Entry::Outcome {
-        report: OutcomeReport { at, ..*report },
-        received_at: now.max(at),
-    };
-    let recorded = fold::apply(profile, &entry, catalog);
-    Ok(OutcomeReceipt {
-        recorded,
-        late: late && recorded,
-        profile_version: profile.version,
-    })
-}
+impl<L: Locked<Books>> Conductor<L> {
+    /// Records an outcome in a profile.
+    pub(super) fn outcome(
+        &self,
+        active: &Active,
+        customer: CustomerKey,
+        profile: &mut Profile,
+        report: &OutcomeReport,
+        now: Timestamp,
+    ) -> Result<OutcomeReceipt, Rejection> {
+        let meant = Meant {
+            id: DecisionId {
+                customer,
+                number: report.decision,
+            },
+            offer: Some(report.offer),
+            placement: report.placement,
+        };
+        let Some(first) = meant.contacts(profile).next() else {
+            return Err(meant.refused(profile));
+        };
+        let at = report.at.min(now).max(first.decided_at());
+        let is_over = |contact: &Contact| {
+            let mut channels = active.catalog.channels.iter();
+            let channel = channels.find(|channel| channel.symbol == contact.channel);
+            channel.is_some_and(|channel| contact.decided_at() + channel.reservation <= now)
+        };
+        let late = meant
+            .contacts(profile)
+            .any(|contact| contact.is_cancelled() || is_over(contact));
+        let entry = Entry::Outcome {
+            report: OutcomeReport { at, ..*report },
+            received_at: now.max(at),
+        };
+        let recorded = self.fold(active, meant, profile, &entry, now);
+        Ok(OutcomeReceipt {
+            recorded,
+            late: late && recorded,
+            profile_version: profile.version,
+        })
+    }
 
-fn cancelled(
-    catalog: &Catalog,
-    customer: CustomerKey,
-    profile: &mut Profile,
-    cancellation: &Cancellation,
-) -> Result<CancelReceipt, Rejection> {
-    let Cancellation {
-        decision,
-        offer,
-        placement,
-        ..
-    } = *cancellation;
-    let contacts = meant(customer, profile, (decision, offer, placement))?;
-    let cancelled = contacts
-        .filter(|contact| !contact.is_confirmed() && contact.cancelled.is_none())
-        .count();
-    fold::apply(profile, &Entry::Cancel(*cancellation), catalog);
-    Ok(CancelReceipt {
-        cancelled,
-        profile_version: profile.version,
-    })
+    /// Cancels contacts of a profile.
+    pub(super) fn cancel(
+        &self,
+        active: &Active,
+        customer: CustomerKey,
+        profile: &mut Profile,
+        cancellation: &Cancellation,
+    ) -> Result<CancelReceipt, Rejection> {
+        let meant = Meant {
+            id: DecisionId {
+                customer,
+                number: cancellation.decision,
+            },
+            offer: cancellation.offer,
+            placement: cancellation.placement,
+        };
+        if meant.contacts(profile).next().is_none() {
+            return Err(meant.refused(profile));
+        }
+        let open = |contact: &&Contact| !contact.is_confirmed() && contact.cancelled.is_none();
+        let cancelled = meant.contacts(profile).filter(open).count();
+        let entry = Entry::Cancel(*cancellation);
+        self.fold(active, meant, profile, &entry, cancellation.at);
+        Ok(CancelReceipt {
+            cancelled,
+            profile_version: profile.version,
+        })
+    }
+
+    /// Folds an entry about some contacts, and lets the volumes know what became of them. No contact comes or goes by it.
+    fn fold(&self, active: &Active, meant: Meant, profile: &mut Profile, entry: &Entry, now: Timestamp) -> bool {
+        let counted = meant.contacts(profile).any(|contact| contact.in_volumes);
+        let before: Vec<Contact> = if counted {
+            meant.contacts(profile).copied().collect()
+        } else {
+            Vec::new()
+        };
+        let changed = fold::apply(profile, entry, &active.catalog);
+        if changed && counted {
+            let after = meant.contacts(profile).copied();
+            let moves: Vec<_> = before.into_iter().zip(after).collect();
+            self.volumes.change(active, meant.id.customer, &moves, now);
+        }
+        changed
+    }
 }

@@ -3,16 +3,12 @@
 use crate::catalog::Catalog;
 use crate::decision::fill::{self, Outcome};
 use crate::decision::{facts::Layout, fold, gate};
-use crate::domain::contact::Contact;
 use crate::domain::decision::{Decision, Filled, Ranking, Rung, Withheld};
-use crate::domain::entry::{Entry, OutcomeReport, Reservation};
+use crate::domain::entry::{Entry, Reservation};
 use crate::domain::event::Event;
-use crate::domain::ids::{CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
-use crate::domain::request::OffersRequest;
+use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::{Millis, Timestamp};
-
-use super::Rejection;
 
 /// Folds the events of one call and returns how many were new. When the caller's clock runs ahead of `now` (the door
 /// refuses more than [`CLOCK_SKEW_MAX`](super::CLOCK_SKEW_MAX)), all of them are moved back by as much, which keeps their order.
@@ -36,15 +32,15 @@ pub(super) fn apply_events(profile: &mut Profile, events: &[Event], catalog: &Ca
 /// The first decision of a customer is numbered by its second since then: 2024-01-01T00:00:00Z.
 const NUMBERS_BEGIN: Timestamp = Timestamp::from_millis(1_704_067_200_000);
 
-/// Reserves what is shown; `None` when nothing is.
-pub(super) fn reserve(
+/// Makes the reservation of what is shown; `None` when nothing is.
+pub(super) fn reservation(
     catalog: &Catalog,
     request: &OffersRequest,
-    customer: CustomerKey,
-    profile: &mut Profile,
+    once: Option<RequestKey>,
+    profile: &Profile,
     placements: &[Filled],
     now: Timestamp,
-) -> Option<DecisionId> {
+) -> Option<Reservation> {
     let shown = placements
         .iter()
         .flat_map(|filled| filled.offers.iter().map(|shown| (filled.placement, shown.offer)));
@@ -55,25 +51,19 @@ pub(super) fn reserve(
         return None;
     }
     let second = (now - NUMBERS_BEGIN).get() / Millis::SECOND.get();
-    let number = match profile.decisions {
+    let decision = match profile.decisions {
         0 => u32::try_from(second).unwrap_or(1).max(1),
         latest => latest.saturating_add(1),
     };
-    let channel = catalog.channels[request.channel].symbol;
-    fold::apply(
-        profile,
-        &Entry::Decision(Reservation {
-            decision: number,
-            channel,
-            campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
-            at: now,
-            contacts,
-            in_volumes: false,
-            request: None,
-        }),
-        catalog,
-    );
-    Some(DecisionId { customer, number })
+    Some(Reservation {
+        decision,
+        channel: catalog.channels[request.channel].symbol,
+        campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
+        at: now,
+        contacts,
+        in_volumes: !catalog.volumes.is_empty(),
+        request: once,
+    })
 }
 
 /// The lowest rung among the offers shown whose group has a model; without any of those, the start propensity that the

@@ -44,7 +44,9 @@ impl Desk {
     }
 
     fn count(&self, refusal: &Refusal) {
-        self.meters
-            .refused(matches!(refusal.code(), Code::InvalidArgument | Code::NotFound));
+        self.meters.refused(matches!(
+            refusal.code(),
+            Code::InvalidArgument | Code::NotFound | Code::AlreadyExists | Code::Aborted
+        ));
     }
 }

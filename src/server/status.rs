@@ -6,6 +6,8 @@
 //! | the customer is unknown where only known ones are recorded | `NOT_FOUND` | not unchanged |
 //! | the decision is not known, or no longer kept | `NOT_FOUND` | not unchanged |
 //! | the decision did not show the offer | `INVALID_ARGUMENT` | not unchanged |
+//! | the request id was used for another request | `ALREADY_EXISTS` | with an id of its own |
+//! | the request was answered, and the answer is no longer kept | `ABORTED` | with another id, after a cancellation |
 //! | no room: customers, watchers | `RESOURCE_EXHAUSTED` | later |
 //! | the server is shutting down | `UNAVAILABLE` | at once, elsewhere |
 
@@ -51,6 +53,8 @@ impl Refusal {
             Self::Rejected(Rejection::UnknownCustomer | Rejection::UnknownDecision(_)) | Self::UnknownProfile(_) => {
                 Code::NotFound
             }
+            Self::Rejected(Rejection::RequestIdReused) => Code::AlreadyExists,
+            Self::Rejected(Rejection::AnswerNotKept(_)) => Code::Aborted,
             Self::Rejected(Rejection::TooManyCustomers(_)) | Self::TooManyWatchers(_) => Code::ResourceExhausted,
             Self::ShuttingDown => Code::Unavailable,
         }

@@ -183,11 +183,13 @@ impl Store {
         packed::unpack_id(&bytes)
     }
 
-    /// Removes one customer; tells whether there was one. `then` runs under the customer's lock.
-    pub fn remove(&self, key: CustomerKey, then: impl FnOnce()) -> bool {
+    /// Removes one customer; tells whether there was one. `then` gets the profile and runs under the customer's lock.
+    pub fn remove(&self, key: CustomerKey, then: impl FnOnce(&Profile)) -> bool {
         match self.customers.entry(key.get()) {
             Entry::Occupied(entry) => {
-                then();
+                let mut profile = Profile::default();
+                packed::unpack(entry.get(), &mut profile);
+                then(&profile);
                 entry.remove();
                 self.count.fetch_sub(1, Ordering::Relaxed);
                 true
@@ -263,7 +265,7 @@ mod tests {
         touch(&store, "a", Then::Keep).unwrap();
         assert_eq!(touch(&store, "b", Then::Keep), Err(Full { customers_max: 1 }));
         assert_eq!(touch(&store, "a", Then::Keep), Ok((2, true)));
-        assert!(store.remove(id("a").key(), || ()));
+        assert!(store.remove(id("a").key(), |_| ()));
         assert_eq!(touch(&store, "b", Then::Keep), Ok((1, false)));
     }
 }

@@ -376,7 +376,9 @@ mod tests {
                      contacts in prop::collection::vec(contact(), 0..5)) -> Profile {
             let requests = requests.into_iter()
                 .map(|(id, body, decision)| RequestTrace { key: RequestKey { id, body }, decision }).collect();
-            Profile { requests, version, ranking_version, decisions, attributes, opt_outs, opted_out_of_all, contacts, ..behaviour }
+            Profile {
+                version, ranking_version, decisions, attributes, opt_outs, opted_out_of_all, contacts, requests, ..behaviour
+            }
         }
     }
 

@@ -6,7 +6,8 @@ use super::super::document::{At, Report};
 use super::super::read::Sources;
 use super::super::{Catalog, ContactFilter, Only};
 
-/// Warns of groups without offers, of placements, caps and cool-downs that no offer or channel fits, and of offers that no placement can show.
+/// Warns of groups without offers, of placements, caps, cool-downs and volumes that no offer or channel fits, and of offers
+/// that no placement can show.
 pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report) {
     for (position, item) in sources.groups.items.iter().enumerate() {
         if !catalog.offers.iter().any(|offer| offer.group == position) {
@@ -36,6 +37,13 @@ pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report
     for (item, cool_down) in sources.cool_downs.items.iter().zip(&catalog.cool_downs) {
         let what = format!("the cool-down `{}`", cool_down.id);
         warn_of_filter(&cool_down.contacts, &what, item.at.key("id"), report);
+    }
+    for (item, volume) in sources.volumes.items.iter().zip(&catalog.volumes) {
+        if !volume.offers.contains(&true) {
+            let hint = "check its `offers`, `groups` and `labels`: an offer must fit all of them";
+            let message = format!("no offer fits the volume `{}`", volume.id);
+            report.warning(item.at.key("id"), message, hint);
+        }
     }
     for (position, item) in sources.offers.items.iter().enumerate() {
         if !can_be_shown(catalog, position) {

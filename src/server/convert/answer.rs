@@ -46,6 +46,7 @@ pub fn offers(
             .iter()
             .map(|reason| withheld(reason, request, catalog))
             .collect(),
+        replayed: false,
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message as _;
+
 use super::fault::{Faults, Path};
 use super::{channel, customer, events, length, position, unknown, value};
 use crate::catalog::Catalog;
-use crate::domain::ids::{CustomerId, check_id};
-use crate::domain::request::{OffersRequest, PlacementRequest};
+use crate::domain::ids::{CustomerId, check_id, short_hash, short_hash_of};
+use crate::domain::request::{OffersRequest, PlacementRequest, RequestKey};
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 use crate::server::limits::{ATTRIBUTES_PER_MAP_MAX, PLACEMENTS_PER_CALL_MAX};
@@ -27,6 +29,38 @@ pub fn request(given: &wire::GetOffersRequest, catalog: &Catalog, now: Timestamp
     let query = query(given, catalog, &Path::Root, &mut faults);
     let converted = (|| Some(assemble(customer?, events?, query?, given)))();
     faults.into_result(converted)
+}
+
+/// Returns by what a repeat of a request is recognised; `None` when it has no id.
+///
+/// The body is the message as it was sent, not what it is converted to: that depends on the catalog and, for events without
+/// a time, on the clock, so a repeat could come out as another request. Maps are sorted, and a mode that is left out is
+/// the one that it stands for.
+#[must_use]
+pub fn once(given: &wire::GetOffersRequest) -> Option<RequestKey> {
+    if given.request_id.is_empty() {
+        return None;
+    }
+    let mut body = given.clone();
+    body.request_id.clear();
+    if body.duplicates() == wire::Duplicates::Unspecified {
+        body.set_duplicates(wire::Duplicates::Removed);
+    }
+    Some(RequestKey {
+        id: short_hash(&given.request_id),
+        body: short_hash_of(&body.encode_to_vec()),
+    })
+}
+
+/// The same for the request inside a call that records events, whose customer and events it has.
+#[must_use]
+pub fn once_within(given: &wire::RecordEventsRequest) -> Option<RequestKey> {
+    let offers = given.offers.as_ref().filter(|offers| !offers.request_id.is_empty())?;
+    once(&wire::GetOffersRequest {
+        customer: given.customer.clone(),
+        events: given.events.clone(),
+        ..offers.clone()
+    })
 }
 
 /// Returns the request of one item of a stream, which is then converted by [`request`].
@@ -79,6 +113,7 @@ pub fn watched(given: wire::WatchOffersRequest) -> wire::GetOffersRequest {
         preview: true,
         omit_content: given.omit_content,
         campaign: String::new(),
+        request_id: String::new(),
     }
 }
 
@@ -122,6 +157,9 @@ fn query(given: &wire::GetOffersRequest, catalog: &Catalog, path: &Path<'_>, fau
         .note(path.field("duplicates"), mode)
         .map(|mode| mode == wire::Duplicates::Allowed);
     let context = context(&given.context, channel, catalog, path.field("context"), faults);
+    if !given.request_id.is_empty() {
+        faults.note(path.field("request_id"), check_id(&given.request_id));
+    }
     Some(Query {
         channel: channel?,
         campaign: campaign?,

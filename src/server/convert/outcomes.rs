@@ -31,7 +31,7 @@ pub fn report(
         let report = OutcomeReport {
             decision: decision.number,
             offer: offer?,
-            placement: placement?,
+            placement: placement.ok()?,
             outcome: outcome?,
             at: at?,
         };
@@ -61,7 +61,7 @@ pub fn cancellation(
         let cancellation = Cancellation {
             decision: decision.number,
             offer: offer?,
-            placement: placement?,
+            placement: placement.ok()?,
             at: now,
         };
         Some((decision.customer, cancellation))
@@ -88,14 +88,14 @@ fn offer(name: &str, catalog: &Catalog, faults: &mut Faults) -> Option<Symbol> {
     found
 }
 
-/// Finds a placement; the empty name means all of them.
-fn placement(name: &str, catalog: &Catalog, faults: &mut Faults) -> Option<Option<Symbol>> {
+/// Finds a placement; the empty name means all of them, which is `None`.
+fn placement(name: &str, catalog: &Catalog, faults: &mut Faults) -> Result<Option<Symbol>, ()> {
     if name.is_empty() {
-        return Some(None);
+        return Ok(None);
     }
     let names = catalog.placements.iter().map(|placement| &*placement.id);
     let found = position(name, names, "placement", Path::Root.field("placement"), faults);
-    found.map(|at| Some(catalog.placements[at].symbol))
+    found.map(|at| Some(catalog.placements[at].symbol)).ok_or(())
 }
 
 /// Says that a decision did not show the offer of a report or cancellation, or not in its placement, and what it showed

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::decisions::decide;
-use crate::engine::Rejection;
+use super::decisions::{answered, preview};
 use crate::catalog::Catalog;
-use crate::server::convert::{events, outcomes};
+use crate::domain::request::OffersRequest;
+use crate::engine::Rejection;
+use crate::server::convert::{events, offers, outcomes};
 use crate::server::desk::Desk;
 use crate::server::limits::FAULTS_LISTED_MAX;
 use crate::server::status::Refusal;
@@ -25,20 +26,35 @@ impl Behaviour {
         let took = Stopwatch::start();
         let desk = &*self.0;
         let (active, now) = desk.begin();
-        let recording = events::recording(given, &active.catalog, now)?;
-        let receipt = desk
-            .engine
-            .record_events(&active, &recording.customer, &recording.events, now)?;
-        desk.meters.recorded(&receipt);
+        let events::Recording {
+            customer,
+            events,
+            offers: wanted,
+        } = events::recording(given, &active.catalog, now)?;
         let omit_content = given.offers.as_ref().is_some_and(|offers| offers.omit_content);
-        let offers = recording
-            .offers
-            .map(|request| decide(desk, &active, &request, now, omit_content, took));
+        let (receipt, offers) = match wanted {
+            // One look at the customer: what is refused records nothing.
+            Some(request) if !request.preview => {
+                let request = OffersRequest { events, ..request };
+                let once = offers::once_within(given);
+                let (receipt, answer) = desk.engine.record_and_answer(&active, &request, once, now)?;
+                desk.meters.recorded(&receipt);
+                let offers = answered(desk, &answer, &request, &active, omit_content, took);
+                (receipt, Some(offers))
+            }
+            // A preview would leave no trace of its events either.
+            wanted => {
+                let receipt = desk.engine.record_events(&active, &customer, &events, now)?;
+                desk.meters.recorded(&receipt);
+                let offers = wanted.map(|request| preview(desk, &active, &request, now, omit_content, took));
+                (receipt, offers.transpose()?)
+            }
+        };
         Ok(wire::RecordEventsResponse {
             applied: count(receipt.applied),
             duplicates: count(receipt.duplicates),
             profile_version: receipt.profile_version,
-            offers: offers.transpose()?,
+            offers,
         })
     }
 

@@ -9,7 +9,7 @@ use super::Answers;
 use super::watching;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
-use crate::engine::Active;
+use crate::engine::{Active, Answer};
 use crate::server::convert::{answer, offers};
 use crate::server::desk::Desk;
 use crate::server::status::Refusal;
@@ -27,11 +27,13 @@ pub(super) fn get_offers(desk: &Desk, given: &wire::GetOffersRequest) -> Result<
     let took = Stopwatch::start();
     let (active, now) = desk.begin();
     let request = offers::request(given, &active.catalog, now)?;
-    decide(desk, &active, &request, now, given.omit_content, took)
+    let once = offers::once(given);
+    let answer = desk.engine.answer(&active, &request, once, now)?;
+    Ok(answered(desk, &answer, &request, &active, given.omit_content, took))
 }
 
-/// Decides a converted request.
-pub(super) fn decide(
+/// Decides a converted request that is a preview.
+pub(super) fn preview(
     desk: &Desk,
     active: &Active,
     request: &OffersRequest,
@@ -42,6 +44,24 @@ pub(super) fn decide(
     let decision = desk.engine.offers(active, request, now)?;
     desk.meters.decided(&decision, took);
     Ok(answer::offers(&decision, request, active, omit_content))
+}
+
+/// Counts an answer and puts it into words: one that was given before in the words of its own time.
+pub(super) fn answered(
+    desk: &Desk,
+    answer: &Answer,
+    request: &OffersRequest,
+    active: &Active,
+    omit_content: bool,
+    took: Stopwatch,
+) -> wire::GetOffersResponse {
+    if let Some(replay) = &answer.replay {
+        desk.meters.replayed();
+        let said = answer::offers(&answer.decision, replay.request(), replay.active(), omit_content);
+        return wire::GetOffersResponse { replayed: true, ..said };
+    }
+    desk.meters.decided(&answer.decision, took);
+    answer::offers(&answer.decision, request, active, omit_content)
 }
 
 #[async_trait]

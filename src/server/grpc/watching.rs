@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::decisions::decide;
+use super::decisions::preview;
 use crate::domain::time::Timestamp;
 use crate::server::convert::offers;
 use crate::server::desk::Desk;
@@ -87,7 +87,7 @@ fn look(desk: &Desk, given: &wire::GetOffersRequest) -> Result<(wire::GetOffersR
     let took = Stopwatch::start();
     let (active, now) = desk.begin();
     let request = offers::request(given, &active.catalog, now)?;
-    let list = decide(desk, &active, &request, now, given.omit_content, took)?;
+    let list = preview(desk, &active, &request, now, given.omit_content, took)?;
     let until = list.valid_until.as_ref().map_or(SLEEP_MAX, |until| {
         let millis = until
             .seconds

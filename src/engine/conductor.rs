@@ -1,0 +1,252 @@
+//! What is done for one customer while nobody else can: answer, and take in reports.
+//!
+//! Nothing here knows where the profile comes from, so the same code runs on the store and under a checker of interleavings.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::answers::{Answers, Kept};
+use super::ranking::Lists;
+use super::steps::{add_gate_reasons, apply_events, lowest_rung, reservation, unanswered};
+use super::sync::Locked;
+use super::volumes::Volumes;
+use super::volumes::books::Books;
+use super::{Active, Answer, Limits, Rejection, Replay, Workspace};
+use crate::catalog::UnknownCustomer;
+use crate::decision::fill::{self, Outcome};
+use crate::decision::fold;
+use crate::domain::decision::{Decision, Ranking, Withheld};
+use crate::domain::entry::Entry;
+use crate::domain::ids::{CustomerKey, DecisionId};
+use crate::domain::profile::Profile;
+use crate::domain::request::{OffersRequest, RequestKey};
+use crate::domain::time::Timestamp;
+
+/// What is shared over customers.
+pub(super) struct Conductor<L = Mutex<Books>> {
+    pub(super) lists: Lists,
+    pub(super) answers: Answers,
+    pub(super) volumes: Volumes<L>,
+}
+
+/// One call for offers: what is asked, of which snapshot, when.
+pub(super) struct Call<'a> {
+    pub(super) active: &'a Active,
+    pub(super) request: &'a OffersRequest,
+    /// By what a repeat is recognised, when the call has an id.
+    pub(super) once: Option<RequestKey>,
+    pub(super) key: CustomerKey,
+    pub(super) now: Timestamp,
+}
+
+/// What came of a call.
+pub(super) struct Made {
+    pub(super) decision: Decision,
+    /// Whether the profile has to be written back.
+    pub(super) changed: bool,
+    /// How many events were new.
+    pub(super) applied: usize,
+}
+
+impl<L: Locked<Books>> Conductor<L> {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            lists: Lists::new(limits.ranked_lists_bytes_max),
+            answers: Answers::new(limits.answers_bytes_max),
+            volumes: Volumes::new(),
+        }
+    }
+
+    /// Answers a call that may have an id: with the answer of before when it is a repeat, else with a new one, which it
+    /// keeps. Returns whether the profile has to be written back as well.
+    pub(super) fn answer(
+        &self,
+        active: &Arc<Active>,
+        call: &Call<'_>,
+        profile: &mut Profile,
+        known: bool,
+        workspace: &mut Workspace,
+    ) -> Result<(Answer, bool), Rejection> {
+        // A preview reserves nothing, so there is nothing to protect.
+        let once = call.once.filter(|_| !call.request.preview);
+        if let Some(once) = once
+            && let Some(kept) = self.recall(call.key, once, profile)?
+        {
+            let answer = Answer {
+                decision: kept.decision.clone(),
+                applied: 0,
+                profile_version: profile.version,
+                replay: Some(Replay(kept)),
+            };
+            return Ok((answer, false));
+        }
+        let made = self.decide(call, once, profile, known, workspace);
+        if let Some(key) = once {
+            let request = OffersRequest {
+                events: Vec::new(),
+                ..call.request.clone()
+            };
+            let (decision, active) = (made.decision.clone(), Arc::clone(active));
+            self.answers.keep(
+                call.key,
+                Kept {
+                    key,
+                    decision,
+                    request,
+                    active,
+                },
+            );
+        }
+        let answer = Answer {
+            profile_version: made.decision.profile_version,
+            decision: made.decision,
+            applied: made.applied,
+            replay: None,
+        };
+        Ok((answer, made.changed))
+    }
+
+    /// Finds the answer to a repeated call; `None` when the call is no repeat as far as anybody remembers.
+    fn recall(
+        &self,
+        customer: CustomerKey,
+        once: RequestKey,
+        profile: &Profile,
+    ) -> Result<Option<Arc<Kept>>, Rejection> {
+        let trace = profile.requests.iter().rfind(|trace| trace.key.id == once.id);
+        // What reserved something counts only with the profile that holds the reservation.
+        let is_of_profile = |kept: &Arc<Kept>| match kept.decision.id {
+            Some(id) => trace.is_some_and(|trace| trace.decision == id.number),
+            None => trace.is_none(),
+        };
+        let kept = self.answers.find(customer, once.id).filter(is_of_profile);
+        let body = trace
+            .map(|trace| trace.key.body)
+            .or(kept.as_ref().map(|kept| kept.key.body));
+        match (body, kept, trace) {
+            (Some(body), _, _) if body != once.body => Err(Rejection::RequestIdReused),
+            (_, Some(kept), _) => Ok(Some(kept)),
+            (_, None, Some(trace)) => Err(Rejection::AnswerNotKept(DecisionId {
+                customer,
+                number: trace.decision,
+            })),
+            (_, None, None) => Ok(None),
+        }
+    }
+
+    /// Decides: applies the events of the call, ranks, fills the placements, and reserves what it shows.
+    pub(super) fn decide(
+        &self,
+        call: &Call<'_>,
+        once: Option<RequestKey>,
+        profile: &mut Profile,
+        known: bool,
+        workspace: &mut Workspace,
+    ) -> Made {
+        let &Call {
+            active,
+            request,
+            key,
+            now,
+            ..
+        } = call;
+        let catalog = &*active.catalog;
+        if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !request.customer.is_anonymous() {
+            return Made {
+                decision: unanswered(catalog, request, fill::UNKNOWN_CUSTOMER, now),
+                changed: false,
+                applied: 0,
+            };
+        }
+        let applied = apply_events(profile, &request.events, catalog, now);
+        // A preview with events answers "what if", on a copy that is thrown away with its list.
+        let keep = !(request.preview && applied > 0);
+        let changed = keep && applied > 0;
+        if let Some(rule) = fill::suppression(catalog, profile, request, now) {
+            let answer = unanswered(catalog, request, rule, now);
+            let decision = Decision {
+                profile_version: profile.version,
+                known_customer: known,
+                ..answer
+            };
+            return Made {
+                decision,
+                changed,
+                applied,
+            };
+        }
+        let (list, cached) = self.lists.list(active, request, key, profile, keep, now, workspace);
+        let mut withheld = Vec::new();
+        let profile_version = profile.version;
+        let (outcome, id) = self.choose(call, once, &list.ranking, profile, &mut withheld);
+        let Outcome {
+            placements,
+            mut valid_until,
+        } = outcome;
+        if request.explain {
+            valid_until = valid_until.min(workspace.layout.fill(catalog, profile, now));
+            let until = add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
+            valid_until = valid_until.min(until);
+        }
+        let decision = Decision {
+            id,
+            profile_version,
+            known_customer: known,
+            decided_at: now,
+            valid_until,
+            rung: lowest_rung(catalog, &placements),
+            cached,
+            placements,
+            withheld,
+        };
+        Made {
+            changed: changed || id.is_some(),
+            decision,
+            applied,
+        }
+    }
+
+    /// Fills the placements, and reserves what they show: takes it from all volumes at once. When others were faster, fills
+    /// again with the room that is left. Each time some volume has less room than was chosen from it, so this ends.
+    fn choose(
+        &self,
+        call: &Call<'_>,
+        once: Option<RequestKey>,
+        ranking: &Ranking,
+        profile: &mut Profile,
+        withheld: &mut Vec<Withheld>,
+    ) -> (Outcome, Option<DecisionId>) {
+        let &Call {
+            active,
+            request,
+            key,
+            now,
+            ..
+        } = call;
+        let catalog = &*active.catalog;
+        let mut rooms = self.volumes.rooms(active, now);
+        loop {
+            withheld.clear();
+            let explain = request.explain.then_some(&mut *withheld);
+            let outcome = fill::fill(catalog, ranking, profile, request, now, &rooms, explain);
+            if request.preview {
+                return (outcome, None);
+            }
+            let Some(reservation) = reservation(catalog, request, once, profile, &outcome.placements, now) else {
+                return (outcome, None);
+            };
+            match self.volumes.take(active, key, &reservation, now) {
+                Ok(()) => {
+                    let id = DecisionId {
+                        customer: key,
+                        number: reservation.decision,
+                    };
+                    fold::apply(profile, &Entry::Decision(reservation), catalog);
+                    return (outcome, Some(id));
+                }
+                Err(found) => rooms.lower(&found),
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Volumes: limits over all customers, exact.
+//!
+//! One lock guards the [`Books`], which know of every contact that was decided while the catalog had volumes. Under it a
+//! decision takes what it chose from all volumes at once, or nothing; so however many decide at the same time, none is ever
+//! exceeded. The lock is taken under a customer's lock and nothing is locked under it. A call without volumes never
+//! takes it.
+//!
+//! **Exactly once.** What a contact counts as follows from the contact alone ([`books`]): a report, a cancellation or the
+//! customer's deletion moves it from what it was to what it is. A contact says itself whether it is in the books, so
+//! one of before there were volumes is never taken out of them.
+//!
+//! **Counting.** `decided` counts from the decision. `delivered` and `seen` count from the report; before, the decision
+//! counts as a reservation, in whatever window now lies, until its channel's reservation time is over. So no report in
+//! time can exceed a limit; one that comes late is recorded as what it is and may.
+//!
+//! **Pace.** With `pace: even`, at an instant `t` of a window from `start` to `end` at most
+//! `limit × (t - start) / (end - start)`, rounded down, plus 1 may count.
+//!
+//! **Changes of the catalog.** The books keep counts per offer, channel and quarter of an hour, not per volume; so a volume whose
+//! limit, window or scope changes, or one that is new, counts what already happened. (Reservations are kept only for
+//! offers that some limited volume counts as delivered or seen: one that is new knows of later ones only.) A call that
+//! began before a catalog came into force finishes on the limits of the old one. Contacts with an offer that has left the
+//! catalog count where all offers do.
+
+pub(super) mod books;
+mod period;
+mod series;
+#[cfg(test)]
+pub(super) mod tests;
+
+use parking_lot::Mutex;
+
+use super::Active;
+use super::sync::Locked;
+use crate::decision::volumes::Rooms;
+use crate::domain::contact::Contact;
+use crate::domain::entry::Reservation;
+use crate::domain::ids::CustomerKey;
+use crate::domain::time::Timestamp;
+use books::Books;
+
+/// The volumes of one engine.
+#[derive(Debug)]
+pub(super) struct Volumes<L = Mutex<Books>>(L);
+
+impl<L: Locked<Books>> Volumes<L> {
+    /// Begins with nothing counted.
+    pub(super) fn new() -> Self {
+        Self(L::new(Books::default()))
+    }
+
+    /// Says what the volumes have left.
+    pub(super) fn rooms(&self, active: &Active, now: Timestamp) -> Rooms {
+        if active.catalog.volumes.is_empty() {
+            return Rooms::default();
+        }
+        self.0.with(|books| books.rooms(active, now))
+    }
+
+    /// Takes the contacts of a new decision from all volumes at once.
+    ///
+    /// # Errors
+    /// What the volumes have left, when one has not enough; nothing was taken then.
+    pub(super) fn take(
+        &self,
+        active: &Active,
+        customer: CustomerKey,
+        reservation: &Reservation,
+        now: Timestamp,
+    ) -> Result<(), Rooms> {
+        if !reservation.in_volumes {
+            return Ok(());
+        }
+        let contacts: Vec<Contact> = reservation.begun().collect();
+        self.0.with(|books| books.take(active, customer, &contacts, now))
+    }
+
+    /// Takes note that contacts of a customer changed: each before and after.
+    pub(super) fn change(
+        &self,
+        active: &Active,
+        customer: CustomerKey,
+        changes: &[(Contact, Contact)],
+        now: Timestamp,
+    ) {
+        if !changes.iter().any(|(before, _)| before.in_volumes) {
+            return;
+        }
+        self.0.with(|books| {
+            books.adopt(active, now);
+            for (before, after) in changes {
+                books.change(customer, Some(before), Some(after), now);
+            }
+        });
+    }
+
+    /// Takes back the contacts of a decision that did not come about.
+    pub(super) fn take_back(&self, customer: CustomerKey, contacts: &[Contact], now: Timestamp) {
+        if contacts.iter().any(|contact| contact.in_volumes) {
+            self.0.with(|books| {
+                for contact in contacts {
+                    books.change(customer, Some(contact), None, now);
+                }
+            });
+        }
+    }
+
+    /// Releases the reservations of a customer who is forgotten. What was decided or reported did happen, and still counts.
+    pub(super) fn forget(&self, customer: CustomerKey, contacts: &[Contact]) {
+        if contacts.iter().any(|contact| contact.in_volumes) {
+            self.0.with(|books| {
+                for contact in contacts {
+                    books.let_go(customer, contact);
+                }
+            });
+        }
+    }
+}

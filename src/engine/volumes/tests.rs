@@ -1,0 +1,353 @@
+//! What volumes promise, one thread at a time.
+
+use std::sync::Arc;
+
+use super::super::{Active, Engine, Limits, Rejection};
+use super::period::period;
+use crate::catalog::Catalog;
+use crate::decision::policy::counted_at;
+use crate::decision::testing::{T0, catalog_with, symbol};
+use crate::domain::contact::{Contact, Counted};
+use crate::domain::decision::{Decision, Withheld};
+use crate::domain::entry::{Cancellation, OutcomeReport};
+use crate::domain::ids::CustomerId;
+use crate::domain::profile::Profile;
+use crate::domain::request::{OffersRequest, PlacementRequest};
+use crate::domain::time::{Millis, Timestamp};
+use crate::domain::value::Value;
+
+/// Counts by brute force what counts against a volume: looks at every contact of everybody.
+pub(in crate::engine) fn recount(catalog: &Catalog, volume: usize, profiles: &[Profile], now: Timestamp) -> u64 {
+    let volume = &catalog.volumes[volume];
+    let window = period(volume.per, &catalog.time_zone, now);
+    let counts = |contact: &&Contact| {
+        let reservation = catalog
+            .channels
+            .iter()
+            .find(|channel| channel.symbol == contact.channel)
+            .unwrap()
+            .reservation;
+        let in_scope = volume.concerns(catalog.offer_positions.get(contact.offer), contact.channel);
+        in_scope
+            && !contact.is_cancelled()
+            && match counted_at(contact, volume.counted) {
+                Some(at) => window.start <= at,
+                None => now < contact.decided_at() + reservation,
+            }
+    };
+    profiles
+        .iter()
+        .flat_map(|profile| &profile.contacts)
+        .filter(counts)
+        .count() as u64
+}
+
+struct Bench {
+    engine: Engine,
+}
+
+impl Bench {
+    fn new(lines: &str) -> Self {
+        let active = Active::new(catalog_with(lines), Vec::new());
+        Self {
+            engine: Engine::new(active, Limits::default()),
+        }
+    }
+
+    /// Puts another catalog in force that knows the same names.
+    fn reload(&self, lines: &str) {
+        self.engine.activate(Active::new(catalog_with(lines), Vec::new()));
+    }
+
+    fn ask(&self, name: &str, channel: usize, count: usize, now: Timestamp) -> Decision {
+        let active = self.engine.active();
+        let request = OffersRequest {
+            customer: CustomerId::known(name).unwrap(),
+            channel,
+            placements: vec![PlacementRequest { placement: 0, count }],
+            duplicates: false,
+            context: vec![Value::Category(active.catalog.channels[channel].symbol)],
+            events: Vec::new(),
+            explain: true,
+            preview: false,
+        };
+        self.engine.offers(&active, &request, now).unwrap()
+    }
+
+    fn shown(&self, name: &str, count: usize, now: Timestamp) -> usize {
+        self.ask(name, 0, count, now).placements[0].offers.len()
+    }
+
+    fn report(&self, decision: &Decision, outcome: Counted, at: Timestamp) -> bool {
+        let active = self.engine.active();
+        let id = decision.id.unwrap();
+        let report = OutcomeReport {
+            decision: id.number,
+            offer: active.catalog.offers[decision.placements[0].offers[0].offer].symbol,
+            placement: None,
+            outcome,
+            at,
+        };
+        self.engine
+            .record_outcome(&active, id.customer, &report, at)
+            .unwrap()
+            .late
+    }
+
+    fn cancel(&self, decision: &Decision, offer: Option<&str>, at: Timestamp) -> Result<usize, Rejection> {
+        let active = self.engine.active();
+        let id = decision.id.unwrap();
+        let cancellation = Cancellation {
+            decision: id.number,
+            offer: offer.map(|offer| symbol(&active.catalog, offer)),
+            placement: None,
+            at,
+        };
+        let receipt = self.engine.cancel(&active, id.customer, &cancellation)?;
+        Ok(receipt.cancelled)
+    }
+
+    /// Returns what counts against the first volume, when the books and the contacts agree.
+    fn count(&self, now: Timestamp) -> u64 {
+        let active = self.engine.active();
+        let mut profiles = Vec::new();
+        self.engine
+            .store()
+            .for_each(|_, profile| profiles.push(profile.clone()));
+        let counted = recount(&active.catalog, 0, &profiles, now);
+        let rooms = self.engine.conductor.volumes.rooms(&active, now);
+        assert_eq!(
+            u64::from(rooms.list()[0].count),
+            counted,
+            "the books differ from the contacts"
+        );
+        counted
+    }
+}
+
+fn reason<'d>(decision: &'d Decision, rule: &str) -> &'d Withheld {
+    decision.withheld.iter().find(|reason| &*reason.rule == rule).unwrap()
+}
+
+#[test]
+fn a_volume_holds_over_all_customers_and_says_when_the_next_window_begins() {
+    let bench = Bench::new("volumes: [{ id: three, at_most: 3, of: decided, per: day, because: Few }]");
+    assert_eq!((bench.shown("a", 2, T0), bench.shown("b", 2, T0)), (2, 1));
+    let none = bench.ask("c", 0, 2, T0);
+    assert!(none.placements[0].fallback);
+    let said = reason(&none, "three");
+    assert_eq!((said.count, said.limit, &*said.because), (Some(3), Some(3), "Few"));
+    // Midnight in Madrid.
+    let midnight = T0 + Millis::HOUR.times(14);
+    assert_eq!(said.eligible_again_at, Some(midnight));
+    assert_eq!(none.valid_until, midnight);
+    assert_eq!(bench.shown("c", 2, midnight - Millis::new(1)), 0);
+    assert_eq!(bench.shown("c", 2, midnight), 2);
+    assert_eq!(bench.count(midnight), 2);
+}
+
+#[test]
+fn volumes_stack_and_count_only_what_lies_in_their_scope() {
+    let bench = Bench::new(
+        "volumes:
+          - { id: one_a, at_most: 1, of: decided, per: week, offers: [savings_a] }
+          - { id: mail, at_most: 1, of: decided, per: ever, channels: [mail] }",
+    );
+    let names = |decision: &Decision| -> Vec<usize> {
+        let offers = decision.placements[0].offers.iter();
+        offers.map(|shown| shown.offer).collect()
+    };
+    let catalog = bench.engine.active();
+    let at = |name: &str| {
+        catalog
+            .catalog
+            .offers
+            .iter()
+            .position(|offer| &*offer.id == name)
+            .unwrap()
+    };
+    assert_eq!(names(&bench.ask("a", 0, 2, T0)), [at("savings_a"), at("savings_b")]);
+    assert_eq!(names(&bench.ask("b", 0, 2, T0)), [at("savings_b")]);
+    assert_eq!(names(&bench.ask("b", 1, 2, T0)), [at("savings_b")]);
+    let none = bench.ask("c", 1, 2, T0 + Millis::DAY.times(300));
+    assert_eq!(names(&none), Vec::<usize>::new());
+    assert_eq!(reason(&none, "mail").eligible_again_at, None, "ever has no end");
+}
+
+#[test]
+fn zero_is_never_and_a_goal_alone_is_no_limit() {
+    let bench = Bench::new(
+        "volumes:
+          - { id: never, at_most: 0, of: seen, per: day, offers: [savings_a] }
+          - { id: goal, at_least: 1, of: seen, per: day }",
+    );
+    let answer = bench.ask("a", 0, 2, T0);
+    assert_eq!(answer.placements[0].offers.len(), 1);
+    let said = reason(&answer, "never");
+    assert_eq!(
+        (said.count, said.limit, said.eligible_again_at),
+        (Some(0), Some(0), None)
+    );
+}
+
+#[test]
+fn a_reservation_counts_as_seen_until_its_time_is_over_or_it_is_cancelled() {
+    let bench = Bench::new("volumes: [{ id: two, at_most: 2, of: seen, per: hour }]");
+    let first = bench.ask("a", 0, 2, T0);
+    assert_eq!(bench.shown("b", 1, T0), 0);
+    assert_eq!(bench.cancel(&first, Some("savings_b"), T0), Ok(1));
+    assert_eq!(bench.cancel(&first, Some("savings_b"), T0), Ok(0));
+    assert_eq!((bench.count(T0), bench.shown("b", 2, T0)), (1, 1));
+    // The web's reservation is 30 minutes; what was seen counts on.
+    bench.report(&first, Counted::Seen, T0 + Millis::MINUTE);
+    let over = T0 + Millis::MINUTE.times(30);
+    assert_eq!(bench.count(over - Millis::new(1)), 2);
+    assert_eq!((bench.count(over), bench.shown("c", 2, over)), (1, 1));
+    assert_eq!(bench.count(over), 2);
+}
+
+#[test]
+fn a_report_after_the_time_out_or_a_cancellation_counts_again_and_is_late() {
+    let bench = Bench::new("volumes: [{ id: one, at_most: 1, of: seen, per: day }]");
+    let (first, over) = (bench.ask("a", 0, 1, T0), T0 + Millis::MINUTE.times(30));
+    assert_eq!(bench.shown("b", 1, over), 1);
+    assert!(bench.report(&first, Counted::Clicked, over));
+    assert_eq!(bench.count(over), 2, "a late report is recorded as what it is");
+    let bench = Bench::new("volumes: [{ id: one, at_most: 1, of: decided, per: day }]");
+    let first = bench.ask("a", 0, 1, T0);
+    assert_eq!(bench.cancel(&first, None, T0), Ok(1));
+    assert_eq!(bench.shown("b", 1, T0), 1);
+    assert!(bench.report(&first, Counted::Seen, T0));
+    assert_eq!(bench.count(T0), 2);
+    assert_eq!(bench.cancel(&first, None, T0), Ok(0), "what was seen took place");
+}
+
+#[test]
+fn a_reservation_of_yesterday_counts_today_until_it_is_over() {
+    let bench = Bench::new("volumes: [{ id: one, at_most: 1, of: seen, per: day }]");
+    let midnight = T0 + Millis::HOUR.times(14);
+    let late = bench.ask("a", 0, 1, midnight - Millis::MINUTE);
+    assert_eq!(bench.shown("b", 1, midnight), 0, "it may still be seen today");
+    bench.report(&late, Counted::Seen, midnight + Millis::MINUTE);
+    assert_eq!(bench.count(midnight + Millis::MINUTE), 1);
+}
+
+#[test]
+fn an_earlier_report_that_comes_later_moves_the_count_to_its_day() {
+    let bench = Bench::new("volumes: [{ id: nine, at_most: 9, of: delivered, per: day }]");
+    let midnight = T0 + Millis::HOUR.times(14);
+    let first = bench.ask("a", 1, 1, midnight - Millis::HOUR);
+    bench.report(&first, Counted::Seen, midnight + Millis::HOUR);
+    assert_eq!(bench.count(midnight + Millis::HOUR), 1);
+    let active = bench.engine.active();
+    let id = first.id.unwrap();
+    let report = OutcomeReport {
+        decision: id.number,
+        offer: active.catalog.offers[first.placements[0].offers[0].offer].symbol,
+        placement: None,
+        outcome: Counted::Delivered,
+        at: midnight - Millis::MINUTE,
+    };
+    bench
+        .engine
+        .record_outcome(&active, id.customer, &report, midnight + Millis::HOUR)
+        .unwrap();
+    assert_eq!(bench.count(midnight + Millis::HOUR), 0, "it was delivered yesterday");
+}
+
+#[test]
+fn an_even_pace_sets_one_more_free_with_each_share_of_the_window() {
+    let bench = Bench::new("volumes: [{ id: paced, at_most: 4, of: decided, per: hour, pace: even }]");
+    let minute = |minutes: i64| T0 + Millis::MINUTE.times(minutes);
+    assert_eq!(bench.shown("a", 3, T0), 1);
+    let none = bench.ask("b", 0, 2, T0);
+    let said = reason(&none, "paced");
+    assert_eq!((said.count, said.limit), (Some(1), Some(1)));
+    assert_eq!(said.eligible_again_at, Some(minute(15)));
+    assert_eq!(bench.shown("b", 3, minute(15) - Millis::new(1)), 0);
+    assert_eq!(bench.shown("b", 3, minute(15)), 1);
+    // What was not used stays free, up to the limit.
+    assert_eq!(bench.shown("c", 3, minute(45)), 2);
+    assert_eq!(bench.shown("d", 3, minute(59)), 0);
+    assert_eq!(
+        reason(&bench.ask("d", 0, 1, minute(59)), "paced").eligible_again_at,
+        Some(minute(60))
+    );
+    assert_eq!(bench.shown("d", 3, minute(60)), 1);
+}
+
+#[test]
+fn a_changed_limit_window_or_scope_and_a_new_volume_count_what_was_before() {
+    let volume = |rest: &str| format!("volumes: [{{ id: v, of: decided, {rest} }}]");
+    let bench = Bench::new(&volume("per: hour, at_most: 9"));
+    bench.ask("a", 0, 2, T0 - Millis::HOUR);
+    bench.ask("b", 0, 1, T0);
+    assert_eq!(bench.count(T0), 1);
+    bench.reload(&volume("per: day, at_most: 9"));
+    assert_eq!(bench.count(T0), 3);
+    bench.reload(&volume("per: day, at_most: 3"));
+    assert_eq!(bench.shown("c", 1, T0), 0);
+    bench.reload(&volume("per: week, at_most: 4, offers: [savings_a]"));
+    assert_eq!((bench.count(T0), bench.shown("c", 1, T0)), (2, 1));
+    bench.reload("volumes: [{ id: other, of: decided, per: ever, at_most: 9, groups: [savings] }]");
+    assert_eq!(bench.count(T0), 4);
+}
+
+#[test]
+fn contacts_of_before_there_were_volumes_are_never_taken_out_of_them() {
+    let bench = Bench::new("caps: []");
+    let before = bench.ask("a", 0, 1, T0);
+    bench.reload("volumes: [{ id: one, at_most: 1, of: decided, per: day }]");
+    assert_eq!(bench.shown("b", 1, T0), 1);
+    assert_eq!(bench.cancel(&before, None, T0), Ok(1));
+    assert_eq!(bench.shown("c", 1, T0), 0, "the one that counts is not that one");
+}
+
+#[test]
+fn somebody_forgotten_releases_what_was_reserved_and_keeps_what_happened() {
+    let bench = Bench::new(
+        "volumes:
+          - { id: seen, at_most: 2, of: seen, per: day }
+          - { id: decided, at_most: 3, of: decided, per: day }",
+    );
+    let first = bench.ask("a", 0, 2, T0);
+    bench.report(&first, Counted::Seen, T0);
+    assert_eq!(bench.shown("b", 1, T0), 0);
+    assert!(bench.engine.delete_profile(&CustomerId::known("a").unwrap()));
+    // One was seen, the other can never be now; but both were decided.
+    assert_eq!(bench.shown("b", 2, T0), 1);
+    let none = bench.ask("c", 0, 1, T0 + Millis::HOUR);
+    assert_eq!(reason(&none, "decided").count, Some(3));
+}
+
+#[test]
+fn what_a_full_store_refuses_is_taken_back() {
+    let catalog = catalog_with("volumes: [{ id: one, at_most: 1, of: decided, per: day }]");
+    let limits = Limits {
+        customers_max: 1,
+        ..Limits::default()
+    };
+    let bench = Bench {
+        engine: Engine::new(Active::new(Arc::clone(&catalog), Vec::new()), limits),
+    };
+    assert_eq!(bench.shown("a", 0, T0), 0);
+    bench
+        .engine
+        .upsert_profile(
+            &bench.engine.active(),
+            &CustomerId::known("a").unwrap(),
+            &crate::domain::entry::ProfileChange::default(),
+            T0,
+        )
+        .unwrap();
+    assert_eq!(bench.shown("b", 1, T0), 0, "there is no room for somebody new");
+    assert_eq!((bench.count(T0), bench.shown("a", 1, T0)), (0, 1));
+}
+
+#[test]
+fn a_clock_that_steps_back_makes_no_room() {
+    let bench = Bench::new("volumes: [{ id: two, at_most: 2, of: decided, per: day }]");
+    let midnight = T0 + Millis::HOUR.times(14);
+    assert_eq!(bench.shown("a", 2, midnight), 2);
+    assert_eq!(bench.shown("b", 1, midnight - Millis::HOUR), 0);
+}
