@@ -14,11 +14,12 @@ mod limits;
 mod models;
 mod offers;
 mod unused;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::TimeZone;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::{At, Document, Report};
@@ -234,6 +235,7 @@ impl Loader {
             .map(|item| self.symbols.intern(&item.source))
             .collect();
         let schemas = self.schemas(sources, &channels, &places);
+        let customer_zones = self.customer_zones(sources, &schemas.profile);
         let (aggregates, mut events) = self.aggregates(sources, schemas.events, &names);
         let intents = self.intents(sources, &mut events, &names);
         let spaces = offers::Spaces {
@@ -266,6 +268,7 @@ impl Loader {
             version: version(files, &used),
             symbols: std::mem::take(&mut self.symbols),
             time_zone: settings.time_zone,
+            customer_zones,
             unknown_customer: settings.unknown_customer,
             factors: settings.factors,
             channels,
@@ -313,17 +316,7 @@ impl Loader {
             self.report
                 .error_with_hint(again.at, "the key `catalog` stands in two files", hint);
         }
-        let zone = TimeZoneDatabase::bundled().get(&item.source.time_zone);
-        if zone.is_err() {
-            let database = TimeZoneDatabase::bundled();
-            let names: Vec<String> = database.available().map(|name| name.as_str().to_owned()).collect();
-            let hint = match crate::rules::nearest(&item.source.time_zone, names.iter().map(String::as_str)) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => "write an IANA name, as in `Europe/Madrid`".to_owned(),
-            };
-            let message = format!("there is no time zone `{}`", item.source.time_zone);
-            self.report.error_with_hint(item.at.key("time_zone"), message, hint);
-        }
+        let zone = self.time_zone(item.at.key("time_zone"), &item.source.time_zone);
         Some(Settings {
             name: item.source.name.as_str().into(),
             time_zone: zone.unwrap_or(TimeZone::UTC),

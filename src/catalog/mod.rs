@@ -44,6 +44,8 @@ pub struct Catalog {
     pub symbols: Symbols,
     /// The IANA time zone of customers whose own is not known.
     pub time_zone: jiff::tz::TimeZone,
+    /// The time zones that customers can say as their own; absent when the catalog names no attribute for it.
+    pub customer_zones: Option<CustomerZones>,
     /// What a customer of whom nothing is known gets.
     pub unknown_customer: UnknownCustomer,
     /// Which factors make up the priority.
@@ -108,6 +110,24 @@ pub struct Attribute {
     pub values: Vec<(Arc<str>, Symbol)>,
     /// The lowest and highest allowed number.
     pub range: Option<(f64, f64)>,
+}
+
+/// The time zones that customers can say as their own.
+#[derive(Debug)]
+pub struct CustomerZones {
+    /// The category attribute of the profile that says it.
+    pub attribute: Symbol,
+    /// The zone of each of its values, by the value's symbol.
+    pub zones: Vec<(Symbol, jiff::tz::TimeZone)>,
+}
+
+impl CustomerZones {
+    /// Returns the zone of a value; `None` for one that the catalog no longer lists.
+    #[must_use]
+    pub fn of_value(&self, value: Symbol) -> Option<&jiff::tz::TimeZone> {
+        let at = self.zones.binary_search_by_key(&value, |entry| entry.0).ok()?;
+        Some(&self.zones[at].1)
+    }
 }
 
 /// A channel.

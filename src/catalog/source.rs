@@ -70,6 +70,8 @@ pub struct Settings {
     pub description: String,
     /// The IANA time zone of customers whose own is not known, as in `Europe/Madrid`.
     pub time_zone: String,
+    /// The category attribute of the profile that says a customer's own time zone; its values are IANA names.
+    pub time_zone_attribute: Option<String>,
     /// What a customer id that nobody imported gets.
     #[serde(default)]
     pub unknown_customer: UnknownCustomer,

@@ -6,6 +6,7 @@
 //! * [`features`] builds the model's input rows for them.
 //! * [`rank`] multiplies the factors and puts the offers in order.
 //! * [`policy`] counts contacts against caps.
+//! * [`zone`] finds the time zone in which a customer's days begin.
 //! * [`fill`] picks offers for placements, best first, within the caps.
 //!
 //! Nothing here reads a clock, locks, or fails. Each verb also says until when its result stays the same if only time
@@ -18,6 +19,7 @@ pub mod fold;
 pub mod gate;
 pub mod policy;
 pub mod rank;
+pub mod zone;
 
 #[cfg(test)]
 mod fold_tests;
