@@ -9,6 +9,7 @@
 
 mod attributes;
 mod behaviour;
+mod gates;
 mod golden;
 mod limits;
 mod models;
@@ -42,6 +43,9 @@ pub const OFFERS_MAX: usize = 65_535;
 /// The most items of any other kind in one catalog, and the most values of one category. Far above what anybody can
 /// oversee, far below what would slow a decision's preparation.
 pub const ITEMS_MAX: usize = 4_096;
+
+/// The most hold-outs of one catalog: each draws its customers anew with every call.
+pub const HOLD_OUTS_MAX: usize = 64;
 
 /// The files of a catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,6 +140,8 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
     sources.offers.check_ids("offer", |each| &each.id, report);
     sources.placements.check_ids("placement", |each| &each.id, report);
     sources.caps.check_ids("cap", |each| &each.id, report);
+    sources.purposes.check_ids("purpose", |each| &each.id, report);
+    sources.hold_outs.check_ids("hold-out", |each| &each.id, report);
     sources.models.check_ids("model", |each| each, report);
     sources.offers.items.sort_by(|a, b| a.source.id.cmp(&b.source.id));
     let counts = [
@@ -150,6 +156,8 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
         ("offers", sources.offers.items.len(), OFFERS_MAX),
         ("placements", sources.placements.items.len(), ITEMS_MAX),
         ("caps", sources.caps.items.len(), ITEMS_MAX),
+        ("purposes", sources.purposes.items.len(), ITEMS_MAX),
+        ("hold-outs", sources.hold_outs.items.len(), HOLD_OUTS_MAX),
         ("models", sources.models.items.len(), ITEMS_MAX),
     ];
     for (what, count, limit) in counts {
@@ -210,6 +218,7 @@ struct Names {
     offers: Directory,
     placements: Directory,
     labels: Directory,
+    purposes: Directory,
 }
 
 /// What [`super::source::Settings`] becomes.
@@ -228,6 +237,7 @@ impl Loader {
             .map_or(TimeZone::UTC, |settings| settings.time_zone.clone());
         let names = names(sources);
         let channels = self.channels(sources);
+        let purposes = self.purposes(sources);
         let places: Vec<Symbol> = sources
             .places
             .items
@@ -249,6 +259,7 @@ impl Loader {
         let offers = self.offers(sources, &names, &spaces, &schemas.offer, &zone);
         let placements = self.placements(sources, &names, &offers);
         let caps = self.caps(sources, &names, &offers);
+        let hold_outs = self.hold_outs(sources, &names, &offers);
         let known = models::Known {
             profile: &schemas.profile,
             offer: &schemas.offer,
@@ -288,6 +299,8 @@ impl Loader {
             offers,
             placements,
             caps,
+            purposes,
+            hold_outs,
             models,
             context_read: Vec::new(),
             warnings: Vec::new(),
@@ -341,6 +354,8 @@ impl Loader {
                 symbol: self.symbols.intern(&item.source.id),
                 name: item.source.name.as_str().into(),
                 reservation,
+                quiet_rule: format!("{}.quiet", item.source.id).into(),
+                quiet: self.quiet(item.at.key("quiet"), &item.source.quiet),
             });
         }
         channels
@@ -429,6 +444,7 @@ fn names(sources: &Sources<'_>) -> Names {
         offers: sources.offers.directory("offer", |each| &each.id),
         placements: sources.placements.directory("placement", |each| &each.id),
         labels,
+        purposes: sources.purposes.directory("purpose", |each| &each.id),
     }
 }
 

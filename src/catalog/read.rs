@@ -48,6 +48,8 @@ pub(super) struct Sources<'a> {
     pub(super) offers: Listed<'a, source::Offer>,
     pub(super) placements: Listed<'a, source::Placement>,
     pub(super) caps: Listed<'a, source::Cap>,
+    pub(super) purposes: Listed<'a, source::Purpose>,
+    pub(super) hold_outs: Listed<'a, source::HoldOut>,
     pub(super) models: Listed<'a, String>,
 }
 
@@ -73,6 +75,8 @@ impl<'a> Sources<'a> {
             offers: reader.list(&["offers"]),
             placements: reader.list(&["placements"]),
             caps: reader.list(&["caps"]),
+            purposes: reader.list(&["purposes"]),
+            hold_outs: reader.list(&["hold_outs"]),
             models: reader.list(&["models"]),
         }
     }

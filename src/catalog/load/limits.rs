@@ -16,11 +16,11 @@ pub(super) const PLACEMENT_COUNT_MAX: u32 = 100;
 pub(super) const CAP_LIMIT_MAX: u32 = 1_000;
 
 /// Which offers are meant: those of the named ids, groups and labels; each empty list means any.
-struct Choice<'a> {
-    at: At<'a>,
-    offers: &'a [String],
-    groups: &'a [String],
-    labels: &'a [String],
+pub(super) struct Choice<'a> {
+    pub(super) at: At<'a>,
+    pub(super) offers: &'a [String],
+    pub(super) groups: &'a [String],
+    pub(super) labels: &'a [String],
 }
 
 impl Loader {
@@ -112,7 +112,7 @@ impl Loader {
     }
 
     /// Tells for each offer whether it is meant.
-    fn chosen(&mut self, choice: &Choice<'_>, offers: &[Offer], names: &Names) -> Vec<bool> {
+    pub(super) fn chosen(&mut self, choice: &Choice<'_>, offers: &[Offer], names: &Names) -> Vec<bool> {
         let at = choice.at;
         let ids = self.positions(at.key("offers"), choice.offers, &names.offers);
         let groups = self.positions(at.key("groups"), choice.groups, &names.groups);
