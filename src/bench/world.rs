@@ -171,7 +171,7 @@ pub fn request(catalog: &Catalog, number: usize, customer: &CustomerId, with_eve
         Vec::new()
     };
     OffersRequest {
-        customer: customer.clone(),
+        customer: Some(customer.clone()),
         channel,
         placements,
         duplicates: false,

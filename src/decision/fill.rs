@@ -1,9 +1,9 @@
-//! Filling placements from the ranking, best first, within opt-outs and caps.
+//! Filling placements from the ranking, best first, within opt-outs, quiet hours and caps.
 //!
 //! Order of the checks for each offer of the ranking, the first that fails is the reason: the placement does not take
 //! it; no treatment for the channel; already shown in an earlier placement of this answer (unless duplicates are
-//! allowed; the next best takes its place); enough of its group; a cap. Opt-out, and a contact history that is full,
-//! stop everything beforehand.
+//! allowed; the next best takes its place); enough of its group; the channel's quiet hours; a cap. Opt-out, and a
+//! contact history that is full, stop everything beforehand, and so does the [`Barrier`] what it stops.
 
 use std::sync::Arc;
 
@@ -14,9 +14,10 @@ use crate::domain::request::{OffersRequest, PlacementRequest};
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 
+use super::barrier::{Barrier, is_exempt};
 use super::gate::plain_reason;
 use super::policy::{self, Candidate, Ledger, Reached};
-use super::rank;
+use super::{nobody, quiet, rank, zone};
 
 /// Nothing is known of the customer, and the catalog serves known customers only.
 pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
@@ -49,7 +50,11 @@ pub struct Outcome {
 #[derive(Clone, Copy)]
 enum Obstacle {
     Plain(&'static str),
+    /// An entry of the channel's quiet hours holds.
+    Quiet(usize),
     Cap(Reached),
+    /// A cap cannot count a visitor without any id.
+    Uncounted(usize),
 }
 
 /// A call being answered.
@@ -58,6 +63,9 @@ struct Filling<'a> {
     ledger: Ledger<'a>,
     request: &'a OffersRequest,
     channel: Symbol,
+    barrier: &'a Barrier<'a>,
+    /// What the channel's quiet hours say now.
+    quiet: quiet::Now,
     /// What this call has chosen so far: (placement, offer position).
     chosen: Vec<(Symbol, usize)>,
     valid_until: Timestamp,
@@ -115,22 +123,30 @@ pub fn withhold_all(catalog: &Catalog, rule: &str) -> Vec<Withheld> {
 }
 
 /// Fills the requested placements in their order; with `withheld`, also says for each of them why each offer of the
-/// ranking that it does not show is withheld there. The caller has asked [`suppression`] first.
+/// ranking that the barrier lets through and that it does not show is withheld there. The caller has asked [`suppression`]
+/// first.
 #[must_use]
 pub fn fill(
-    catalog: &Catalog,
     ranking: &Ranking,
-    profile: &Profile,
+    barrier: &Barrier<'_>,
     request: &OffersRequest,
     now: Timestamp,
     withheld: Option<&mut Vec<Withheld>>,
 ) -> Outcome {
-    let channel = catalog.channels[request.channel].symbol;
+    let Barrier {
+        catalog,
+        profile,
+        channel,
+        ..
+    } = *barrier;
+    let quiet_hours = &catalog.channels[request.channel].quiet;
     let mut filling = Filling {
         catalog,
         ledger: Ledger::new(catalog, &profile.contacts, channel, now),
         request,
         channel,
+        barrier,
+        quiet: quiet::at(quiet_hours, zone::of(catalog, profile), now),
         chosen: Vec::with_capacity(
             request
                 .placements
@@ -160,6 +176,9 @@ impl Filling<'_> {
             let is_full = offers.len() == wanted.count;
             if is_full && reasons.is_none() {
                 break;
+            }
+            if self.barrier.stops(offer) {
+                continue;
             }
             let obstacle = self.obstacle(wanted.placement, offer, first_chosen);
             if let Some(Obstacle::Cap(reached)) = &obstacle {
@@ -197,10 +216,11 @@ impl Filling<'_> {
             priority: ranked.priority,
             factors: rank::factors(self.catalog, ranked),
             rung: ranked.rung,
+            control: self.barrier.shows_control(usize::from(ranked.offer)),
         }
     }
 
-    fn obstacle(&self, placement_at: usize, offer_at: usize, first_chosen: usize) -> Option<Obstacle> {
+    fn obstacle(&mut self, placement_at: usize, offer_at: usize, first_chosen: usize) -> Option<Obstacle> {
         let placement = &self.catalog.placements[placement_at];
         let offer = &self.catalog.offers[offer_at];
         if !placement.offers[offer_at] {
@@ -223,12 +243,25 @@ impl Filling<'_> {
         {
             return Some(Obstacle::Plain(GROUP_FULL));
         }
+        if !is_exempt(offer) {
+            self.valid_until = self.valid_until.min(self.quiet.valid_until);
+            if let Some(entry) = self.quiet.entry {
+                return Some(Obstacle::Quiet(entry));
+            }
+        }
         let candidate = Candidate {
             offer: offer_at,
             channel: self.channel,
             placement: placement.symbol,
         };
-        self.ledger.reached(&self.chosen, candidate).map(Obstacle::Cap)
+        let reached = self.ledger.reached(&self.chosen, candidate);
+        if self.request.customer.is_none()
+            && let Some(cap) = nobody::stopped_by(self.catalog, candidate)
+            && reached.is_none_or(|reached| cap <= reached.cap)
+        {
+            return Some(Obstacle::Uncounted(cap));
+        }
+        reached.map(Obstacle::Cap)
     }
 
     fn reason(&self, offer: usize, placement: usize, obstacle: Obstacle) -> Withheld {
@@ -237,6 +270,26 @@ impl Filling<'_> {
                 placement: Some(placement),
                 ..plain_reason(offer, Stage::Placement, rule)
             },
+            Obstacle::Quiet(entry) => {
+                let channel = &self.catalog.channels[self.request.channel];
+                Withheld {
+                    placement: Some(placement),
+                    rule: Arc::clone(&channel.quiet_rule),
+                    because: Arc::clone(&channel.quiet[entry].because),
+                    eligible_again_at: self.quiet.ends_at,
+                    ..plain_reason(offer, Stage::ContactPolicy, "")
+                }
+            }
+            Obstacle::Uncounted(cap) => {
+                let cap = &self.catalog.caps[cap];
+                Withheld {
+                    placement: Some(placement),
+                    rule: Arc::clone(&cap.id),
+                    because: Arc::clone(&cap.because),
+                    limit: Some(cap.limit),
+                    ..plain_reason(offer, Stage::ContactPolicy, "")
+                }
+            }
             Obstacle::Cap(reached) => {
                 let cap = &self.catalog.caps[reached.cap];
                 Withheld {

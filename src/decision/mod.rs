@@ -5,25 +5,36 @@
 //! * [`gate`] finds the offers that pass hard suppression, eligibility, applicability and suitability.
 //! * [`features`] builds the model's input rows for them.
 //! * [`rank`] multiplies the factors and puts the offers in order.
-//! * [`policy`] counts contacts against caps.
+//! * [`consent`] and [`hold_out`] make up the [`barrier`]: what keeps an offer from a customer whatever else is so.
+//! * [`quiet`] asks the quiet hours of a channel.
+//! * [`policy`] counts contacts against caps; [`nobody`] says what becomes of a visitor whom they cannot count.
 //! * [`zone`] finds the time zone in which a customer's days begin.
 //! * [`fill`] picks offers for placements, best first, within the caps.
 //!
 //! Nothing here reads a clock, locks, or fails. Each verb also says until when its result stays the same if only time
 //! passes, so a result may be kept exactly that long.
 
+pub mod barrier;
+pub mod consent;
 pub mod facts;
 pub mod features;
 pub mod fill;
 pub mod fold;
 pub mod gate;
+pub mod hold_out;
+pub mod nobody;
 pub mod policy;
+pub mod quiet;
 pub mod rank;
 pub mod zone;
 
 #[cfg(test)]
+mod barrier_tests;
+#[cfg(test)]
 mod fold_tests;
 #[cfg(test)]
 mod policy_tests;
+#[cfg(test)]
+mod quiet_tests;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -95,10 +95,7 @@ impl<'a> Ledger<'a> {
     pub fn reached(&self, earlier: &[(Symbol, usize)], candidate: Candidate) -> Option<Reached> {
         let mut reached: Option<Reached> = None;
         for (at, cap) in self.catalog.caps.iter().enumerate() {
-            let concerned = cap.offers[candidate.offer]
-                && channel_counts(cap, self.channel)
-                && placement_counts(cap, candidate.placement);
-            if !concerned {
+            if !concerns(cap, candidate) {
                 continue;
             }
             let count = self.count(at, earlier, candidate.offer);
@@ -193,6 +190,12 @@ impl<'a> Ledger<'a> {
         let at = *releases.get(count - limit)?;
         (at != Timestamp::FAR_FUTURE).then_some(at)
     }
+}
+
+/// Tells whether a cap can stop a candidate: whether the offer, the channel and the placement lie in its scopes.
+#[must_use]
+pub fn concerns(cap: &Cap, candidate: Candidate) -> bool {
+    cap.offers[candidate.offer] && channel_counts(cap, candidate.channel) && placement_counts(cap, candidate.placement)
 }
 
 fn channel_counts(cap: &Cap, channel: Symbol) -> bool {

@@ -24,8 +24,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, UnknownCustomer};
+use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{facts::Layout, features::Rows, fold};
+use crate::decision::{facts::Layout, features::Rows, fold, hold_out};
 use crate::domain::decision::Decision;
 use crate::domain::entry::{Entry, OutcomeReport, ProfileChange};
 use crate::domain::event::Event;
@@ -150,6 +151,10 @@ struct Workspace {
     rows: Rows,
 }
 
+/// Under whose key the list of visitors without any id is cached: nothing is known of any of them, so it is one list. No id
+/// hashes to it.
+const NOBODY: CustomerKey = CustomerKey::from_packed(u128::MAX);
+
 thread_local! {
     static WORKSPACE: RefCell<Workspace> = RefCell::default();
 }
@@ -201,20 +206,22 @@ impl Engine {
     /// Decides what to show: applies the events of the call, ranks, fills the placements, and reserves what it shows. A
     /// preview does the same and leaves no trace, so its events are a "what if".
     ///
-    /// When there is no room for somebody new, nothing can be reserved, and the answer is the fallback content.
+    /// When there is no room for somebody new, nothing can be reserved, and the answer is the fallback content. A visitor
+    /// without any id is answered on an empty profile; nothing is kept or reserved.
     ///
     /// # Errors
     /// [`Rejection::TooManyCustomers`] when there is no room for somebody new and the call carries events.
     pub fn offers(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Result<Decision, Rejection> {
-        let key = request.customer.key();
+        let Some(customer) = &request.customer else {
+            return Ok(self.offers_to_nobody(active, request, now));
+        };
+        let key = customer.key();
         let decided = WORKSPACE.with_borrow_mut(|workspace| {
             let mut buffers = std::mem::take(&mut workspace.buffers);
-            let decided = self
-                .store
-                .with(key, Some(&request.customer), &mut buffers, |profile, known| {
-                    let (decision, changed) = self.decide(active, request, key, profile, known, now, workspace);
-                    ((decision, changed), if changed { Then::Keep } else { Then::Leave })
-                });
+            let decided = self.store.with(key, Some(customer), &mut buffers, |profile, known| {
+                let (decision, changed) = self.decide(active, request, Some(key), profile, known, now, workspace);
+                ((decision, changed), if changed { Then::Keep } else { Then::Leave })
+            });
             workspace.buffers = buffers;
             decided
         });
@@ -232,10 +239,21 @@ impl Engine {
                 if lost_events {
                     Err(full.into())
                 } else {
-                    Ok(unanswered(&active.catalog, request, fill::NO_ROOM, now))
+                    let hold_outs = hold_out::of(&active.catalog, Some(key));
+                    Ok(unanswered(&active.catalog, request, fill::NO_ROOM, hold_outs, now))
                 }
             }
         }
+    }
+
+    fn offers_to_nobody(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Decision {
+        WORKSPACE.with_borrow_mut(|workspace| {
+            let mut buffers = std::mem::take(&mut workspace.buffers);
+            buffers.profile.clear();
+            let (decision, _) = self.decide(active, request, None, &mut buffers.profile, false, now, workspace);
+            workspace.buffers = buffers;
+            decision
+        })
     }
 
     #[expect(
@@ -246,22 +264,26 @@ impl Engine {
         &self,
         active: &Active,
         request: &OffersRequest,
-        key: CustomerKey,
+        key: Option<CustomerKey>,
         profile: &mut Profile,
         known: bool,
         now: Timestamp,
         workspace: &mut Workspace,
     ) -> (Decision, bool) {
         let catalog = &*active.catalog;
-        if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !request.customer.is_anonymous() {
-            return (unanswered(catalog, request, fill::UNKNOWN_CUSTOMER, now), false);
+        let hold_outs = hold_out::of(catalog, key);
+        let is_visitor = request.customer.as_ref().is_none_or(CustomerId::is_anonymous);
+        if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !is_visitor {
+            let answer = unanswered(catalog, request, fill::UNKNOWN_CUSTOMER, hold_outs, now);
+            return (answer, false);
         }
         let mut changed = apply_events(profile, &request.events, catalog, now) > 0;
         // A preview with events answers "what if", on a copy that is thrown away with its list.
-        let keep = !(request.preview && changed);
+        let looks_only = request.preview || key.is_none();
+        let keep = !(looks_only && changed);
         changed &= keep;
         if let Some(rule) = fill::suppression(catalog, profile, request, now) {
-            let answer = unanswered(catalog, request, rule, now);
+            let answer = unanswered(catalog, request, rule, hold_outs, now);
             return (
                 Decision {
                     profile_version: profile.version,
@@ -271,23 +293,32 @@ impl Engine {
                 changed,
             );
         }
-        let (list, cached) = self.list(active, request, key, profile, keep, now, workspace);
+        let list_key = key.unwrap_or(NOBODY);
+        let (list, cached) = self.list(active, request, list_key, profile, keep, now, workspace);
+        let barrier = Barrier {
+            catalog,
+            profile,
+            channel: catalog.channels[request.channel].symbol,
+            hold_outs: &hold_outs,
+        };
         let mut withheld = Vec::new();
+        if request.explain {
+            withheld.extend((0..catalog.offers.len()).flat_map(|offer| barrier.reasons(offer)));
+        }
         let explain = request.explain.then_some(&mut withheld);
         let Outcome {
             placements,
             mut valid_until,
-        } = fill::fill(catalog, &list.ranking, profile, request, now, explain);
+        } = fill::fill(&list.ranking, &barrier, request, now, explain);
         if request.explain {
             valid_until = valid_until.min(workspace.layout.fill(catalog, profile, now));
-            let until = add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
+            let until = add_gate_reasons(&workspace.layout, &barrier, request, &list.ranking, now, &mut withheld);
             valid_until = valid_until.min(until);
         }
         let profile_version = profile.version;
-        let id = if request.preview {
-            None
-        } else {
-            reserve(catalog, request, key, profile, &placements, now)
+        let id = match key {
+            Some(key) if !request.preview => reserve(catalog, request, key, profile, &placements, now),
+            _ => None,
         };
         changed |= id.is_some();
         let decision = Decision {
@@ -300,6 +331,7 @@ impl Engine {
             cached,
             placements,
             withheld,
+            hold_outs,
         };
         (decision, changed)
     }

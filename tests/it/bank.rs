@@ -109,7 +109,7 @@ impl Story {
         let mut context = vec![Value::Missing; catalog.context.attributes.len()];
         context[0] = Value::Category(catalog.channels[channel].symbol);
         let request = OffersRequest {
-            customer: self.customer.clone(),
+            customer: Some(self.customer.clone()),
             channel,
             placements: vec![PlacementRequest { placement, count: 3 }],
             duplicates: false,

@@ -109,7 +109,7 @@ pub(super) fn request(ask: &Ask, person: &Person, catalog: &Catalog) -> Result<O
         Ok(PlacementRequest { placement, count })
     });
     Ok(OffersRequest {
-        customer: person.id.clone(),
+        customer: Some(person.id.clone()),
         channel,
         placements: placements.collect::<Result<_, String>>()?,
         duplicates: ask.duplicates,

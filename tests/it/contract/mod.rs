@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod decisions;
+mod gates;
 mod profiles;
 mod service;
 mod watching;
