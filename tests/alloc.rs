@@ -25,7 +25,7 @@ fn request(catalog: &Catalog, placement: usize, customer: &CustomerId) -> Offers
     let mut context = vec![Value::Missing; catalog.context.attributes.len()];
     context[0] = Value::Category(catalog.channels[0].symbol);
     OffersRequest {
-        customer: customer.clone(),
+        customer: Some(customer.clone()),
         channel: 0,
         campaign: None,
         placements: vec![PlacementRequest { placement, count: 3 }],

@@ -160,7 +160,7 @@ impl Bench {
         let calls: Vec<(CustomerId, Vec<Event>)> = self
             .requests(slice, &self.trees, true)
             .into_iter()
-            .map(|request| (request.customer, request.events))
+            .filter_map(|request| Some((request.customer?, request.events)))
             .collect();
         for (at, (customer, events)) in calls.iter().enumerate() {
             let receipt = meter.time(|| self.world.engine.record_events(&active, customer, events, moment(at)))?;

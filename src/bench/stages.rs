@@ -7,7 +7,7 @@ use super::measure::{Meter, Timing};
 use super::scorers::{Free, TREES};
 use super::world::{self, NOW};
 use crate::catalog::Catalog;
-use crate::decision::{facts::Layout, features, fill, fold, gate, rank, volumes::Rooms};
+use crate::decision::{barrier::Barrier, facts::Layout, features, fill, fold, gate, rank, volumes::Rooms};
 use crate::domain::decision::{Ranking, Rung};
 use crate::domain::entry::Entry;
 use crate::domain::profile::Profile;
@@ -222,7 +222,13 @@ impl Stages {
             "fill",
             |at, profile| {
                 let (request, ranking) = &cases[at];
-                fill::fill(catalog, ranking, profile, request, NOW, &Rooms::default(), None)
+                let barrier = Barrier {
+                    catalog,
+                    profile,
+                    channel: catalog.channels[request.channel].symbol,
+                    hold_outs: &[],
+                };
+                fill::fill(ranking, &barrier, request, NOW, &Rooms::default(), None)
             },
             |meter, outcome| {
                 meter.answers.instant(outcome.valid_until);

@@ -175,7 +175,7 @@ pub fn request(catalog: &Catalog, number: usize, customer: &CustomerId, with_eve
         Vec::new()
     };
     OffersRequest {
-        customer: customer.clone(),
+        customer: Some(customer.clone()),
         channel,
         campaign: None,
         placements,

@@ -12,6 +12,7 @@ mod attributes;
 mod behaviour;
 mod contact;
 mod customer_zone;
+mod gates;
 mod golden;
 mod limits;
 mod models;
@@ -46,6 +47,9 @@ pub const OFFERS_MAX: usize = 65_535;
 /// The most items of any other kind in one catalog, and the most values of one category. Far above what anybody can
 /// oversee, far below what would slow a decision's preparation.
 pub const ITEMS_MAX: usize = 4_096;
+
+/// The most hold-outs of one catalog: each draws its customers anew with every call.
+pub const HOLD_OUTS_MAX: usize = 64;
 
 /// The files of a catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,6 +151,8 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
     sources.cool_downs.check_ids("cool-down", |each| &each.id, report);
     sources.campaigns.check_ids("campaign", |each| &each.id, report);
     sources.volumes.check_ids("volume", |each| &each.id, report);
+    sources.purposes.check_ids("purpose", |each| &each.id, report);
+    sources.hold_outs.check_ids("hold-out", |each| &each.id, report);
     sources.models.check_ids("model", |each| each, report);
     sources.offers.items.sort_by(|a, b| a.source.id.cmp(&b.source.id));
     let counts = [
@@ -164,6 +170,8 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
         ("cool-downs", sources.cool_downs.items.len(), ITEMS_MAX),
         ("campaigns", sources.campaigns.items.len(), ITEMS_MAX),
         ("volumes", sources.volumes.items.len(), volumes::VOLUMES_MAX),
+        ("purposes", sources.purposes.items.len(), ITEMS_MAX),
+        ("hold-outs", sources.hold_outs.items.len(), HOLD_OUTS_MAX),
         ("models", sources.models.items.len(), ITEMS_MAX),
     ];
     for (what, count, limit) in counts {
@@ -228,6 +236,7 @@ struct Names {
     caps: Directory,
     campaigns: Directory,
     labels: Directory,
+    purposes: Directory,
 }
 
 /// What [`super::source::Settings`] becomes.
@@ -247,6 +256,7 @@ impl Loader {
             .map_or(TimeZone::UTC, |settings| settings.time_zone.clone());
         let names = names(sources);
         let channels = self.channels(sources);
+        let purposes = self.purposes(sources);
         let places: Vec<Symbol> = sources
             .places
             .items
@@ -272,6 +282,7 @@ impl Loader {
         let (campaigns, attempts) = self.campaigns(sources, &offers);
         let customer_zone = self.customer_zone(sources, &schemas.profile);
         let volumes = self.volumes(sources, &names, &offers);
+        let hold_outs = self.hold_outs(sources, &names, &offers);
         let known = models::Known {
             profile: &schemas.profile,
             offer: &schemas.offer,
@@ -317,6 +328,8 @@ impl Loader {
             campaigns,
             attempts,
             volumes,
+            purposes,
+            hold_outs,
             models,
             context_read: Vec::new(),
             verdicts: self.verdicts.len(),
@@ -379,6 +392,8 @@ impl Loader {
                 name: item.source.name.as_str().into(),
                 direction: item.source.direction,
                 reservation,
+                quiet_rule: format!("{}.quiet", item.source.id).into(),
+                quiet: self.quiet(item.at.key("quiet"), &item.source.quiet),
             });
         }
         channels
@@ -469,6 +484,7 @@ fn names(sources: &Sources<'_>) -> Names {
         caps: sources.caps.directory("cap", |each| &each.id),
         campaigns: sources.campaigns.directory("campaign", |each| &each.id),
         labels,
+        purposes: sources.purposes.directory("purpose", |each| &each.id),
     }
 }
 

@@ -10,6 +10,7 @@ mod convert;
 pub mod diagnostic;
 mod document;
 mod duration;
+mod gates;
 pub mod load;
 pub mod manifest;
 mod policy;
@@ -31,6 +32,7 @@ use crate::domain::value::Value;
 use crate::rules::{Condition, Variable};
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use gates::{HoldOut, Purpose, Quiet};
 pub use load::{CatalogFiles, load};
 pub use policy::{Campaign, Cap, Combination, ContactFilter, CoolDown, Only, Volume, Window};
 pub use shape::json_schema;
@@ -91,6 +93,10 @@ pub struct Catalog {
     pub attempts: Vec<Cap>,
     /// The volumes, in the order of the files.
     pub volumes: Vec<Volume>,
+    /// Why customers are contacted, in the order of the files.
+    pub purposes: Vec<Purpose>,
+    /// The hold-outs, in the order of the files.
+    pub hold_outs: Vec<HoldOut>,
     /// The models, in the order of the files.
     pub models: Vec<ModelPlan>,
     /// Positions of the context variables that a rule or a model column reads: a ranking holds for their values only.
@@ -184,6 +190,10 @@ pub struct Channel {
     pub direction: Direction,
     /// How long an unconfirmed contact counts.
     pub reservation: Millis,
+    /// `<channel>.quiet`, the rule that quiet hours go by.
+    pub quiet_rule: Arc<str>,
+    /// When nobody is contacted on it.
+    pub quiet: Vec<Quiet>,
 }
 
 /// A kind of behaviour.
@@ -289,6 +299,8 @@ pub struct Group {
     pub name: Arc<str>,
     /// Its conditions.
     pub stages: Stages,
+    /// The position in [`Catalog::purposes`] of why its offers are made.
+    pub purpose: Option<usize>,
     /// The position in [`Catalog::models`] of the model that scores it.
     pub model: Option<usize>,
 }
@@ -326,6 +338,10 @@ pub struct Offer {
     pub stages: Stages,
     /// What is shown, by the channel's position.
     pub treatments: Vec<Option<BTreeMap<Arc<str>, Arc<str>>>>,
+    /// The position in [`Catalog::purposes`] of why it is made: its own, else its group's.
+    pub purpose: Option<usize>,
+    /// What is shown instead to customers of a hold-out that shows control content.
+    pub control: Option<BTreeMap<Arc<str>, Arc<str>>>,
 }
 
 /// A placement.

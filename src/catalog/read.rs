@@ -51,6 +51,8 @@ pub(super) struct Sources<'a> {
     pub(super) cool_downs: Listed<'a, source::CoolDown>,
     pub(super) campaigns: Listed<'a, source::Campaign>,
     pub(super) volumes: Listed<'a, source::Volume>,
+    pub(super) purposes: Listed<'a, source::Purpose>,
+    pub(super) hold_outs: Listed<'a, source::HoldOut>,
     pub(super) models: Listed<'a, String>,
 }
 
@@ -79,6 +81,8 @@ impl<'a> Sources<'a> {
             cool_downs: reader.list(&["cool_downs"]),
             campaigns: reader.list(&["campaigns"]),
             volumes: reader.list(&["volumes"]),
+            purposes: reader.list(&["purposes"]),
+            hold_outs: reader.list(&["hold_outs"]),
             models: reader.list(&["models"]),
         }
     }

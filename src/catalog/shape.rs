@@ -23,6 +23,9 @@ const ROUNDS_MAX: usize = 8;
 /// Keys whose values are spans of time.
 const SPANS: [&str; 6] = ["`within`", "`step`", "`until`", "`reservation`", "`rest`", "`apart`"];
 
+/// Keys whose values are times of day, within the list of this key.
+const TIMES_OF_DAY: (&str, [&str; 2]) = ("quiet", ["`from`", "`until`"]);
+
 /// What to do about a key that is no key but the rest of a text.
 const COMMA: &str = "a `,` ends a text inside of `{` `}`; put the whole text in quotes";
 
@@ -242,6 +245,13 @@ impl Check<'_> {
         let name = phrase_of_path(&path);
         let (message, hint) = match error.kind() {
             ValidationErrorKind::Required { property } => self.missing(error, property.as_str().unwrap_or("?")),
+            ValidationErrorKind::Type { .. } if is_time_of_day(&path, &name) => {
+                let message = format!(
+                    "{name} must be a time of day, not {}",
+                    phrase_of_value(error.instance())
+                );
+                (message, Some("write it in quotes, as in `\"21:00\"`".to_owned()))
+            }
             ValidationErrorKind::Type { kind } => wrong_type(&name, kind, error.instance()),
             ValidationErrorKind::OneOfNotValid { .. } => self.not_one_of(&name, error),
             ValidationErrorKind::Minimum { limit } => (format!("{name} must be at least {limit}"), None),
@@ -288,6 +298,12 @@ impl Check<'_> {
         };
         (message, Some(hint))
     }
+}
+
+fn is_time_of_day(path: &[Step], name: &str) -> bool {
+    let (list, names) = TIMES_OF_DAY;
+    let is_within = path.iter().any(|step| matches!(step, Step::Key(key) if key == list));
+    is_within && names.contains(&name)
 }
 
 fn wrong_type(name: &str, kind: &TypeKind, value: &Value) -> (String, Option<String>) {

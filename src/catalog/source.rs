@@ -21,6 +21,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod gates;
+
+pub use gates::{ConsentRule, DayName, HoldOut, HoldOutGets, Purpose, Quiet};
 pub use policy::{
     Attempts, Campaign, Cap, ContactPolicy, CoolDown, CountedName, Direction, Each, EachOf, Per, RestsOn, Trigger,
     Weekday, WithoutId,
@@ -72,6 +75,12 @@ pub struct Source {
     /// Limits and goals over all customers. All of them must hold.
     #[serde(default)]
     pub volumes: Vec<Volume>,
+    /// Why customers are contacted: what they consent or object to.
+    #[serde(default)]
+    pub purposes: Vec<Purpose>,
+    /// Shares of the customers that get no offers, or other content, to measure what offers bring about.
+    #[serde(default)]
+    pub hold_outs: Vec<HoldOut>,
     /// Names of models, each a folder with a manifest; a group is scored by the one whose manifest lists it.
     #[serde(default)]
     pub models: Vec<String>,
@@ -157,6 +166,9 @@ pub struct Channel {
     /// How long a decided offer counts as seen, clicked and so on without a report, as in `30m`; then it is released.
     #[serde(default = "thirty_minutes")]
     pub reservation: String,
+    /// When nobody is contacted on it; no offer is shown while one of the entries holds.
+    #[serde(default)]
+    pub quiet: Vec<Quiet>,
 }
 
 fn thirty_minutes() -> String {
@@ -347,6 +359,8 @@ pub struct Group {
     /// Words by which caps and placements can choose; its offers inherit them.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Why its offers are made, when the offer does not say: the id of a purpose. Without one only opt-outs matter.
+    pub purpose: Option<String>,
     /// The propensity of offers that no model scores, 0 to 1.
     pub start_propensity: f64,
     /// What an acceptance is worth when the offer does not say.
@@ -388,6 +402,8 @@ pub struct Offer {
     /// Words by which caps and placements can choose, besides the group's.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Why it is made, instead of the group's purpose.
+    pub purpose: Option<String>,
     /// When it may be shown.
     #[serde(default)]
     pub valid: Validity,
@@ -416,6 +432,9 @@ pub struct Offer {
     pub suitability: Vec<Rule>,
     /// What is shown, per channel; an offer without a treatment for a channel is not shown there.
     pub treatments: BTreeMap<String, BTreeMap<String, String>>,
+    /// What customers of a hold-out with `gets: control` are shown instead, on every channel that has a treatment.
+    #[serde(default)]
+    pub control: BTreeMap<String, String>,
 }
 
 /// A place on a channel that shows offers.

@@ -38,6 +38,7 @@ const BANK: &[(&str, &str)] = &[
         include_str!("../../rules/bank/behaviour.yaml"),
     ),
     ("rules/bank/caps.yaml", include_str!("../../rules/bank/caps.yaml")),
+    ("rules/bank/consent.yaml", include_str!("../../rules/bank/consent.yaml")),
     ("rules/bank/catalog.yaml", include_str!("../../rules/bank/catalog.yaml")),
     (
         "rules/bank/credit-card.yaml",

@@ -1,24 +1,26 @@
-//! Filling placements from the ranking, best first, within opt-outs, contact limits and volumes.
+//! Filling placements from the ranking, best first, within opt-outs, quiet hours, contact limits and volumes.
 //!
 //! Order of the obstacles for each offer of the ranking: the placement does not take it; no treatment for the channel; already
 //! shown in an earlier placement of this answer (unless duplicates are allowed; the next best takes its place); enough of its
-//! group; then the contact policy, in the order of [`super::policy`]; then volumes, in the order of the files; better offers filled
-//! the placement. What no waiting helps comes first. The first obstacle is the reason, and nothing further is asked; an explanation
-//! has all of them. Opt-out, and a contact history that is full, stop everything beforehand.
+//! group; the channel's quiet hours; then the contact policy, in the order of [`super::policy`] (for a visitor without any id,
+//! first the limits that cannot count); then volumes, in the order of the files; better offers filled the placement. What no
+//! waiting helps comes first. The first obstacle is the reason, and nothing further is asked; an explanation has all of them.
+//! Opt-out, and a contact history that is full, stop everything beforehand, and so does the [`Barrier`] what it stops.
 
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Cap, Catalog};
 use crate::domain::decision::{Filled, Ranked, Ranking, Shown, Stage, Withheld};
 use crate::domain::profile::{CONTACTS_KEPT, CONTACTS_MAX, Profile};
 use crate::domain::request::{OffersRequest, PlacementRequest};
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 
+use super::barrier::Barrier;
 use super::gate::plain_reason;
 use super::policy::{self, Asked, Candidate, Ledger, Limit, Reached};
-use super::rank;
 use super::volumes::{Rooms, Used};
+use super::{nobody, quiet, rank};
 
 /// Nothing is known of the customer, and the catalog serves known customers only.
 pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
@@ -51,6 +53,10 @@ pub struct Outcome {
 #[derive(Clone, Copy)]
 enum Obstacle {
     Plain(&'static str),
+    /// An entry of the channel's quiet hours holds.
+    Quiet(usize),
+    /// A limit cannot count a visitor without any id.
+    Uncounted(Limit),
     Limit(Reached),
     Volume(Used),
 }
@@ -64,6 +70,10 @@ struct Filling<'a> {
     ledger: Ledger<'a>,
     rooms: &'a Rooms,
     request: &'a OffersRequest,
+    asked: Asked,
+    barrier: &'a Barrier<'a>,
+    /// What the channel's quiet hours say now.
+    quiet: quiet::Now,
     /// What this call has chosen so far: (placement, offer position).
     chosen: Vec<(Symbol, usize)>,
     valid_until: Timestamp,
@@ -121,27 +131,36 @@ pub fn withhold_all(catalog: &Catalog, rule: &str) -> Vec<Withheld> {
 }
 
 /// Fills the requested placements in their order; with `withheld`, also says for each of them why each offer of the
-/// ranking that it does not show is withheld there. `rooms` says what the volumes have left. The caller has asked
-/// [`suppression`] first.
+/// ranking that the barrier lets through and that it does not show is withheld there. `rooms` says what the volumes have left.
+/// The caller has asked [`suppression`] first.
 #[must_use]
 pub fn fill(
-    catalog: &Catalog,
     ranking: &Ranking,
-    profile: &Profile,
+    barrier: &Barrier<'_>,
     request: &OffersRequest,
     now: Timestamp,
     rooms: &Rooms,
     withheld: Option<&mut Vec<Withheld>>,
 ) -> Outcome {
+    let Barrier {
+        catalog,
+        profile,
+        channel,
+        ..
+    } = *barrier;
     let asked = Asked {
-        channel: catalog.channels[request.channel].symbol,
+        channel,
         campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
     };
+    let quiet_hours = &catalog.channels[request.channel].quiet;
     let mut filling = Filling {
         catalog,
         ledger: Ledger::new(catalog, profile, asked, now),
         rooms,
         request,
+        asked,
+        barrier,
+        quiet: quiet::at(quiet_hours, catalog.zone_of(profile), now),
         chosen: Vec::with_capacity(
             request
                 .placements
@@ -161,7 +180,7 @@ pub fn fill(
     }
 }
 
-impl Filling<'_> {
+impl<'a> Filling<'a> {
     fn placement(&mut self, ranking: &Ranking, at: usize, mut reasons: Option<&mut Vec<Withheld>>) -> Filled {
         let wanted = self.request.placements[at];
         let first_chosen = self.chosen.len();
@@ -172,14 +191,20 @@ impl Filling<'_> {
             if is_full && reasons.is_none() {
                 break;
             }
+            if self.barrier.stops(offer) {
+                continue;
+            }
             let mut valid_until = self.valid_until;
+            if !self.catalog.offers[offer].is_exempt() {
+                valid_until = valid_until.min(self.quiet.valid_until);
+            }
             let mut is_free = true;
             for obstacle in self.obstacles(wanted.placement, offer, first_chosen) {
                 is_free = false;
                 match &obstacle {
                     Obstacle::Limit(reached) => valid_until = valid_until.min(reached.stands_until),
                     Obstacle::Volume(used) => valid_until = valid_until.min(used.changes_at),
-                    Obstacle::Plain(_) => {}
+                    Obstacle::Plain(_) | Obstacle::Quiet(_) | Obstacle::Uncounted(_) => {}
                 }
                 let Some(reasons) = reasons.as_deref_mut() else { break };
                 if let Obstacle::Limit(reached) = &obstacle {
@@ -214,6 +239,7 @@ impl Filling<'_> {
             priority: ranked.priority,
             factors: rank::factors(self.catalog, ranked),
             rung: ranked.rung,
+            control: self.barrier.shows_control(usize::from(ranked.offer)),
         }
     }
 
@@ -225,11 +251,40 @@ impl Filling<'_> {
             offer,
             placement: self.catalog.placements[placement].symbol,
         };
-        let limits = self.ledger.reached(&self.chosen, candidate);
-        let channel = self.catalog.channels[self.request.channel].symbol;
-        let volumes = self.rooms.used_up(self.catalog, &self.chosen, channel, offer);
-        let limits = limits.map(Obstacle::Limit).chain(volumes.map(Obstacle::Volume));
-        of_placement.map(Obstacle::Plain).chain(limits)
+        let quiet = self.quiet.entry.filter(|_| !self.catalog.offers[offer].is_exempt());
+        let uncounted = self.uncounted(candidate);
+        let is_new = move |reached: &Reached| !self.uncounted(candidate).any(|limit| limit == reached.limit);
+        let limits = self.ledger.reached(&self.chosen, candidate).filter(is_new);
+        let volumes = self
+            .rooms
+            .used_up(self.catalog, &self.chosen, self.asked.channel, offer);
+        of_placement
+            .map(Obstacle::Plain)
+            .chain(quiet.map(Obstacle::Quiet))
+            .chain(uncounted.map(Obstacle::Uncounted))
+            .chain(limits.map(Obstacle::Limit))
+            .chain(volumes.map(Obstacle::Volume))
+    }
+
+    /// Finds the limits that stop a candidate because they cannot count a visitor without any id.
+    fn uncounted(&self, candidate: Candidate) -> impl Iterator<Item = Limit> + '_ {
+        let is_nobody = self.request.customer.is_none();
+        let stopping = is_nobody.then(|| nobody::stopping(self.catalog, self.asked, candidate));
+        stopping.into_iter().flatten()
+    }
+
+    /// Returns a limit's id, its words, and how many it allows.
+    fn limit(&self, limit: Limit) -> (&'a Arc<str>, &'a Arc<str>, u32) {
+        let of_cap = |cap: &'a Cap| (&cap.id, &cap.because, cap.limit);
+        match limit {
+            Limit::Cap(at) => of_cap(&self.catalog.caps[at]),
+            Limit::Attempts(at) => of_cap(&self.catalog.attempts[at]),
+            Limit::CoolDown(at) => {
+                let cool_down = &self.catalog.cool_downs[at];
+                let times = u32::try_from(cool_down.times).unwrap_or(u32::MAX);
+                (&cool_down.id, &cool_down.because, times)
+            }
+        }
     }
 
     /// Tells whether one of [`OF_PLACEMENT`] is met.
@@ -256,12 +311,28 @@ impl Filling<'_> {
                 placement: Some(placement),
                 ..plain_reason(offer, Stage::Placement, rule)
             },
+            Obstacle::Quiet(entry) => {
+                let channel = &self.catalog.channels[self.request.channel];
+                Withheld {
+                    placement: Some(placement),
+                    rule: Arc::clone(&channel.quiet_rule),
+                    because: Arc::clone(&channel.quiet[entry].because),
+                    eligible_again_at: self.quiet.ends_at,
+                    ..plain_reason(offer, Stage::ContactPolicy, "")
+                }
+            }
+            Obstacle::Uncounted(limit) => {
+                let (rule, because, at_most) = self.limit(limit);
+                Withheld {
+                    placement: Some(placement),
+                    rule: Arc::clone(rule),
+                    because: Arc::clone(because),
+                    limit: Some(at_most),
+                    ..plain_reason(offer, Stage::ContactPolicy, "")
+                }
+            }
             Obstacle::Limit(reached) => {
-                let (rule, because) = match reached.limit {
-                    Limit::Cap(at) => (&self.catalog.caps[at].id, &self.catalog.caps[at].because),
-                    Limit::CoolDown(at) => (&self.catalog.cool_downs[at].id, &self.catalog.cool_downs[at].because),
-                    Limit::Attempts(at) => (&self.catalog.attempts[at].id, &self.catalog.attempts[at].because),
-                };
+                let (rule, because, _) = self.limit(reached.limit);
                 Withheld {
                     placement: Some(placement),
                     rule: Arc::clone(rule),

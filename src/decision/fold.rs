@@ -7,11 +7,11 @@
 
 use crate::catalog::{AggregateKind, Catalog, EventType};
 use crate::domain::contact::{Contact, Counted};
-use crate::domain::entry::{Cancellation, Entry, OutcomeReport, ProfileChange, Reservation};
+use crate::domain::entry::{Cancellation, ConsentChange, Entry, OutcomeReport, ProfileChange, Reservation};
 use crate::domain::event::Event;
 use crate::domain::profile::{
-    Bucket, CONTACTS_KEPT, EVENT_IDS_KEPT, EVENTS_KEPT, EventDigest, Latest, Profile, REQUESTS_KEPT, RequestTrace,
-    SESSIONS_KEPT, Session, TRACES_PER_INTENT, Trace, UNDECLARED_KEPT,
+    Bucket, CONTACTS_KEPT, Consent, EVENT_IDS_KEPT, EVENTS_KEPT, EventDigest, Latest, Profile, REQUESTS_KEPT,
+    RequestTrace, SESSIONS_KEPT, Session, TRACES_PER_INTENT, Trace, UNDECLARED_KEPT,
 };
 use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
@@ -78,7 +78,37 @@ fn apply_change(profile: &mut Profile, change: &ProfileChange) -> bool {
         changed |= profile.opted_out_of_all != opted_out;
         profile.opted_out_of_all = opted_out;
     }
+    for answer in &change.consents {
+        changed |= set_consent(&mut profile.consents, answer);
+    }
     changed
+}
+
+fn set_consent(consents: &mut Vec<Consent>, answer: &ConsentChange) -> bool {
+    let key = |consent: &Consent| (consent.purpose, consent.channel);
+    match (
+        consents.binary_search_by_key(&(answer.purpose, answer.channel), key),
+        answer.granted,
+    ) {
+        (Ok(at), Some(granted)) => std::mem::replace(&mut consents[at].granted, granted) != granted,
+        (Ok(at), None) => {
+            consents.remove(at);
+            true
+        }
+        (Err(at), Some(granted)) => {
+            let ConsentChange { purpose, channel, .. } = *answer;
+            consents.insert(
+                at,
+                Consent {
+                    purpose,
+                    channel,
+                    granted,
+                },
+            );
+            true
+        }
+        (Err(_), None) => false,
+    }
 }
 
 fn set_attribute(attributes: &mut Vec<(Symbol, Value)>, attribute: Symbol, value: Value) -> bool {

@@ -5,29 +5,41 @@
 //! * [`gate`] finds the offers that pass hard suppression, eligibility, applicability and suitability.
 //! * [`features`] builds the model's input rows for them.
 //! * [`rank`] multiplies the factors and puts the offers in order.
+//! * [`consent`] and [`hold_out`] make up the [`barrier`]: what keeps an offer from a customer whatever else is so.
+//! * [`quiet`] asks the quiet hours of a channel.
 //! * [`calendar`] knows the hours, days, weeks and months of a time zone.
-//! * [`policy`] counts contacts against caps, cool-downs and attempt limits.
+//! * [`policy`] counts contacts against caps, cool-downs and attempt limits; [`nobody`] says what becomes of a visitor whom they
+//!   cannot count.
 //! * [`volumes`] sees how much room the limits over all customers have.
 //! * [`fill`] picks offers for placements, best first, within the contact policy and the volumes.
 //!
 //! Nothing here reads a clock, locks, or fails. Each verb also says until when its result stays the same if only time
 //! passes, so a result may be kept exactly that long.
 
+pub mod barrier;
 pub mod calendar;
+pub mod consent;
 pub mod facts;
 pub mod features;
 pub mod fill;
 pub mod fold;
 pub mod gate;
+pub mod hold_out;
+pub mod nobody;
 pub mod policy;
+pub mod quiet;
 pub mod rank;
 pub mod volumes;
 
+#[cfg(test)]
+mod barrier_tests;
 #[cfg(test)]
 mod features_tests;
 #[cfg(test)]
 mod fold_tests;
 #[cfg(test)]
 mod policy_tests;
+#[cfg(test)]
+mod quiet_tests;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -189,10 +189,7 @@ impl<'a> Ledger<'a> {
         candidate: Candidate,
     ) -> Option<Reached> {
         let cap = cap(self.catalog, at);
-        let concerned = cap.contacts.offers[candidate.offer]
-            && can_stop(cap, self.asked)
-            && cap.contacts.placements.takes(candidate.placement);
-        if !concerned {
+        if !concerns(cap, self.asked, candidate) {
             return None;
         }
         let kind = self.kind(candidate);
@@ -313,6 +310,11 @@ fn cap(catalog: &Catalog, at: usize) -> &Cap {
     } else {
         &catalog.attempts[at - first]
     }
+}
+
+/// Tells whether a candidate lies in a cap's scopes.
+pub(super) fn concerns(cap: &Cap, asked: Asked, candidate: Candidate) -> bool {
+    cap.contacts.offers[candidate.offer] && can_stop(cap, asked) && cap.contacts.placements.takes(candidate.placement)
 }
 
 /// Tells whether a cap can stop anything on this channel and for this campaign.

@@ -65,8 +65,14 @@ placements:
 
 /// Builds the small catalog with these lines added, such as a list of caps.
 pub(crate) fn catalog_with(lines: &str) -> Arc<Catalog> {
+    catalog_set("", lines)
+}
+
+/// Builds the small catalog with these settings, as in `, week_starts: sunday`, and these lines added.
+pub(crate) fn catalog_set(settings: &str, lines: &str) -> Arc<Catalog> {
+    let base = BASE.replacen("Europe/Madrid", &format!("Europe/Madrid{settings}"), 1);
     let rules = BTreeMap::from([
-        ("base.yaml".to_owned(), BASE.to_owned()),
+        ("base.yaml".to_owned(), base),
         ("more.yaml".to_owned(), lines.to_owned()),
     ]);
     let files = CatalogFiles {

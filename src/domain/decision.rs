@@ -60,7 +60,7 @@ pub struct Ranking {
 /// channel never shows is said before a cap is asked, since no waiting helps there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// Opt-out, unknown customer by policy, validity dates.
+    /// Opt-out, unknown customer by policy, consent, hold-outs, validity dates.
     HardSuppression,
     /// May have it at all.
     Eligibility,
@@ -68,7 +68,7 @@ pub enum Stage {
     Applicability,
     /// Is in the customer's interest.
     Suitability,
-    /// Caps.
+    /// Quiet hours and caps.
     ContactPolicy,
     /// Placement rules, and better offers.
     Placement,
@@ -110,6 +110,8 @@ pub struct Shown {
     pub factors: Factors,
     /// Where the propensity came from.
     pub rung: Rung,
+    /// Whether the offer's control content is shown, since the customer is in a hold-out that shows it.
+    pub control: bool,
 }
 
 /// What fills one placement.
@@ -144,4 +146,6 @@ pub struct Decision {
     pub placements: Vec<Filled>,
     /// Every offer that is not shown, with its reason; empty unless asked for.
     pub withheld: Vec<Withheld>,
+    /// Positions in the catalog of the hold-outs that the customer is in, whether or not they withheld anything.
+    pub hold_outs: Vec<usize>,
 }

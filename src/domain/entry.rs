@@ -41,6 +41,19 @@ pub struct ProfileChange {
     pub opt_outs: Vec<(Symbol, bool)>,
     /// New answer to "no offers at all".
     pub opt_out_of_all: Option<bool>,
+    /// New answers for purposes.
+    pub consents: Vec<ConsentChange>,
+}
+
+/// A new answer to being contacted for a purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsentChange {
+    /// For which purpose.
+    pub purpose: Symbol,
+    /// On which channel; all on which there is no answer of its own when absent.
+    pub channel: Option<Symbol>,
+    /// Whether the customer agrees or objects; absent takes the answer back.
+    pub granted: Option<bool>,
 }
 
 /// The offers of one decision.

@@ -49,6 +49,8 @@ pub struct Profile {
     pub opt_outs: Vec<Symbol>,
     /// Whether the customer wants no offers on any channel.
     pub opted_out_of_all: bool,
+    /// The customer's answers for purposes, by (purpose, channel); those for all channels have none and come first.
+    pub consents: Vec<Consent>,
     /// Counts and sums per aggregate and time step, by (aggregate, step).
     pub buckets: Vec<Bucket>,
     /// The latest matching event per aggregate of kind recency or last, by aggregate.
@@ -74,6 +76,17 @@ pub struct RequestTrace {
     pub key: RequestKey,
     /// The number of the decision that answered it.
     pub decision: u32,
+}
+
+/// The customer's answer to being contacted for a purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// For which purpose.
+    pub purpose: Symbol,
+    /// On which channel; all on which there is no answer of its own when absent.
+    pub channel: Option<Symbol>,
+    /// Whether the customer agreed; otherwise the customer objects.
+    pub granted: bool,
 }
 
 /// The amount that one aggregate gathered in one time step.
@@ -150,6 +163,7 @@ impl Profile {
         self.attributes.clear();
         self.opt_outs.clear();
         self.opted_out_of_all = false;
+        self.consents.clear();
         self.buckets.clear();
         self.latest.clear();
         self.traces.clear();
@@ -173,6 +187,18 @@ impl Profile {
     #[must_use]
     pub fn is_opted_out_of(&self, channel: Symbol) -> bool {
         self.opted_out_of_all || self.opt_outs.binary_search(&channel).is_ok()
+    }
+
+    /// Returns the customer's answer to being contacted for `purpose` on `channel`, if there is one: the answer for the
+    /// channel, else the one for all channels.
+    #[must_use]
+    pub fn consent(&self, purpose: Symbol, channel: Symbol) -> Option<bool> {
+        let answer = |channel| {
+            let key = |consent: &Consent| (consent.purpose, consent.channel);
+            let at = self.consents.binary_search_by_key(&(purpose, channel), key).ok()?;
+            Some(self.consents[at].granted)
+        };
+        answer(Some(channel)).or_else(|| answer(None))
     }
 
     /// Tells whether an event with this id was recorded, as far as the profile remembers.

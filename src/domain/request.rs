@@ -7,8 +7,8 @@ use super::value::Value;
 /// A request for offers. Positions refer to the catalog snapshot that the request was converted against.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffersRequest {
-    /// Who the offers are for.
-    pub customer: CustomerId,
+    /// Who the offers are for; absent for a visitor without any id, of whom nothing is known and nothing can be kept.
+    pub customer: Option<CustomerId>,
     /// Position of the channel in the catalog.
     pub channel: usize,
     /// Position in the catalog of the campaign that asks, if one does.
@@ -19,7 +19,7 @@ pub struct OffersRequest {
     pub duplicates: bool,
     /// The request context: one value per context variable of the catalog; the first is the channel.
     pub context: Vec<Value>,
-    /// Events to apply before deciding.
+    /// Events to apply before deciding; none for a visitor without any id.
     pub events: Vec<Event>,
     /// Whether to say why each offer that is not shown is withheld.
     pub explain: bool,

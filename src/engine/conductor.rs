@@ -13,12 +13,13 @@ use super::sync::Locked;
 use super::volumes::Volumes;
 use super::volumes::books::Books;
 use super::{Active, Answer, Limits, Rejection, Replay, Workspace};
-use crate::catalog::UnknownCustomer;
+use crate::catalog::{Catalog, UnknownCustomer};
+use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Outcome};
-use crate::decision::fold;
+use crate::decision::{fold, hold_out};
 use crate::domain::decision::{Decision, Ranking, Withheld};
-use crate::domain::entry::Entry;
-use crate::domain::ids::{CustomerKey, DecisionId};
+use crate::domain::entry::{Entry, Reservation};
+use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::Timestamp;
@@ -36,9 +37,14 @@ pub(super) struct Call<'a> {
     pub(super) request: &'a OffersRequest,
     /// By what a repeat is recognised, when the call has an id.
     pub(super) once: Option<RequestKey>,
-    pub(super) key: CustomerKey,
+    /// Whose; absent for a visitor without any id, for whom nothing can be kept.
+    pub(super) key: Option<CustomerKey>,
     pub(super) now: Timestamp,
 }
+
+/// Under whose key the list of visitors without any id is cached: nothing is known of any of them, so it is one list. No id
+/// hashes to it.
+const NOBODY: CustomerKey = CustomerKey::from_packed(u128::MAX);
 
 /// What came of a call.
 pub(super) struct Made {
@@ -69,9 +75,9 @@ impl<L: Locked<Books>> Conductor<L> {
         workspace: &mut Workspace,
     ) -> Result<(Answer, bool), Rejection> {
         // A preview reserves nothing, so there is nothing to protect.
-        let once = call.once.filter(|_| !call.request.preview);
-        if let Some(once) = once
-            && let Some(kept) = self.recall(call.key, once, profile)?
+        let once = call.once.filter(|_| !call.request.preview).zip(call.key);
+        if let Some((once, customer)) = once
+            && let Some(kept) = self.recall(customer, once, profile)?
         {
             let answer = Answer {
                 decision: kept.decision.clone(),
@@ -81,15 +87,15 @@ impl<L: Locked<Books>> Conductor<L> {
             };
             return Ok((answer, false));
         }
-        let made = self.decide(call, once, profile, known, workspace);
-        if let Some(key) = once {
+        let made = self.decide(call, once.map(|(once, _)| once), profile, known, workspace);
+        if let Some((key, customer)) = once {
             let request = OffersRequest {
                 events: Vec::new(),
                 ..call.request.clone()
             };
             let (decision, active) = (made.decision.clone(), Arc::clone(active));
             self.answers.keep(
-                call.key,
+                customer,
                 Kept {
                     key,
                     decision,
@@ -152,19 +158,21 @@ impl<L: Locked<Books>> Conductor<L> {
             ..
         } = call;
         let catalog = &*active.catalog;
-        if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !request.customer.is_anonymous() {
+        let hold_outs = hold_out::of(catalog, key);
+        let is_visitor = request.customer.as_ref().is_none_or(CustomerId::is_anonymous);
+        if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !is_visitor {
             return Made {
-                decision: unanswered(catalog, request, fill::UNKNOWN_CUSTOMER, now),
+                decision: unanswered(catalog, request, fill::UNKNOWN_CUSTOMER, hold_outs, now),
                 changed: false,
                 applied: 0,
             };
         }
         let applied = apply_events(profile, &request.events, catalog, now);
         // A preview with events answers "what if", on a copy that is thrown away with its list.
-        let keep = !(request.preview && applied > 0);
+        let keep = !((request.preview || key.is_none()) && applied > 0);
         let changed = keep && applied > 0;
         if let Some(rule) = fill::suppression(catalog, profile, request, now) {
-            let answer = unanswered(catalog, request, rule, now);
+            let answer = unanswered(catalog, request, rule, hold_outs, now);
             let decision = Decision {
                 profile_version: profile.version,
                 known_customer: known,
@@ -176,19 +184,28 @@ impl<L: Locked<Books>> Conductor<L> {
                 applied,
             };
         }
-        let (list, cached) = self.lists.list(active, request, key, profile, keep, now, workspace);
+        let list_key = key.unwrap_or(NOBODY);
+        let (list, cached) = self
+            .lists
+            .list(active, request, list_key, profile, keep, now, workspace);
         let mut withheld = Vec::new();
         let profile_version = profile.version;
-        let (outcome, id) = self.choose(call, once, &list.ranking, profile, &mut withheld);
+        let (outcome, reservation) = self.choose(call, once, &list.ranking, profile, &hold_outs, &mut withheld);
         let Outcome {
             placements,
             mut valid_until,
         } = outcome;
         if request.explain {
+            let barrier = barrier(catalog, profile, request, &hold_outs);
+            withheld.extend((0..catalog.offers.len()).flat_map(|offer| barrier.reasons(offer)));
             valid_until = valid_until.min(workspace.layout.fill(catalog, profile, now));
-            let until = add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
+            let until = add_gate_reasons(&workspace.layout, &barrier, request, &list.ranking, now, &mut withheld);
             valid_until = valid_until.min(until);
         }
+        let id = reservation.map(|(id, reservation)| {
+            fold::apply(profile, &Entry::Decision(reservation), catalog);
+            id
+        });
         let decision = Decision {
             id,
             profile_version,
@@ -199,6 +216,7 @@ impl<L: Locked<Books>> Conductor<L> {
             cached,
             placements,
             withheld,
+            hold_outs,
         };
         Made {
             changed: changed || id.is_some(),
@@ -214,9 +232,10 @@ impl<L: Locked<Books>> Conductor<L> {
         call: &Call<'_>,
         once: Option<RequestKey>,
         ranking: &Ranking,
-        profile: &mut Profile,
+        profile: &Profile,
+        hold_outs: &[usize],
         withheld: &mut Vec<Withheld>,
-    ) -> (Outcome, Option<DecisionId>) {
+    ) -> (Outcome, Option<(DecisionId, Reservation)>) {
         let &Call {
             active,
             request,
@@ -225,28 +244,39 @@ impl<L: Locked<Books>> Conductor<L> {
             ..
         } = call;
         let catalog = &*active.catalog;
+        let barrier = barrier(catalog, profile, request, hold_outs);
         let mut rooms = self.volumes.rooms(active, now);
         loop {
             withheld.clear();
             let explain = request.explain.then_some(&mut *withheld);
-            let outcome = fill::fill(catalog, ranking, profile, request, now, &rooms, explain);
-            if request.preview {
+            let outcome = fill::fill(ranking, &barrier, request, now, &rooms, explain);
+            let Some(customer) = key.filter(|_| !request.preview) else {
                 return (outcome, None);
-            }
+            };
             let Some(reservation) = reservation(catalog, request, once, profile, &outcome.placements, now) else {
                 return (outcome, None);
             };
-            match self.volumes.take(active, key, &reservation, now) {
+            match self.volumes.take(active, customer, &reservation, now) {
                 Ok(()) => {
-                    let id = DecisionId {
-                        customer: key,
-                        number: reservation.decision,
-                    };
-                    fold::apply(profile, &Entry::Decision(reservation), catalog);
-                    return (outcome, Some(id));
+                    let number = reservation.decision;
+                    return (outcome, Some((DecisionId { customer, number }, reservation)));
                 }
                 Err(found) => rooms.lower(&found),
             }
         }
+    }
+}
+
+fn barrier<'a>(
+    catalog: &'a Catalog,
+    profile: &'a Profile,
+    request: &OffersRequest,
+    hold_outs: &'a [usize],
+) -> Barrier<'a> {
+    Barrier {
+        catalog,
+        profile,
+        channel: catalog.channels[request.channel].symbol,
+        hold_outs,
     }
 }

@@ -49,8 +49,9 @@ impl Scene {
     fn ask(&self, who: usize, count: usize, once: Option<RequestKey>, now: Timestamp) -> Result<Answer, Rejection> {
         let (id, profile) = &self.customers[who];
         let request = OffersRequest {
-            customer: id.clone(),
+            customer: Some(id.clone()),
             channel: 0,
+            campaign: None,
             placements: vec![PlacementRequest { placement: 0, count }],
             duplicates: false,
             context: vec![Value::Category(self.active.catalog.channels[0].symbol)],
@@ -62,7 +63,7 @@ impl Scene {
             active: &self.active,
             request: &request,
             once,
-            key: id.key(),
+            key: Some(id.key()),
             now,
         };
         let mut profile = profile.lock().unwrap();

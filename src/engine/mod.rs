@@ -38,7 +38,7 @@ use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill;
-use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts};
+use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts, hold_out};
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, ProfileChange};
 use crate::domain::event::Event;
@@ -278,28 +278,52 @@ impl Engine {
     /// Decides what to show: applies the events of the call, ranks, fills the placements, and reserves what it shows. A
     /// preview does the same and leaves no trace, so its events are a "what if".
     ///
-    /// When there is no room for somebody new, nothing can be reserved, and the answer is the fallback content.
+    /// When there is no room for somebody new, nothing can be reserved, and the answer is the fallback content. A visitor
+    /// without any id is answered on an empty profile; nothing is kept or reserved.
     ///
     /// # Errors
     /// [`Rejection::TooManyCustomers`] when there is no room for somebody new and the call carries events.
     pub fn offers(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Result<Decision, Rejection> {
+        let Some(customer) = &request.customer else {
+            return Ok(self.offers_to_nobody(active, request, now));
+        };
         let call = Call {
             active,
             request,
             once: None,
-            key: request.customer.key(),
+            key: Some(customer.key()),
             now,
         };
-        let made = self.locked(request, now, |profile, known, workspace| {
+        let made = self.locked(customer, &call, |profile, known, workspace| {
             let made = self.conductor.decide(&call, None, profile, known, workspace);
             let changed = made.changed;
             (made.decision, changed)
         });
-        made.or_else(|full| no_room(active, request, full, now))
+        made.or_else(|full| no_room(active, request, customer, full, now))
+    }
+
+    fn offers_to_nobody(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Decision {
+        let call = Call {
+            active,
+            request,
+            once: None,
+            key: None,
+            now,
+        };
+        WORKSPACE.with_borrow_mut(|workspace| {
+            let mut buffers = std::mem::take(&mut workspace.buffers);
+            buffers.profile.clear();
+            let made = self
+                .conductor
+                .decide(&call, None, &mut buffers.profile, false, workspace);
+            workspace.buffers = buffers;
+            made.decision
+        })
     }
 
     /// Decides like [`Engine::offers`], and once only for all calls with the same id: a repeat of a call gets the answer of the
-    /// first one, and nothing is reserved again. How long that holds is said in `answers`. A preview ignores the id.
+    /// first one, and nothing is reserved again. How long that holds is said in `answers`. A preview ignores the id, and so does
+    /// a call for a visitor without any id: nothing is reserved.
     ///
     /// # Errors
     /// As [`Engine::offers`]; besides, when the id was used for another request, or when only the profile remembers it.
@@ -310,9 +334,17 @@ impl Engine {
         once: Option<RequestKey>,
         now: Timestamp,
     ) -> Result<Answer, Rejection> {
-        let answered = self.answered(active, request, once, false, now)?;
+        let Some(customer) = &request.customer else {
+            return Ok(Answer {
+                decision: self.offers_to_nobody(active, request, now),
+                profile_version: 0,
+                applied: 0,
+                replay: None,
+            });
+        };
+        let answered = self.answered(active, customer, request, once, false, now)?;
         answered.or_else(|full| {
-            let decision = no_room(active, request, full, now)?;
+            let decision = no_room(active, request, customer, full, now)?;
             Ok(Answer {
                 profile_version: decision.profile_version,
                 decision,
@@ -322,19 +354,20 @@ impl Engine {
         })
     }
 
-    /// Records the events of the request and decides, all at once; no preview. Unlike [`Engine::answer`] it is the events that
-    /// matter: where nothing is recorded of somebody unknown, the call is refused.
+    /// Records the events of the request of a customer and decides, all at once; no preview. Unlike [`Engine::answer`] it is the
+    /// events that matter: where nothing is recorded of somebody unknown, the call is refused.
     ///
     /// # Errors
     /// As [`Engine::record_events`] and [`Engine::answer`]; no event is recorded then.
     pub fn record_and_answer(
         &self,
         active: &Arc<Active>,
+        customer: &CustomerId,
         request: &OffersRequest,
         once: Option<RequestKey>,
         now: Timestamp,
     ) -> Result<(EventsReceipt, Answer), Rejection> {
-        let answer = self.answered(active, request, once, true, now)??;
+        let answer = self.answered(active, customer, request, once, true, now)??;
         let receipt = EventsReceipt {
             applied: answer.applied,
             duplicates: request.events.len() - answer.applied,
@@ -347,6 +380,7 @@ impl Engine {
     fn answered(
         &self,
         active: &Arc<Active>,
+        customer: &CustomerId,
         request: &OffersRequest,
         once: Option<RequestKey>,
         strict: bool,
@@ -356,11 +390,11 @@ impl Engine {
             active,
             request,
             once,
-            key: request.customer.key(),
+            key: Some(customer.key()),
             now,
         };
-        let refuse_unknown = strict && records_known_only(&active.catalog, &request.customer);
-        let answered = self.locked(request, now, |profile, known, workspace| {
+        let refuse_unknown = strict && records_known_only(&active.catalog, customer);
+        let answered = self.locked(customer, &call, |profile, known, workspace| {
             if !known && refuse_unknown {
                 return (Err(Rejection::UnknownCustomer), false);
             }
@@ -376,29 +410,29 @@ impl Engine {
     /// room for somebody new, everything that was made for the profile that could not be begun is undone.
     fn locked<T>(
         &self,
-        request: &OffersRequest,
-        now: Timestamp,
+        customer: &CustomerId,
+        call: &Call<'_>,
         work: impl FnOnce(&mut Profile, bool, &mut Workspace) -> (T, bool),
     ) -> Result<T, Full> {
-        let key = request.customer.key();
+        let key = customer.key();
         // Without events a decision writes contacts only.
-        let keep = if request.events.is_empty() {
+        let keep = if call.request.events.is_empty() {
             Then::KeepContacts
         } else {
             Then::Keep
         };
         let done = WORKSPACE.with_borrow_mut(|workspace| {
             let mut buffers = std::mem::take(&mut workspace.buffers);
-            let done = self
-                .store
-                .with(key, Some(&request.customer), &mut buffers, |profile, known| {
-                    let (result, changed) = work(profile, known, workspace);
-                    ((result, changed), if changed { keep } else { Then::Leave })
-                });
+            let done = self.store.with(key, Some(customer), &mut buffers, |profile, known| {
+                let (result, changed) = work(profile, known, workspace);
+                ((result, changed), if changed { keep } else { Then::Leave })
+            });
             if done.is_err() {
                 self.conductor.lists.forget(key);
                 self.conductor.answers.forget(key);
-                self.conductor.volumes.take_back(key, &buffers.profile.contacts, now);
+                self.conductor
+                    .volumes
+                    .take_back(key, &buffers.profile.contacts, call.now);
             }
             workspace.buffers = buffers;
             done
@@ -519,9 +553,16 @@ fn records_known_only(catalog: &Catalog, customer: &CustomerId) -> bool {
 }
 
 /// Answers when there is no room for somebody new: nothing can be reserved, but no event may be lost silently.
-fn no_room(active: &Active, request: &OffersRequest, full: Full, now: Timestamp) -> Result<Decision, Rejection> {
+fn no_room(
+    active: &Active,
+    request: &OffersRequest,
+    customer: &CustomerId,
+    full: Full,
+    now: Timestamp,
+) -> Result<Decision, Rejection> {
     if request.events.is_empty() {
-        Ok(unanswered(&active.catalog, request, fill::NO_ROOM, now))
+        let hold_outs = hold_out::of(&active.catalog, Some(customer.key()));
+        Ok(unanswered(&active.catalog, request, fill::NO_ROOM, hold_outs, now))
     } else {
         Err(full.into())
     }

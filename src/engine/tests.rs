@@ -45,7 +45,7 @@ impl Bench {
 
     fn request(&self) -> OffersRequest {
         OffersRequest {
-            customer: self.anna.clone(),
+            customer: Some(self.anna.clone()),
             channel: 0,
             campaign: None,
             placements: vec![PlacementRequest { placement: 0, count: 3 }],
@@ -281,7 +281,7 @@ fn what_is_not_known_is_named() {
     let bob = CustomerId::known("bob").unwrap();
     let decision = bench.ask(
         &OffersRequest {
-            customer: bob,
+            customer: Some(bob),
             explain: true,
             ..bench.request()
         },
@@ -377,11 +377,136 @@ fn a_full_store_refuses_somebody_new_and_forgets_what_it_ranked_for_them() {
     let carl = CustomerId::known("carl").unwrap();
     let events = vec![search(&bench.catalog, 1, "fund", T0)];
     let request = OffersRequest {
-        customer: carl,
+        customer: Some(carl),
         events,
         ..bench.request()
     };
     let refused = bench.engine.offers(&bench.engine.active(), &request, T0);
     assert_eq!(refused, Err(Rejection::TooManyCustomers(1)));
     assert_eq!(bench.engine.customers(), 1);
+}
+
+#[test]
+fn a_visitor_without_an_id_is_answered_on_an_empty_profile_and_leaves_no_trace() {
+    let bench = Bench::new(catalog());
+    let request = OffersRequest {
+        customer: None,
+        explain: true,
+        ..bench.request()
+    };
+    let decision = bench.ask(&request, T0);
+    assert_eq!(bench.names(&decision), ["savings_a", "savings_b"]);
+    assert_eq!(
+        (decision.id, decision.known_customer, decision.profile_version),
+        (None, false, 0)
+    );
+    assert_eq!(decision.withheld.len(), 1);
+    assert_eq!(decision.withheld[0].missing.as_deref(), Some("profile.age"));
+    assert_eq!(bench.engine.customers(), 1, "nobody but Anna is known");
+    let again = bench.ask(&request, T0);
+    assert!(again.cached, "one list serves all of whom nothing is known");
+    assert_eq!(bench.names(&bench.preview(T0)), ["savings_a", "savings_b", "fund_a"]);
+    // Events that come along, as the door refuses them, are a what-if and do not move the list of the others.
+    let what_if = OffersRequest {
+        events: vec![search(&bench.catalog, 1, "fund", T0)],
+        ..request.clone()
+    };
+    assert!(!bench.ask(&what_if, T0).cached);
+    assert_eq!(bench.ask(&request, T0).placements, decision.placements);
+}
+
+#[test]
+fn what_a_cap_cannot_count_for_a_visitor_without_an_id_it_stops() {
+    let bench = Bench::new(catalog_with(
+        "caps: [{ id: never_b, at_most: 0, of: decided, within: 1d, offers: [savings_b] },
+                { id: some_a, at_most: 5, of: decided, within: 1d, offers: [savings_a], because: enough }]",
+    ));
+    let request = OffersRequest {
+        customer: None,
+        explain: true,
+        ..bench.request()
+    };
+    let decision = bench.ask(&request, T0);
+    assert!(decision.placements[0].fallback);
+    let reason = decision
+        .withheld
+        .iter()
+        .find(|reason| &*reason.rule == "some_a")
+        .unwrap();
+    assert_eq!(
+        (
+            reason.stage,
+            &*reason.because,
+            reason.count,
+            reason.limit,
+            reason.eligible_again_at
+        ),
+        (Stage::ContactPolicy, "enough", None, Some(5), None)
+    );
+    assert_eq!(decision.valid_until, Timestamp::FAR_FUTURE);
+    assert_eq!(bench.names(&bench.preview(T0)), ["savings_a", "fund_a"]);
+}
+
+#[test]
+fn who_is_held_out_is_told_in_every_answer_also_when_nothing_is_shown() {
+    let bench = Bench::new(catalog_with(
+        "hold_outs: [{ id: none, share: 0 }, { id: funds, share: 1, groups: [fund] }]",
+    ));
+    assert_eq!(bench.preview(T0).hold_outs, [1]);
+    assert_eq!(bench.names(&bench.preview(T0)), ["savings_a", "savings_b"]);
+    let change = ProfileChange {
+        opt_out_of_all: Some(true),
+        ..ProfileChange::default()
+    };
+    bench
+        .engine
+        .upsert_profile(&bench.engine.active(), &bench.anna, &change, T0)
+        .unwrap();
+    assert_eq!(bench.preview(T0).hold_outs, [1]);
+    let full = Engine::new(
+        Active::new(Arc::clone(&bench.catalog), Vec::new()),
+        Limits {
+            customers_max: 0,
+            ..Limits::default()
+        },
+    );
+    let answer = full.offers(&full.active(), &bench.request(), T0).unwrap();
+    assert_eq!((answer.hold_outs, answer.placements[0].fallback), (vec![1], true));
+}
+
+#[test]
+fn quiet_hours_stop_a_channel_and_the_answer_holds_until_they_begin_or_end() {
+    let bench = Bench::new(catalog_with(
+        "channels: [{ id: sms, quiet: [{ from: '12:00', until: '13:00', because: lunch }] }]
+groups: [{ id: g, start_propensity: 0.9 }]
+offers: [{ id: note, group: g, name: N, treatments: { sms: { t: x } } }]",
+    ));
+    let channels = &bench.catalog.channels;
+    let sms = channels.iter().position(|channel| &*channel.id == "sms").unwrap();
+    let request = OffersRequest {
+        channel: sms,
+        context: vec![Value::Category(channels[sms].symbol)],
+        explain: true,
+        preview: true,
+        ..bench.request()
+    };
+    // Ten o'clock in Madrid.
+    let morning = bench.ask(&request, T0);
+    assert_eq!(bench.names(&morning), ["note"]);
+    assert_eq!(morning.valid_until, T0 + Millis::HOUR.times(2));
+    let noon = bench.ask(&request, morning.valid_until);
+    assert!(noon.placements[0].fallback);
+    assert_eq!(noon.valid_until, T0 + Millis::HOUR.times(3));
+    let reason = noon
+        .withheld
+        .iter()
+        .find(|reason| &*reason.rule == "sms.quiet")
+        .unwrap();
+    assert_eq!((reason.stage, &*reason.because), (Stage::ContactPolicy, "lunch"));
+    assert_eq!(reason.eligible_again_at, Some(noon.valid_until));
+    assert_eq!(bench.names(&bench.ask(&request, noon.valid_until)), ["note"]);
+    assert_eq!(
+        bench.preview(T0 + Millis::HOUR.times(2)).valid_until,
+        Timestamp::FAR_FUTURE
+    );
 }

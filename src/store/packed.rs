@@ -1,6 +1,6 @@
 //! The packed form of a customer: one byte string.
 //!
-//! Layout: id, counters, attributes, opt-outs, events, older ids, buckets, latest, traces, sessions, contacts, rarities. Whole
+//! Layout: id, counters, attributes, opt-outs, consents, events, older ids, buckets, latest, traces, sessions, contacts, rarities. Whole
 //! numbers are LEB128 varints, signed ones zigzag; each list begins with its length. Whatever lies close together in its
 //! list is written as the difference to the one before: times, symbols, steps. A trace or latest value that came from one
 //! of the kept events names that event instead of repeating its time and id. A number attribute is a varint when it
@@ -13,7 +13,8 @@
 
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerId;
-use crate::domain::profile::{Bucket, EventDigest, Latest, Profile, Session, Trace};
+use crate::domain::profile::{Bucket, Consent, EventDigest, Latest, Profile, Session, Trace};
+use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 
 use super::codec::{Reader, Writer};
@@ -58,10 +59,14 @@ pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
     for &(symbol, value) in &profile.attributes {
         writer.value(symbol, value, &mut before);
     }
-    writer.length(profile.opt_outs.len() * 2 + usize::from(profile.opted_out_of_all));
+    let has_consents = usize::from(!profile.consents.is_empty());
+    writer.length(profile.opt_outs.len() * 4 + has_consents * 2 + usize::from(profile.opted_out_of_all));
     let mut before = 0;
     for &channel in &profile.opt_outs {
         writer.symbol(channel, &mut before);
+    }
+    if has_consents == 1 {
+        pack_consents(&profile.consents, &mut writer);
     }
     pack_events(profile, &mut writer);
     pack_behaviour(profile, &mut writer);
@@ -84,6 +89,16 @@ fn pack_counters(profile: &Profile, writer: &mut Writer<'_>) {
     writer.unsigned(profile.version);
     writer.unsigned(profile.ranking_version);
     writer.unsigned(u64::from(profile.decisions));
+}
+
+fn pack_consents(consents: &[Consent], writer: &mut Writer<'_>) {
+    writer.length(consents.len());
+    let mut before = 0;
+    for consent in consents {
+        writer.symbol(consent.purpose, &mut before);
+        let channel = consent.channel.map_or(0, |channel| u64::from(channel.get()) + 1);
+        writer.unsigned(channel * 2 + u64::from(consent.granted));
+    }
 }
 
 fn pack_events(profile: &Profile, writer: &mut Writer<'_>) {
@@ -180,9 +195,12 @@ pub fn unpack(bytes: &[u8], profile: &mut Profile) -> Between {
     let opt_outs = reader.unsigned();
     profile.opted_out_of_all = opt_outs % 2 == 1;
     let mut before = 0;
-    for _ in 0..(opt_outs / 2).min(bytes.len() as u64) {
+    for _ in 0..(opt_outs / 4).min(bytes.len() as u64) {
         let channel = reader.symbol(&mut before);
         profile.opt_outs.push(channel);
+    }
+    if opt_outs / 2 % 2 == 1 {
+        unpack_consents(&mut reader, &mut profile.consents);
     }
     unpack_events(&mut reader, profile);
     unpack_behaviour(&mut reader, profile);
@@ -194,6 +212,25 @@ pub fn unpack(bytes: &[u8], profile: &mut Profile) -> Between {
     unpack_contacts(&mut reader, &mut profile.contacts);
     unpack_rarities(&mut reader, profile);
     between
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what was packed as a u32 comes back as one"
+)]
+fn unpack_consents(reader: &mut Reader<'_>, consents: &mut Vec<Consent>) {
+    let mut before = 0;
+    for _ in 0..reader.length() {
+        let purpose = reader.symbol(&mut before);
+        let packed = reader.unsigned();
+        consents.push(Consent {
+            purpose,
+            channel: (packed / 2)
+                .checked_sub(1)
+                .map(|channel| Symbol::from_packed(channel as u32)),
+            granted: packed % 2 == 1,
+        });
+    }
 }
 
 fn unpack_events(reader: &mut Reader<'_>, profile: &mut Profile) {
@@ -283,7 +320,8 @@ fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
 mod tests {
     use super::super::codec::{EPOCH, MILLIS_PER_DAY};
     use super::*;
-    use crate::domain::symbol::Symbol;
+    use crate::domain::profile::RequestTrace;
+    use crate::domain::request::RequestKey;
     use crate::domain::value::Value;
     use proptest::prelude::*;
 
@@ -367,17 +405,28 @@ mod tests {
         }
     }
 
+    fn consent() -> impl Strategy<Value = Consent> {
+        let parts = (symbol(), proptest::option::of(symbol()), any::<bool>());
+        parts.prop_map(|(purpose, channel, granted)| Consent {
+            purpose,
+            channel,
+            granted,
+        })
+    }
+
     prop_compose! {
         fn profile()(behaviour in behaviour(), version in any::<u64>(), ranking_version in any::<u64>(),
                      decisions in any::<u32>(), opted_out_of_all in any::<bool>(),
                      attributes in prop::collection::vec((symbol(), value()), 0..6),
                      opt_outs in prop::collection::vec(symbol(), 0..3),
+                     consents in prop::collection::vec(consent(), 0..3),
                      requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u32>()), 0..3),
                      contacts in prop::collection::vec(contact(), 0..5)) -> Profile {
             let requests = requests.into_iter()
                 .map(|(id, body, decision)| RequestTrace { key: RequestKey { id, body }, decision }).collect();
             Profile {
-                version, ranking_version, decisions, attributes, opt_outs, opted_out_of_all, contacts, requests, ..behaviour
+                version, ranking_version, decisions, attributes, opt_outs, opted_out_of_all, consents, contacts, requests,
+                ..behaviour
             }
         }
     }
@@ -428,6 +477,18 @@ mod tests {
             pack(&after, &mut all);
             pack_contacts_anew(&after, &old, between, &mut anew);
             prop_assert_eq!(anew, all);
+        }
+
+        #[test]
+        fn a_profile_without_consents_pays_nothing_for_them(profile in profile()) {
+            let packed = |consents: Vec<Consent>| {
+                let mut bytes = Vec::new();
+                pack(&Profile { consents, ..profile.clone() }, &mut bytes);
+                bytes.len()
+            };
+            let consent = Consent { purpose: Symbol::from_packed(1), channel: None, granted: true };
+            // One consent takes three bytes, its list's length included; none takes none.
+            prop_assert_eq!(packed(vec![consent]), packed(Vec::new()) + 3);
         }
 
         #[test]

@@ -109,7 +109,7 @@ impl Story {
         let mut context = vec![Value::Missing; catalog.context.attributes.len()];
         context[0] = Value::Category(catalog.channels[channel].symbol);
         let request = OffersRequest {
-            customer: self.customer.clone(),
+            customer: Some(self.customer.clone()),
             channel,
             placements: vec![PlacementRequest { placement, count: 3 }],
             duplicates: false,
@@ -174,7 +174,7 @@ fn the_bank_catalog_is_without_fault_or_warning() {
     let warnings: Vec<String> = catalog.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.is_empty(), "{}", warnings.join("\n"));
     assert!(catalog.context_read.is_empty(), "one list for all channels");
-    assert_eq!(catalog.profile.attributes.len(), 30);
+    assert_eq!(catalog.profile.attributes.len(), 31);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn check(customer: &str, searches: &[&str], expected: [&str; 3]) {
         let mut context = vec![Value::Missing; catalog.context.attributes.len()];
         context[0] = Value::Category(catalog.channels[channel].symbol);
         let request = OffersRequest {
-            customer: customer.clone(),
+            customer: Some(customer.clone()),
             channel,
             campaign: None,
             placements: vec![PlacementRequest { placement, count: 3 }],

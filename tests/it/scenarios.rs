@@ -16,6 +16,7 @@
 //! customer anna: age 41, holdings account + fund, digital_active yes, customer_since 2020-01-31
 //! visitor v-1: languages es               the same for somebody who is not a customer; `unknown` forgets a value
 //! anna opts out of web / anna opts in to web / ... of everything
+//! anna agrees to marketing / anna objects to marketing on sms / anna takes back marketing on sms
 //! anna does search: category fund, on web, at home_page, in session-1, 2d ago, as e-7
 //!   recorded | a repeat | rejected "words"
 //! anna clicks fund_x, 2h ago              also receives, sees, accepts, refuses, buys: about the latest answer with it
@@ -24,6 +25,7 @@
 //!
 //! anna asks web, campaign for 3 best_offers                   once on each channel; the same is expected of each
 //! anna previews web for 2 a and 1 b, duplicates allowed       several placements; a preview leaves no trace
+//! nobody asks web for 3 best_offers                           a visitor without any id
 //!   first search: category fund, on web   an event that comes with the call
 //!   given page home                       what the request says of its context
 //!   in best_offers                        the lines that follow are about this placement
@@ -32,6 +34,9 @@
 //!   shows fund_x / shows group fund / without fund_x / without group fund
 //!   fallback title "What can we do?"      nothing qualifies, and this is the content instead
 //!   content fund_x title "Park it"        the treatment for the channel
+//!   control fund_x                        the offer is shown with its control content
+//!   held out by universal, second         all hold-outs that the customer is in; `nothing` for none
+//!   reserved nothing                      the answer has no decision id
 //!   factors fund_x: propensity 0.03, context weight 8, value 80, lever 1, priority 19.2
 //!   from model | from last good score | from start propensity      the lowest rung among the offers shown
 //!   cached | ranked anew
@@ -52,7 +57,7 @@ mod text;
 use std::path::Path;
 
 use nbo::domain::contact::Counted;
-use nbo::domain::entry::{OutcomeReport, ProfileChange};
+use nbo::domain::entry::{ConsentChange, OutcomeReport, ProfileChange};
 use nbo::domain::ids::CustomerId;
 use nbo::domain::request::{OffersRequest, PlacementRequest};
 use nbo::domain::value::Value;
@@ -173,10 +178,13 @@ fn write_profile(stage: &mut Stage, text: &str, visitor: bool) -> Result<(), Str
 
 /// Does what somebody does.
 fn act(stage: &mut Stage, step: &Step) -> Result<Vec<Problem>, String> {
+    if let Some(wanted) = step.line.text.strip_prefix("nobody asks ") {
+        return ask(stage, None, wanted, false, &step.below);
+    }
     let (who, deed) = person(&step.line.text)?;
     let (verb, rest) = word(deed);
     match verb {
-        "asks" | "previews" => ask(stage, &who, rest, verb == "previews", &step.below),
+        "asks" | "previews" => ask(stage, Some(&who), rest, verb == "previews", &step.below),
         "does" => {
             let event = stage.event(&who, rest)?;
             let active = stage.engine.active();
@@ -185,6 +193,7 @@ fn act(stage: &mut Stage, step: &Step) -> Result<Vec<Problem>, String> {
             Ok(receipts(step, &found.map_err(|rejection| rejection.to_string())))
         }
         "opts" => opt(stage, &who, rest).map(|()| Vec::new()),
+        "agrees" | "objects" | "takes" => consent(stage, &who, deed).map(|()| Vec::new()),
         "is" => state(stage, &who, rest, step),
         _ => match outcome(verb) {
             Some(counted) => report(stage, &who, counted, rest, step),
@@ -219,6 +228,43 @@ fn opt(stage: &Stage, who: &CustomerId, rest: &str) -> Result<(), String> {
         let channel = channel.ok_or_else(|| format!("there is no channel `{what}`"))?;
         change.opt_outs.push((channel.symbol, opted_out));
     }
+    let written = stage.engine.upsert_profile(&active, who, &change, stage.now);
+    written.map(|_| ()).map_err(|rejection| rejection.to_string())
+}
+
+fn consent(stage: &Stage, who: &CustomerId, deed: &str) -> Result<(), String> {
+    let answers = [
+        ("agrees to ", Some(true)),
+        ("objects to ", Some(false)),
+        ("takes back ", None),
+    ];
+    let (about, granted) = answers
+        .into_iter()
+        .find_map(|(words, granted)| Some((deed.strip_prefix(words)?, granted)))
+        .ok_or("write `agrees to …`, `objects to …` or `takes back …`")?;
+    let (purpose, channel) = match about.split_once(" on ") {
+        Some((purpose, channel)) => (purpose, Some(channel)),
+        None => (about, None),
+    };
+    let active = stage.engine.active();
+    let catalog = &active.catalog;
+    let found = catalog.purposes.iter().find(|each| *each.id == *purpose);
+    let purpose = found.ok_or_else(|| format!("there is no purpose `{purpose}`"))?.symbol;
+    let channel = match channel {
+        Some(id) => {
+            let found = catalog.channels.iter().find(|channel| *channel.id == *id);
+            Some(found.ok_or_else(|| format!("there is no channel `{id}`"))?.symbol)
+        }
+        None => None,
+    };
+    let change = ProfileChange {
+        consents: vec![ConsentChange {
+            purpose,
+            channel,
+            granted,
+        }],
+        ..ProfileChange::default()
+    };
     let written = stage.engine.upsert_profile(&active, who, &change, stage.now);
     written.map(|_| ()).map_err(|rejection| rejection.to_string())
 }
@@ -293,7 +339,13 @@ fn receipts(step: &Step, found: &Result<&'static str, String>) -> Vec<Problem> {
 }
 
 /// Asks once on each channel, and compares each answer.
-fn ask(stage: &mut Stage, who: &CustomerId, rest: &str, preview: bool, below: &[Line]) -> Result<Vec<Problem>, String> {
+fn ask(
+    stage: &mut Stage,
+    who: Option<&CustomerId>,
+    rest: &str,
+    preview: bool,
+    below: &[Line],
+) -> Result<Vec<Problem>, String> {
     let active = stage.engine.active();
     let catalog = &active.catalog;
     let (channels, wanted) = rest
@@ -317,7 +369,7 @@ fn ask(stage: &mut Stage, who: &CustomerId, rest: &str, preview: bool, below: &[
     let mut events = Vec::new();
     for line in below {
         match word(&line.text) {
-            ("first", event) => events.push(stage.event(who, event)?),
+            ("first", event) => events.push(stage.event(who.ok_or("nobody's event is kept")?, event)?),
             ("given", pair) => {
                 let (attribute, given) = word(pair);
                 let (symbol, value) = value(&catalog.context, attribute, given, catalog)?;
@@ -332,7 +384,7 @@ fn ask(stage: &mut Stage, who: &CustomerId, rest: &str, preview: bool, below: &[
         let channel = channel.ok_or_else(|| format!("there is no channel `{name}`"))?;
         context[0] = Value::Category(catalog.channels[channel].symbol);
         let request = OffersRequest {
-            customer: who.clone(),
+            customer: who.cloned(),
             channel,
             campaign: None,
             placements: placements.clone(),
@@ -345,7 +397,7 @@ fn ask(stage: &mut Stage, who: &CustomerId, rest: &str, preview: bool, below: &[
         let decision = stage.engine.offers(&active, &request, stage.now);
         let decision = decision.map_err(|rejection| rejection.to_string())?;
         problems.extend(expect::answer(&decision, &request, catalog, below)?);
-        stage.decisions.push((who.clone(), decision));
+        stage.decisions.extend(who.map(|who| (who.clone(), decision)));
     }
     Ok(problems)
 }

@@ -30,6 +30,7 @@ channels:
   - {id: web, reservation: 30m}
   - {id: call_centre, reservation: 30m}
 places: [home, branch_abroad]
+purposes: [{id: advertising, consent: assumed}]
 attributes:
   profile:
     - {id: age, type: number, range: [0, 120]}

@@ -66,6 +66,7 @@ impl Loader {
                 symbol: self.symbols.intern(&source.id),
                 name: source.name.as_str().into(),
                 stages: self.stages(*at, &source.id, &written, spaces),
+                purpose: self.purpose(*at, source.purpose.as_ref(), names),
                 model: None,
             });
         }
@@ -152,6 +153,10 @@ impl Loader {
             intents: joined_weights(group, source, names),
             stages: self.stages(*at, &source.id, &written, spaces),
             treatments: self.treatments(item, names),
+            purpose: self
+                .purpose(*at, source.purpose.as_ref(), names)
+                .or_else(|| inherited(group, names)),
+            control: self.control(*at, &source.control),
         }
     }
 
@@ -331,6 +336,11 @@ impl Loader {
             .map(|(key, text)| (key.as_str().into(), text.as_str().into()))
             .collect()
     }
+}
+
+/// Returns the purpose of an offer that names none: its group's.
+fn inherited(group: Option<&source::Group>, names: &Names) -> Option<usize> {
+    names.purposes.position(group?.purpose.as_ref()?)
 }
 
 /// Joins the group's weights with the offer's, which win; a weight of 0 is as good as none.

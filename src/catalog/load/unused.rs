@@ -45,6 +45,14 @@ pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report
             report.warning(item.at.key("id"), message, hint);
         }
     }
+    for (item, hold_out) in sources.hold_outs.items.iter().zip(&catalog.hold_outs) {
+        let mut about = catalog.offers.iter().zip(&hold_out.offers).filter(|(_, about)| **about);
+        if hold_out.shows_control && !about.any(|(offer, _)| offer.control.is_some()) {
+            let hint = "give an offer `control` beside its `treatments`, or write `gets: nothing`";
+            let message = format!("no offer of the hold-out `{}` has control content", hold_out.id);
+            report.warning(item.at.key("gets"), message, hint);
+        }
+    }
     for (position, item) in sources.offers.items.iter().enumerate() {
         if !can_be_shown(catalog, position) {
             let hint = "give it a treatment for a channel of a placement that takes its group and labels";

@@ -47,6 +47,11 @@ pub fn offers(
             .map(|reason| withheld(reason, request, catalog))
             .collect(),
         replayed: false,
+        hold_outs: decision
+            .hold_outs
+            .iter()
+            .map(|&at| catalog.hold_outs[at].id.to_string())
+            .collect(),
     }
 }
 
@@ -79,7 +84,10 @@ fn placement(filled: &Filled, catalog: &Catalog, channel: Option<usize>) -> wire
 
 fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::RankedOffer {
     let offer = &catalog.offers[shown.offer];
-    let treatment = channel.and_then(|channel| offer.treatments[channel].as_ref());
+    let treatment = channel.and_then(|channel| match &offer.control {
+        Some(control) if shown.control => Some(control),
+        _ => offer.treatments[channel].as_ref(),
+    });
     wire::RankedOffer {
         offer_id: offer.id.to_string(),
         rank: u32::try_from(shown.rank).unwrap_or(u32::MAX),
@@ -94,6 +102,7 @@ fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::Rank
         group: catalog.groups[offer.group].id.to_string(),
         name: offer.name.to_string(),
         content: treatment.map(content).unwrap_or_default(),
+        control: shown.control,
     }
 }
 

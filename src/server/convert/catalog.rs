@@ -102,6 +102,7 @@ fn schema(catalog: &Catalog) -> wire::CatalogSchema {
             })
             .collect(),
         places: places.map(|&place| catalog.symbols.name(place).to_owned()).collect(),
+        purposes: catalog.purposes.iter().map(|purpose| purpose.id.to_string()).collect(),
     }
 }
 

@@ -20,11 +20,21 @@ use crate::server::wire;
 /// Everything that is wrong with it.
 pub fn request(given: &wire::GetOffersRequest, catalog: &Catalog, now: Timestamp) -> Result<OffersRequest, Faults> {
     let mut faults = Faults::default();
-    let customer = customer(given.customer.as_ref(), Path::Root.field("customer"), &mut faults);
+    let customer = match &given.customer {
+        Some(whom) => customer(Some(whom), Path::Root.field("customer"), &mut faults).map(Some),
+        None => Some(None),
+    };
+    let path = Path::Root.field("events");
     let events = if given.events.is_empty() {
         Some(Vec::new())
+    } else if given.customer.is_none() {
+        faults.add(
+            path,
+            "is set without `customer`; name the customer or visitor whose events they are, or leave them out",
+        );
+        None
     } else {
-        events::list(&given.events, catalog, now, Path::Root.field("events"), &mut faults)
+        events::list(&given.events, catalog, now, path, &mut faults)
     };
     let query = query(given, catalog, &Path::Root, &mut faults);
     let converted = (|| Some(assemble(customer?, events?, query?, given)))();
@@ -63,6 +73,17 @@ pub fn once_within(given: &wire::RecordEventsRequest) -> Option<RequestKey> {
     })
 }
 
+/// Checks a request that is repeated for one customer, and returns who that is.
+///
+/// # Errors
+/// Everything that is wrong with it; that nobody is named is wrong here.
+pub fn of_somebody(given: &wire::GetOffersRequest, catalog: &Catalog) -> Result<CustomerId, Faults> {
+    let mut faults = Faults::default();
+    let whom = customer(given.customer.as_ref(), Path::Root.field("customer"), &mut faults);
+    let query = query(given, catalog, &Path::Root, &mut faults);
+    faults.into_result(whom.zip(query).map(|(whom, _)| whom))
+}
+
 /// Returns the request of one item of a stream, which is then converted by [`request`].
 ///
 /// # Errors
@@ -96,7 +117,7 @@ pub(super) fn within(
         );
     }
     let query = query(given, catalog, path, faults);
-    Some(assemble(customer?, Vec::new(), query?, given))
+    Some(assemble(Some(customer?), Vec::new(), query?, given))
 }
 
 /// Returns the request for offers that a watcher repeats: always a preview.
@@ -127,7 +148,7 @@ struct Query {
 }
 
 fn assemble(
-    customer: CustomerId,
+    customer: Option<CustomerId>,
     events: Vec<crate::domain::event::Event>,
     query: Query,
     given: &wire::GetOffersRequest,

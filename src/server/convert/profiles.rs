@@ -1,9 +1,9 @@
 //! Changes of profiles.
 
 use super::fault::{Faults, Path};
-use super::{channel, customer, length, unknown, value};
+use super::{channel, customer, length, position, unknown, value};
 use crate::catalog::Catalog;
-use crate::domain::entry::ProfileChange;
+use crate::domain::entry::{ConsentChange, ProfileChange};
 use crate::domain::ids::CustomerId;
 use crate::domain::symbol::Symbol;
 use crate::domain::value::Value;
@@ -29,11 +29,13 @@ pub fn change(given: &wire::UpsertProfileRequest, catalog: &Catalog) -> Result<(
     let customer = customer(given.customer.as_ref(), Path::Root.field("customer"), &mut faults);
     let attributes = attributes(given, catalog, &mut faults);
     let opt_outs = opt_outs(given, catalog, &mut faults);
+    let consents = consents(&given.consents, catalog, &mut faults);
     let change = ProfileChange {
         attributes,
         replace: given.replace,
         opt_outs,
         opt_out_of_all: given.opt_out_of_all,
+        consents,
     };
     faults.into_result(customer.map(|customer| (customer, change)))
 }
@@ -125,4 +127,45 @@ fn opt_outs(given: &wire::UpsertProfileRequest, catalog: &Catalog, faults: &mut 
             channel(id, catalog, path.key(id), faults).map(|at| (catalog.channels[at].symbol, out))
         })
         .collect()
+}
+
+fn consents(given: &[wire::Consent], catalog: &Catalog, faults: &mut Faults) -> Vec<ConsentChange> {
+    let list = Path::Root.field("consents");
+    let mut converted: Vec<ConsentChange> = Vec::with_capacity(given.len().min(ATTRIBUTES_PER_MAP_MAX));
+    if given.len() > ATTRIBUTES_PER_MAP_MAX {
+        let len = given.len();
+        faults.add(
+            list,
+            format_args!("has {len} entries; at most {ATTRIBUTES_PER_MAP_MAX} are allowed"),
+        );
+        return converted;
+    }
+    for (index, consent) in given.iter().enumerate() {
+        let path = list.index(index);
+        let names = catalog.purposes.iter().map(|purpose| &*purpose.id);
+        let purpose = position(&consent.purpose, names, "purpose", path.field("purpose"), faults);
+        let on = match consent.channel.as_str() {
+            "" => Some(None),
+            id => channel(id, catalog, path.field("channel"), faults).map(|at| Some(catalog.channels[at].symbol)),
+        };
+        let (Some(purpose), Some(on)) = (purpose, on) else {
+            continue;
+        };
+        let change = ConsentChange {
+            purpose: catalog.purposes[purpose].symbol,
+            channel: on,
+            granted: consent.granted,
+        };
+        if converted
+            .iter()
+            .any(|other| (other.purpose, other.channel) == (change.purpose, change.channel))
+        {
+            faults.add(
+                path,
+                "answers again what an entry above answers; give one answer for each purpose and channel",
+            );
+        }
+        converted.push(change);
+    }
+    converted
 }

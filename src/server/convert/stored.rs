@@ -65,6 +65,15 @@ pub fn profile(
             .iter()
             .map(|one| contact(customer, one, catalog))
             .collect(),
+        consents: profile
+            .consents
+            .iter()
+            .map(|consent| wire::Consent {
+                purpose: name(consent.purpose),
+                channel: consent.channel.map(name).unwrap_or_default(),
+                granted: Some(consent.granted),
+            })
+            .collect(),
     }
 }
 

@@ -37,7 +37,7 @@ impl Behaviour {
             Some(request) if !request.preview => {
                 let request = OffersRequest { events, ..request };
                 let once = offers::once_within(given);
-                let (receipt, answer) = desk.engine.record_and_answer(&active, &request, once, now)?;
+                let (receipt, answer) = desk.engine.record_and_answer(&active, &customer, &request, once, now)?;
                 desk.meters.recorded(&receipt);
                 let offers = answered(desk, &answer, &request, &active, omit_content, took);
                 (receipt, Some(offers))

@@ -26,8 +26,8 @@ pub(super) fn lists(
     given: wire::WatchOffersRequest,
 ) -> Result<ReceiverStream<Result<wire::WatchOffersResponse, Status>>, Refusal> {
     let given = offers::watched(given);
-    let (active, now) = desk.begin();
-    let customer = offers::request(&given, &active.catalog, now)?.customer;
+    let (active, _) = desk.begin();
+    let customer = offers::of_somebody(&given, &active.catalog)?;
     let watcher = desk.hub.watch(customer.key())?;
     desk.meters.watching(desk.hub.watchers());
     // One place: what waits there is the only list that a slow reader can find outdated.

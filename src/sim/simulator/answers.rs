@@ -403,7 +403,9 @@ impl Simulation {
         profile: Option<&Profile>,
         answer: &Decision,
     ) -> Result<(), String> {
-        self.witnesses.copy(&request.customer, profile)?;
+        if let Some(customer) = &request.customer {
+            self.witnesses.copy(customer, profile)?;
+        }
         let now = self.witnesses.ask(request, self.now)?;
         if !self.fails.load(Ordering::Relaxed) {
             same(

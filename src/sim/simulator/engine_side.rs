@@ -115,7 +115,7 @@ pub(super) fn request(ask: &Ask, person: &Person, catalog: &Catalog) -> Result<O
         position(&catalog.campaigns, |campaign| *campaign.id == *name, name)
     });
     Ok(OffersRequest {
-        customer: person.id.clone(),
+        customer: Some(person.id.clone()),
         channel,
         campaign: campaign.transpose()?,
         placements: placements.collect::<Result<_, String>>()?,

@@ -34,6 +34,11 @@ fn whole_change() -> wire::UpsertProfileRequest {
         .insert("holdings".to_owned(), value(Kind::Set(holdings)));
     change.attributes.insert("member_since".to_owned(), text("2020-02-29"));
     change.channel_opt_outs.insert("web".to_owned(), true);
+    change.consents.push(wire::Consent {
+        purpose: "advertising".to_owned(),
+        channel: "web".to_owned(),
+        granted: Some(false),
+    });
     change
 }
 

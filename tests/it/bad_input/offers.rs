@@ -5,7 +5,7 @@ use nbo::server::wire::attribute_value::Kind;
 use tonic_types::StatusExt as _;
 
 use super::{Told, check};
-use crate::served::{Served, hero, placement, text, value};
+use crate::served::{Served, hero, placement, search, text, value};
 
 async fn check_offers(rows: Vec<(wire::GetOffersRequest, Told<'_>)>) {
     let served = Served::start().await;
@@ -23,10 +23,19 @@ async fn whose_offers_are_wanted_has_to_be_said() {
     };
     check_offers(vec![
         (
-            of(None),
+            of(Some(wire::Customer { identity: None })),
             ("customer", "give the customer's `id`, or the visitor's `anonymous_id`"),
         ),
-        (of(Some(wire::Customer { identity: None })), ("customer", "is not set")),
+        (
+            wire::GetOffersRequest {
+                events: vec![search("e1", "fund")],
+                ..of(None)
+            },
+            (
+                "events",
+                "is set without `customer`; name the customer or visitor whose events they are",
+            ),
+        ),
         (
             of(Some(wire::Customer {
                 identity: Some(Identity::Id(String::new())),
@@ -63,7 +72,7 @@ async fn an_empty_request_is_told_everything_that_is_missing() {
         .iter()
         .map(|violation| violation.field.as_str())
         .collect();
-    assert_eq!(fields, ["customer", "channel", "placements"]);
+    assert_eq!(fields, ["channel", "placements"]);
 }
 
 #[tokio::test]
@@ -169,8 +178,14 @@ async fn items_of_a_stream_are_judged_like_calls() {
     let watch = wire::WatchOffersRequest::default();
     check(
         &served,
-        served.decisions().watch_offers(watch),
+        served.decisions().watch_offers(watch.clone()),
         ("placements", "is empty"),
+    )
+    .await;
+    check(
+        &served,
+        served.decisions().watch_offers(watch),
+        ("customer", "is not set; give the customer's `id`"),
     )
     .await;
 }

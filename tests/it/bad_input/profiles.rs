@@ -96,6 +96,57 @@ async fn profiles_have_to_fit_the_schema() {
 }
 
 #[tokio::test]
+async fn consents_have_to_name_what_the_catalog_has_and_each_once() {
+    let served = Served::start().await;
+    let consents = |consents: Vec<(&str, &str)>| {
+        let consent = |(purpose, channel): (&str, &str)| wire::Consent {
+            purpose: purpose.to_owned(),
+            channel: channel.to_owned(),
+            granted: Some(true),
+        };
+        wire::UpsertProfileRequest {
+            consents: consents.into_iter().map(consent).collect(),
+            ..aged("anna", 40.0)
+        }
+    };
+    let rows = [
+        (
+            consents(vec![("advertising", ""), ("advertizing", "")]),
+            (
+                "consents[1].purpose",
+                "`advertizing` is not a known purpose; did you mean `advertising`?",
+            ),
+        ),
+        (
+            consents(vec![("", "")]),
+            (
+                "consents[0].purpose",
+                "is empty; name the purpose: allowed are advertising",
+            ),
+        ),
+        (
+            consents(vec![("advertising", "emial")]),
+            ("consents[0].channel", "allowed are web, call_centre"),
+        ),
+        (
+            consents(vec![
+                ("advertising", "web"),
+                ("advertising", ""),
+                ("advertising", "web"),
+            ]),
+            ("consents[2]", "give one answer for each purpose and channel"),
+        ),
+        (
+            consents(vec![("advertising", ""); 257]),
+            ("consents", "has 257 entries; at most 256 are allowed"),
+        ),
+    ];
+    for (request, told) in rows {
+        check(&served, served.profiles().upsert_profile(request), told).await;
+    }
+}
+
+#[tokio::test]
 async fn an_import_is_told_which_message_is_wrong() {
     use wire::import_profiles_request::Part;
     let served = Served::start().await;

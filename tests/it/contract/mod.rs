@@ -3,6 +3,7 @@
 mod behaviour;
 mod contacts;
 mod decisions;
+mod gates;
 mod profiles;
 mod service;
 mod watching;

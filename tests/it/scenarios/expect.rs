@@ -88,6 +88,9 @@ impl Answer<'_> {
                 let expected = rest.strip_prefix("until ").unwrap_or(rest);
                 (found != expected).then(|| format!("`{found}`"))
             }
+            "control" => self.control(filled, rest),
+            "held" => self.held_out(rest)?,
+            "reserved" => self.decision.id.map(|id| format!("the decision {id}")),
             "withheld" => self.withheld(rest)?,
             "reason" => self.reason(rest)?,
             _ => match first.strip_suffix('.').and_then(|rank| rank.parse::<usize>().ok()) {
@@ -174,9 +177,27 @@ impl Answer<'_> {
         let Some(shown) = filled.offers.iter().find(|shown| self.name(shown) == name) else {
             return Ok(Some(self.list(filled)));
         };
-        let treatment = self.catalog.offers[shown.offer].treatments[self.request.channel].as_ref();
+        let offer = &self.catalog.offers[shown.offer];
+        let treatment = match shown.control {
+            true => offer.control.as_ref(),
+            false => offer.treatments[self.request.channel].as_ref(),
+        };
         let found = treatment.and_then(|treatment| treatment.get(key));
         Ok((found.map(|found| &**found) != Some(text)).then(|| format!("{treatment:?}")))
+    }
+
+    fn control(&self, filled: &Filled, name: &str) -> Option<String> {
+        let shown = filled.offers.iter().find(|shown| self.name(shown) == name);
+        let holds = shown.is_some_and(|shown| shown.control);
+        (!holds).then(|| format!("{} without its control", self.list(filled)))
+    }
+
+    fn held_out(&self, expected: &str) -> Result<Option<String>, String> {
+        let expected = expected.strip_prefix("out by ").ok_or("write `held out by …`")?;
+        let expected: Vec<&str> = parts(expected).into_iter().filter(|each| *each != "nothing").collect();
+        let name = |&at: &usize| &*self.catalog.hold_outs[at].id;
+        let found: Vec<&str> = self.decision.hold_outs.iter().map(name).collect();
+        Ok((found != expected).then(|| format!("`held out by {}`", found.join(", "))))
     }
 
     fn factors(&self, filled: &Filled, expected: &str) -> Result<Option<String>, String> {

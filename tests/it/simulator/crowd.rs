@@ -91,7 +91,7 @@ fn calls(engine: &Engine, catalog: &Catalog, clock: &AtomicI64, thread: u64) -> 
             continue;
         }
         let request = OffersRequest {
-            customer: customer(number),
+            customer: Some(customer(number)),
             channel,
             campaign: None,
             placements: vec![PlacementRequest { placement: 0, count: 2 }],
