@@ -64,7 +64,7 @@ impl Answer<'_> {
         let filled = &self.decision.placements[at];
         let (first, rest) = word(&line.text);
         let differs = match first {
-            "first" | "given" => None,
+            "first" | "given" | "for" => None,
             "groups" => self.groups(filled, rest),
             "shows" => self.presence(rest, true),
             "without" => self.presence(rest, false),
