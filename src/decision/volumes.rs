@@ -3,9 +3,9 @@
 //! What others take meanwhile is not seen here. So the engine takes what was chosen from every volume at once afterwards,
 //! and where one has less room by then, it chooses again with the room that there is.
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Volume};
 use crate::domain::symbol::Symbol;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 
 /// What one volume has left at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +15,58 @@ pub struct Room {
     /// How many count now.
     pub count: u32,
     /// How many may count now: the volume's limit, or the share of it that even pacing has set free.
-    pub limit: u32,
-    /// When the window or the pace makes room for one more; `None` when it never does. A reservation that is released may
-    /// make room earlier.
-    pub eligible_again_at: Option<Timestamp>,
-    /// When time alone may next change any of this.
-    pub changes_at: Timestamp,
+    pub allowed: u32,
+    /// The first instant of the window of now.
+    pub start: Timestamp,
+    /// The first instant after it; the far future when it has no end.
+    pub end: Timestamp,
+    /// No reservation that counts is over before; the far future when none counts.
+    pub next_release: Timestamp,
+}
+
+impl Room {
+    /// Measures the room of a volume when so many count. The window is that of `now`.
+    #[must_use]
+    pub fn new(volume: &Volume, (start, end): (Timestamp, Timestamp), count: u64, now: Timestamp) -> Self {
+        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let allowed = match volume.at_most {
+            Some(limit) if volume.is_paced => paced(limit, (start, end), now),
+            Some(limit) => limit,
+            None => u32::MAX,
+        };
+        Self {
+            left: match volume.at_most {
+                Some(_) => narrow(u64::from(allowed).saturating_sub(count)),
+                None => u32::MAX,
+            },
+            count: narrow(count),
+            allowed,
+            start,
+            end,
+            next_release: Timestamp::FAR_FUTURE,
+        }
+    }
+
+    /// Returns when the window or the pace lets one more count, after `count`; `None` when that is never.
+    fn again(&self, volume: &Volume, count: u32) -> Option<Timestamp> {
+        let limit = volume.at_most.filter(|&limit| limit > 0)?;
+        if self.end == Timestamp::FAR_FUTURE {
+            return None;
+        }
+        if volume.is_paced && count < limit {
+            let length = i128::from((self.end - self.start).get());
+            let wait = (i128::from(count) * length + i128::from(limit) - 1) / i128::from(limit);
+            return Some(self.start + Millis::new(i64::try_from(wait).unwrap_or(i64::MAX)));
+        }
+        Some(self.end)
+    }
+}
+
+/// Returns how many of `limit` the pace has set free: `limit × elapsed / length`, rounded down, plus 1, at most `limit`.
+fn paced(limit: u32, (start, end): (Timestamp, Timestamp), now: Timestamp) -> u32 {
+    let (elapsed, length) = (i128::from((now - start).get()), i128::from((end - start).get()));
+    let free = i128::from(limit) * elapsed / length.max(1) + 1;
+    u32::try_from(free).unwrap_or(u32::MAX).min(limit)
 }
 
 /// What every volume has left, parallel to the catalog's volumes; empty when there is none to ask.
@@ -36,7 +82,8 @@ pub struct Used {
     pub count: u32,
     /// How many may count now.
     pub limit: u32,
-    /// When it has room again by its window and pace; `None` when that is never.
+    /// When it has room again by its window and pace; `None` when that is never. A reservation that is released may make room
+    /// earlier.
     pub eligible_again_at: Option<Timestamp>,
     /// When time alone may next change its count or limit.
     pub changes_at: Timestamp,
@@ -84,12 +131,17 @@ impl Rooms {
             }
             let concerned = |&&(_, chosen): &&(Symbol, usize)| volume.concerns(Some(chosen), channel);
             let chosen = u32::try_from(earlier.iter().filter(concerned).count()).unwrap_or(u32::MAX);
-            (chosen >= room.left).then_some(Used {
+            if chosen < room.left {
+                return None;
+            }
+            let count = room.count.saturating_add(chosen);
+            let again = room.again(volume, count);
+            Some(Used {
                 volume: at,
-                count: room.count.saturating_add(chosen),
-                limit: room.limit,
-                eligible_again_at: room.eligible_again_at,
-                changes_at: room.changes_at,
+                count,
+                limit: room.allowed,
+                eligible_again_at: again,
+                changes_at: again.map_or(room.next_release, |again| again.min(room.next_release)),
             })
         })
     }

@@ -21,11 +21,15 @@
 //!   recorded | a repeat | rejected "words"
 //! anna clicks fund_x, 2h ago              also receives, sees, accepts, refuses, buys: about the latest answer with it
 //!   recorded | a repeat | late | rejected "words"
+//! anna cancels fund_x / anna cancels everything               what the latest answer with it reserved, or the latest answer
+//!   2 cancelled | rejected "words"
 //! remember anna / anna is as remembered / anna is known / anna is unknown / anna is forgotten
 //!
 //! anna asks web, campaign for 3 best_offers                   once on each channel; the same is expected of each
 //! anna previews web for 2 a and 1 b, duplicates allowed       several placements; a preview leaves no trace
 //! nobody asks web for 3 best_offers                           a visitor without any id
+//! anna asks web for 3 best_offers, as request r-1             with a request id
+//!   replayed | decided anew | rejected "words"
 //!   first search: category fund, on web   an event that comes with the call
 //!   given page home                       what the request says of its context
 //!   for campaign spring                   the campaign that asks
@@ -58,9 +62,9 @@ mod text;
 use std::path::Path;
 
 use nbo::domain::contact::Counted;
-use nbo::domain::entry::{ConsentChange, OutcomeReport, ProfileChange};
-use nbo::domain::ids::CustomerId;
-use nbo::domain::request::{OffersRequest, PlacementRequest};
+use nbo::domain::entry::{Cancellation, ConsentChange, OutcomeReport, ProfileChange};
+use nbo::domain::ids::{CustomerId, DecisionId, short_hash};
+use nbo::domain::request::{OffersRequest, PlacementRequest, RequestKey};
 use nbo::domain::value::Value;
 
 use stage::{Stage, value};
@@ -180,12 +184,12 @@ fn write_profile(stage: &mut Stage, text: &str, visitor: bool) -> Result<(), Str
 /// Does what somebody does.
 fn act(stage: &mut Stage, step: &Step) -> Result<Vec<Problem>, String> {
     if let Some(wanted) = step.line.text.strip_prefix("nobody asks ") {
-        return ask(stage, None, wanted, false, &step.below);
+        return ask(stage, None, wanted, false, step);
     }
     let (who, deed) = person(&step.line.text)?;
     let (verb, rest) = word(deed);
     match verb {
-        "asks" | "previews" => ask(stage, Some(&who), rest, verb == "previews", &step.below),
+        "asks" | "previews" => ask(stage, Some(&who), rest, verb == "previews", step),
         "does" => {
             let event = stage.event(&who, rest)?;
             let active = stage.engine.active();
@@ -196,6 +200,7 @@ fn act(stage: &mut Stage, step: &Step) -> Result<Vec<Problem>, String> {
         "opts" => opt(stage, &who, rest).map(|()| Vec::new()),
         "agrees" | "objects" | "takes" => consent(stage, &who, deed).map(|()| Vec::new()),
         "is" => state(stage, &who, rest, step),
+        "cancels" => cancel(stage, &who, rest, step),
         _ => match outcome(verb) {
             Some(counted) => report(stage, &who, counted, rest, step),
             None => Err("no step begins like this; see the top of tests/it/scenarios.rs".to_owned()),
@@ -305,11 +310,7 @@ fn report(stage: &Stage, who: &CustomerId, outcome: Counted, rest: &str, step: &
             _ => return Err(format!("`{part}` is not understood; write a time as in `2h ago`")),
         }
     }
-    let of_customer = stage.decisions.iter().rev().filter(|(of, _)| of == who);
-    let id = of_customer
-        .filter(|(_, decision)| expect::shows(decision, catalog, name))
-        .find_map(|(_, decision)| decision.id)
-        .ok_or_else(|| format!("no answer so far showed `{name}`"))?;
+    let id = latest(stage, who, Some(name))?;
     let report = OutcomeReport {
         decision: id.number,
         offer: offer.symbol,
@@ -326,15 +327,48 @@ fn report(stage: &Stage, who: &CustomerId, outcome: Counted, rest: &str, step: &
     Ok(receipts(step, &found))
 }
 
+/// Finds the latest answer of somebody that reserved something, with this offer if one is named.
+fn latest(stage: &Stage, who: &CustomerId, offer: Option<&str>) -> Result<DecisionId, String> {
+    let catalog = stage.catalog();
+    let of_customer = stage.decisions.iter().rev().filter(|(of, _)| of == who);
+    of_customer
+        .filter(|(_, decision)| offer.is_none_or(|name| expect::shows(decision, &catalog, name)))
+        .find_map(|(_, decision)| decision.id)
+        .ok_or_else(|| format!("no answer so far showed `{}`", offer.unwrap_or("anything")))
+}
+
+/// Cancels one offer, or everything, of the latest answer that showed it.
+fn cancel(stage: &Stage, who: &CustomerId, what: &str, step: &Step) -> Result<Vec<Problem>, String> {
+    let active = stage.engine.active();
+    let name = (what != "everything").then_some(what);
+    let offer = match name {
+        None => None,
+        Some(name) => {
+            let found = active.catalog.offers.iter().find(|offer| *offer.id == *name);
+            Some(found.ok_or_else(|| format!("there is no offer `{name}`"))?.symbol)
+        }
+    };
+    let id = latest(stage, who, name)?;
+    let cancellation = Cancellation {
+        decision: id.number,
+        offer,
+        placement: None,
+        at: stage.now,
+    };
+    let found = stage.engine.cancel(&active, id.customer, &cancellation);
+    let found = found.map(|receipt| format!("{} cancelled", receipt.cancelled));
+    Ok(receipts(step, &found.map_err(|rejection| rejection.to_string())))
+}
+
 /// Compares what a report brought about; a rejection is a problem unless it is expected.
-fn receipts(step: &Step, found: &Result<&'static str, String>) -> Vec<Problem> {
+fn receipts<T: AsRef<str>>(step: &Step, found: &Result<T, String>) -> Vec<Problem> {
     if let (Err(message), []) = (found, step.below.as_slice()) {
         return vec![step.line.differs(format!("`rejected \"{message}\"`"))];
     }
     let differs = |line: &Line| match (found, word(&line.text)) {
         (Err(message), ("rejected", words)) if unquoted(words).is_ok_and(|words| message.contains(words)) => None,
         (Err(message), _) => Some(line.differs(format!("`rejected \"{message}\"`"))),
-        (Ok(found), _) => (line.text != *found).then(|| line.differs(format!("`{found}`"))),
+        (Ok(found), _) => (line.text != found.as_ref()).then(|| line.differs(format!("`{}`", found.as_ref()))),
     };
     step.below.iter().filter_map(differs).collect()
 }
@@ -345,13 +379,18 @@ fn ask(
     who: Option<&CustomerId>,
     rest: &str,
     preview: bool,
-    below: &[Line],
+    step: &Step,
 ) -> Result<Vec<Problem>, String> {
+    let Step { line, below } = step;
     let active = stage.engine.active();
     let catalog = &active.catalog;
     let (channels, wanted) = rest
         .split_once(" for ")
         .ok_or("write `asks <channel> for 3 <placement>`")?;
+    let (wanted, request_id) = match wanted.split_once(", as request ") {
+        Some((wanted, id)) => (wanted, Some(id)),
+        None => (wanted, None),
+    };
     let (wanted, duplicates) = match wanted.strip_suffix(", duplicates allowed") {
         Some(wanted) => (wanted, true),
         None => (wanted, false),
@@ -401,10 +440,28 @@ fn ask(
             explain: below.iter().any(expect::is_about_reasons),
             preview,
         };
-        let decision = stage.engine.offers(&active, &request, stage.now);
-        let decision = decision.map_err(|rejection| rejection.to_string())?;
-        problems.extend(expect::answer(&decision, &request, catalog, below)?);
-        stage.decisions.extend(who.map(|who| (who.clone(), decision)));
+        let once = request_id.map(|id| RequestKey {
+            id: short_hash(id),
+            body: short_hash(&format!("{request:?}")),
+        });
+        let answer = match stage.engine.answer(&active, &request, once, stage.now) {
+            Ok(answer) => answer,
+            Err(rejection) => {
+                let step = Step {
+                    line: line.clone(),
+                    below: below.to_vec(),
+                };
+                problems.extend(receipts::<&str>(&step, &Err(rejection.to_string())));
+                continue;
+            }
+        };
+        // An answer of before is in the words of its own catalog.
+        let (request, catalog) = match &answer.replay {
+            Some(replay) => (replay.request(), &replay.active().catalog),
+            None => (&request, catalog),
+        };
+        problems.extend(expect::answer(&answer, request, catalog, below)?);
+        stage.decisions.extend(who.map(|who| (who.clone(), answer.decision)));
     }
     Ok(problems)
 }

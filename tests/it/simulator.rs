@@ -1,6 +1,7 @@
 //! The simulator over the real engine, and many threads over few customers.
 
 mod crowd;
+mod entrances;
 
 use std::thread;
 

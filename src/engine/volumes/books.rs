@@ -290,35 +290,13 @@ impl Books {
     }
 
     fn room(&self, volume: &Volume, view: View, now: Timestamp) -> Room {
-        let count = view.counted + view.held;
-        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        let Some(limit) = volume.at_most else {
-            return Room {
-                left: u32::MAX,
-                count: narrow(count),
-                limit: u32::MAX,
-                eligible_again_at: None,
-                changes_at: Timestamp::FAR_FUTURE,
-            };
-        };
-        let allowed = if volume.is_paced {
-            paced(limit, view.window, now)
-        } else {
-            limit
-        };
-        let again = room_again(volume, limit, view.window, count);
-        let expiry = if view.held > 0 {
-            self.next_release(volume.counted)
-        } else {
-            None
-        };
-        Room {
-            left: narrow(u64::from(allowed).saturating_sub(count)),
-            count: narrow(count),
-            limit: allowed,
-            eligible_again_at: again,
-            changes_at: again.into_iter().chain(expiry).min().unwrap_or(Timestamp::FAR_FUTURE),
+        let Period { start, end } = view.window;
+        let room = Room::new(volume, (start, end), view.counted + view.held, now);
+        if view.held == 0 {
+            return room;
         }
+        let next_release = self.next_release(volume.counted).unwrap_or(Timestamp::FAR_FUTURE);
+        Room { next_release, ..room }
     }
 
     /// Returns when the next reservation of a kind is over, of whichever volume.
@@ -331,29 +309,6 @@ impl Books {
         });
         first.min()
     }
-}
-
-/// Returns how many of `limit` the pace has set free: `limit × elapsed / length`, rounded down, plus 1.
-fn paced(limit: u32, window: Period, now: Timestamp) -> u32 {
-    let (elapsed, length) = (
-        i128::from((now - window.start).get()),
-        i128::from((window.end - window.start).get()),
-    );
-    let free = i128::from(limit) * elapsed / length.max(1) + 1;
-    u32::try_from(free).unwrap_or(u32::MAX).min(limit)
-}
-
-/// Returns when the window or the pace lets one more count, after those that count now.
-fn room_again(volume: &Volume, limit: u32, window: Period, count: u64) -> Option<Timestamp> {
-    if limit == 0 || window.end == Timestamp::FAR_FUTURE {
-        return None;
-    }
-    if volume.is_paced && count < u64::from(limit) {
-        let length = i128::from((window.end - window.start).get());
-        let wait = (i128::from(count) * length + i128::from(limit) - 1) / i128::from(limit);
-        return Some((window.start + Millis::new(i64::try_from(wait).unwrap_or(i64::MAX))).min(window.end));
-    }
-    Some(window.end)
 }
 
 fn is_exempt(catalog: &Catalog, contact: &Contact) -> bool {

@@ -94,6 +94,10 @@ async fn what_is_asked_has_to_be_in_the_catalog() {
         placements,
         ..hero("anna")
     };
+    let identified = |request_id: String| wire::GetOffersRequest {
+        request_id,
+        ..hero("anna")
+    };
     let on = |channel: &str| wire::GetOffersRequest {
         channel: channel.to_owned(),
         ..hero("anna")
@@ -141,6 +145,14 @@ async fn what_is_asked_has_to_be_in_the_catalog() {
                 ..hero("anna")
             },
             ("duplicates", "7 is not known; give DUPLICATES_REMOVED"),
+        ),
+        (
+            identified("r".repeat(129)),
+            ("request_id", "has 129 bytes; at most 128"),
+        ),
+        (
+            identified("r\n1".to_owned()),
+            ("request_id", "control character at byte 1"),
         ),
         (
             within("devise", text("phone")),

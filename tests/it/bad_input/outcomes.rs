@@ -156,3 +156,35 @@ async fn an_outcome_that_comes_when_its_contact_is_no_longer_kept_is_told_so() {
         )
     );
 }
+
+#[tokio::test]
+async fn a_cancellation_has_to_name_a_decision_and_what_it_showed() {
+    let served = Served::start().await;
+    let cancel = |decision_id: &str, offer_id: &str, placement: &str| wire::CancelRequest {
+        decision_id: decision_id.to_owned(),
+        offer_id: offer_id.to_owned(),
+        placement: placement.to_owned(),
+    };
+    let nobodys = "0".repeat(39) + "1";
+    let rows = vec![
+        (cancel("", "", ""), ("decision_id", "`` is not a decision id")),
+        (
+            cancel(&nobodys, "fund_wold", ""),
+            ("offer_id", "did you mean `fund_world`?"),
+        ),
+        (cancel(&nobodys, "", "hero"), ("placement", "allowed are home_hero")),
+    ];
+    for (request, told) in rows {
+        check(&served, served.behaviour().cancel(request), told).await;
+    }
+    let mut behaviour = served.behaviour();
+    let status = behaviour.cancel(cancel(&nobodys, "", "")).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound, "{status:?}");
+    let answer = served.decisions().get_offers(hero("anna")).await.unwrap().into_inner();
+    for (offer, placement) in [("fund_world", ""), ("", "home_side")] {
+        let status = behaviour.cancel(cancel(&answer.decision_id, offer, placement)).await;
+        let status = status.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("did not show this offer"), "{status:?}");
+    }
+}

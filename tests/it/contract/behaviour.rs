@@ -178,3 +178,84 @@ async fn in_a_batch_of_outcomes_each_stands_for_itself() {
         .collect();
     assert_eq!(recorded, [Some(true), None, Some(true)]);
 }
+
+#[tokio::test]
+async fn what_is_cancelled_is_released_once_and_stands_in_the_profile() {
+    let served = Served::start().await;
+    served.begin("anna").await;
+    let answer = served.decisions().get_offers(hero("anna")).await.unwrap().into_inner();
+    let seen = outcome(&answer.decision_id, "savings_easy", Outcome::Seen);
+    served.behaviour().record_outcome(seen).await.unwrap();
+    // Travel insurance is allowed once an hour.
+    let without = served.decisions().get_offers(hero("anna")).await.unwrap().into_inner();
+    assert!(!ids(&without).contains(&"travel_insurance"));
+    let cancel = |offer: &str| wire::CancelRequest {
+        decision_id: answer.decision_id.clone(),
+        offer_id: offer.to_owned(),
+        placement: "home_hero".to_owned(),
+    };
+    let mut behaviour = served.behaviour();
+    let first = behaviour.cancel(cancel("")).await.unwrap().into_inner();
+    assert_eq!(first.cancelled, 2, "what was seen stays");
+    let again = behaviour.cancel(cancel("travel_insurance")).await.unwrap().into_inner();
+    assert_eq!((again.cancelled, again.profile_version), (0, first.profile_version));
+    let with = served.decisions().get_offers(hero("anna")).await.unwrap().into_inner();
+    assert!(ids(&with).contains(&"travel_insurance"));
+
+    let profile = wire::GetProfileRequest {
+        customer: Some(customer("anna")),
+    };
+    let profile = served.profiles().get_profile(profile).await.unwrap().into_inner();
+    let of_first = profile
+        .contacts
+        .iter()
+        .filter(|contact| contact.decision_id == answer.decision_id);
+    let cancelled = of_first.filter(|contact| contact.cancelled_at.is_some());
+    assert_eq!(cancelled.count(), 2);
+    let late = outcome(&answer.decision_id, "fund_world", Outcome::Clicked);
+    let late = behaviour.record_outcome(late).await.unwrap().into_inner();
+    assert!(late.recorded && late.late);
+}
+
+#[tokio::test]
+async fn events_with_a_repeated_request_are_recorded_once_and_with_a_refused_one_not_at_all() {
+    let served = Served::start().await;
+    served.begin("anna").await;
+    let offers = |id: &str| wire::GetOffersRequest {
+        customer: None,
+        request_id: id.to_owned(),
+        ..hero("anna")
+    };
+    let call = |event: &str, id: &str| wire::RecordEventsRequest {
+        offers: Some(offers(id)),
+        ..events("anna", vec![search(event, "fund")])
+    };
+    let mut behaviour = served.behaviour();
+    let first = behaviour.record_events(call("e1", "r1")).await.unwrap().into_inner();
+    let again = behaviour.record_events(call("e1", "r1")).await.unwrap().into_inner();
+    assert_eq!((first.applied, again.applied, again.duplicates), (1, 0, 1));
+    let (first, again) = (first.offers.unwrap(), again.offers.unwrap());
+    assert!(again.replayed && !first.replayed);
+    assert_eq!(
+        wire::GetOffersResponse {
+            replayed: false,
+            ..again
+        },
+        first
+    );
+    let refused = behaviour.record_events(call("e2", "r1")).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::AlreadyExists, "{refused:?}");
+    let later = behaviour.record_events(call("e2", "r2")).await.unwrap().into_inner();
+    assert_eq!(
+        (later.applied, later.duplicates),
+        (1, 0),
+        "the refused call recorded nothing"
+    );
+    // The same request without the detour over events is another body.
+    let unary = wire::GetOffersRequest {
+        request_id: "r1".to_owned(),
+        ..hero("anna")
+    };
+    let refused = served.decisions().get_offers(unary).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::AlreadyExists);
+}

@@ -274,3 +274,78 @@ async fn a_campaign_is_named_in_the_request_and_in_the_contact_and_its_attempts_
         ("spring.attempts", Some(1), Some(1), None)
     );
 }
+
+#[tokio::test]
+async fn a_repeated_request_gets_its_answer_again_even_after_a_reload_and_reserves_nothing() {
+    let served = Served::start().await;
+    served.begin("anna").await;
+    let request = wire::GetOffersRequest {
+        request_id: "r1".to_owned(),
+        ..hero("anna")
+    };
+    let first = served
+        .decisions()
+        .get_offers(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let version = |id: &str| {
+        let id = nbo::domain::ids::CustomerId::known(id).unwrap();
+        served.engine.profile(&id).map(|profile| profile.version)
+    };
+    let before = version("anna");
+    // Offers and placements stand elsewhere in the new catalog, and one is gone.
+    let symbols = served.engine.active().catalog.symbols.clone();
+    let changed = CORNER_BANK
+        .replace("  - id: savings_easy\n", "  - id: new_easy\n")
+        .replace("- {id: home_hero,", "- {id: all, channels: [web]}\n  - {id: home_hero,");
+    let changed = served::catalog(&changed, &symbols);
+    served.engine.activate(nbo::engine::Active::new(changed, Vec::new()));
+    let again = served.decisions().get_offers(request).await.unwrap().into_inner();
+    assert!(again.replayed);
+    assert_eq!(
+        wire::GetOffersResponse {
+            replayed: false,
+            ..again
+        },
+        first
+    );
+    assert_eq!(version("anna"), before);
+
+    let other = wire::GetOffersRequest {
+        request_id: "r1".to_owned(),
+        omit_content: true,
+        ..hero("anna")
+    };
+    let refused = served.decisions().get_offers(other).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists, "{refused:?}");
+    // Somebody else's `r1` is another request.
+    let ben = wire::GetOffersRequest {
+        request_id: "r1".to_owned(),
+        ..hero("ben")
+    };
+    assert!(!served.decisions().get_offers(ben).await.unwrap().into_inner().replayed);
+}
+
+#[tokio::test]
+async fn a_question_that_reserves_nothing_begins_nobody_and_is_repeated_while_its_answer_is_kept() {
+    let text = CORNER_BANK.replace(
+        "name: corner-bank,",
+        "name: corner-bank, unknown_customer: fallback_only,",
+    );
+    let served = Served::start_with(&text, |_| ()).await;
+    let request = wire::GetOffersRequest {
+        request_id: "r1".to_owned(),
+        ..hero("nobody")
+    };
+    let first = served
+        .decisions()
+        .get_offers(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(first.placements[0].fallback && !first.replayed);
+    let again = served.decisions().get_offers(request).await.unwrap().into_inner();
+    assert!(again.replayed);
+    assert_eq!(served.engine.customers(), 0);
+}

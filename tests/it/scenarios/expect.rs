@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use nbo::catalog::{Catalog, Placement};
 use nbo::domain::decision::{Decision, Filled, Rung, Shown, Stage, Withheld};
 use nbo::domain::request::OffersRequest;
+use nbo::engine::Answer;
 
 use super::text::{Line, Problem, parts, unquoted, word, written};
 
@@ -20,8 +21,9 @@ pub(super) fn shows(decision: &Decision, catalog: &Catalog, name: &str) -> bool 
 }
 
 /// An answer under judgement.
-struct Answer<'a> {
+struct Judged<'a> {
     decision: &'a Decision,
+    replayed: bool,
     request: &'a OffersRequest,
     catalog: &'a Catalog,
 }
@@ -31,13 +33,15 @@ struct Answer<'a> {
 /// # Errors
 /// When a line is not understood.
 pub(super) fn answer(
-    decision: &Decision,
+    answer: &Answer,
     request: &OffersRequest,
     catalog: &Catalog,
     below: &[Line],
 ) -> Result<Vec<Problem>, String> {
-    let answer = Answer {
+    let decision = &answer.decision;
+    let answer = Judged {
         decision,
+        replayed: answer.replay.is_some(),
         request,
         catalog,
     };
@@ -58,7 +62,7 @@ pub(super) fn answer(
     Ok(problems)
 }
 
-impl Answer<'_> {
+impl Judged<'_> {
     /// Returns what was found instead of what the line expects; `None` when it is as expected.
     fn found(&self, at: usize, line: &Line) -> Result<Option<String>, String> {
         let filled = &self.decision.placements[at];
@@ -79,6 +83,11 @@ impl Answer<'_> {
                 let found = if self.decision.cached { "cached" } else { "ranked anew" };
                 (found != line.text).then(|| format!("`{found}`"))
             }
+            "replayed" | "decided" => {
+                let found = if self.replayed { "replayed" } else { "decided anew" };
+                (found != line.text).then(|| format!("`{found}`"))
+            }
+            "rejected" => Some("an answer".to_owned()),
             "not" => self
                 .decision
                 .known_customer
