@@ -170,13 +170,38 @@ impl<'a> Reader<'a> {
         byte
     }
 
+    #[inline]
     pub(super) fn unsigned(&mut self) -> u64 {
-        let first = self.byte();
-        if first < 0x80 {
-            return u64::from(first);
+        match self.bytes.get(self.at) {
+            Some(&only) if only < 0x80 => {
+                self.at += 1;
+                u64::from(only)
+            }
+            _ => self.longer(),
         }
-        let mut number = u64::from(first & 0x7f);
-        for shift in (7..64).step_by(7) {
+    }
+
+    /// Reads a number of several bytes, all at once where eight are left: its length is as good as random, so a branch for
+    /// each byte would often be foreseen wrongly.
+    #[inline(never)]
+    fn longer(&mut self) -> u64 {
+        let next = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk);
+        let word = next.map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
+        // The bit that each last byte lacks; the lowest of them is that of this number's last byte.
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends == 0 {
+            return self.byte_by_byte();
+        }
+        self.at += ends.trailing_zeros() as usize / 8 + 1;
+        let bits = word & (ends ^ (ends - 1));
+        let twos = bits & 0x007f_007f_007f_007f | (bits & 0x7f00_7f00_7f00_7f00) >> 1;
+        let fours = twos & 0x0000_3fff_0000_3fff | (twos & 0x3fff_0000_3fff_0000) >> 2;
+        fours & 0x0fff_ffff | (fours & 0x0fff_ffff_0000_0000) >> 4
+    }
+
+    fn byte_by_byte(&mut self) -> u64 {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
             let byte = self.byte();
             number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
@@ -186,6 +211,7 @@ impl<'a> Reader<'a> {
         number
     }
 
+    #[inline]
     pub(super) fn signed(&mut self) -> i64 {
         let number = self.unsigned();
         (number >> 1) as i64 ^ -((number & 1) as i64)
@@ -247,6 +273,37 @@ impl<'a> Reader<'a> {
                 .get(at as usize)
                 .map_or((Timestamp::from_millis(EPOCH), 0), |event| (event.time, event.id_hash)),
             None => (self.instant(), self.fixed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_length_come_back_at_the_end_of_the_bytes_and_before_others() {
+        let around = |bits: u32| {
+            [
+                (1_u64 << bits) - 1,
+                1 << bits,
+                (1 << bits) | 0x5555_5555 & ((1 << bits) - 1),
+            ]
+        };
+        let numbers: Vec<u64> = (0..64).flat_map(around).chain([u64::MAX]).collect();
+        for followers in 0..10 {
+            for &number in &numbers {
+                let mut bytes = Vec::new();
+                Writer::new(&mut bytes).unsigned(number);
+                let length = bytes.len();
+                bytes.resize(length + followers, 0xff);
+                let mut reader = Reader::new(&bytes, 0);
+                assert_eq!(
+                    (reader.unsigned(), reader.at),
+                    (number, length),
+                    "{followers} bytes behind"
+                );
+            }
         }
     }
 }
