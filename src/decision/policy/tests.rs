@@ -197,7 +197,7 @@ fn reloaded(from: &str, to: &str) -> (Catalog, Catalog) {
     let base = "catalog: {name: t, time_zone: Europe/Madrid}\nchannels: [{id: web}]\nplacements: [{id: top}]\n";
     let files = |text: &str| CatalogFiles {
         rules: BTreeMap::from([("t.yaml".to_owned(), format!("{base}{text}"))]),
-        models: BTreeMap::new(),
+        ..CatalogFiles::default()
     };
     let before = load(&files(from), &crate::domain::symbol::Symbols::default()).unwrap();
     let after = load(&files(to), &before.symbols).unwrap();
@@ -261,7 +261,7 @@ fn a_channel_that_left_the_catalog_keeps_its_direction() {
     };
     let files = |text: String| CatalogFiles {
         rules: BTreeMap::from([("t.yaml".to_owned(), text)]),
-        models: BTreeMap::new(),
+        ..CatalogFiles::default()
     };
     let web = "{id: web, direction: outbound}";
     let before = load(

@@ -62,7 +62,8 @@ impl Bench {
     fn ask(&self, name: &str, channel: usize, count: usize, now: Timestamp) -> Decision {
         let active = self.engine.active();
         let request = OffersRequest {
-            customer: CustomerId::known(name).unwrap(),
+            customer: Some(CustomerId::known(name).unwrap()),
+            campaign: None,
             channel,
             placements: vec![PlacementRequest { placement: 0, count }],
             duplicates: false,

@@ -122,6 +122,7 @@ mod tests {
     use crate::clock::{Clock as _, SystemClock};
     use crate::domain::symbol::Symbols;
     use crate::engine::{Active, Engine, Limits};
+    use crate::server::policies::PolicyLog;
     use crate::server::reload::ReloadStatus;
     use crate::server::wire::{Customer, UpsertProfileRequest, customer::Identity};
 
@@ -136,7 +137,9 @@ mod tests {
             ..Limits::default()
         };
         let (_, reloads) = tokio::sync::watch::channel(ReloadStatus::started(SystemClock.now()));
+        let policies = Arc::new(PolicyLog::new(Arc::clone(&catalog), SystemClock.now()));
         let desk = Desk {
+            policies,
             engine: Arc::new(Engine::new(Active::new(catalog, Vec::new()), limits)),
             clock: Arc::new(SystemClock),
             hub: Arc::default(),
