@@ -479,6 +479,25 @@ mod tests {
         }
 
         #[test]
+        fn what_few_customers_have_costs_the_others_no_byte(profile in profile()) {
+            let plain = Profile {
+                contacts: profile
+                    .contacts
+                    .iter()
+                    .map(|contact| Contact { cancelled: None, in_volumes: false, ..*contact })
+                    .collect(),
+                requests: Vec::new(),
+                ..profile.clone()
+            };
+            let (mut bytes, mut of_plain, mut contacts) = (Vec::new(), Vec::new(), Vec::new());
+            pack(&profile, &mut bytes);
+            pack(&plain, &mut of_plain);
+            prop_assert!(bytes.starts_with(&of_plain));
+            pack_rarities(&plain, &mut Writer::new(&mut contacts));
+            prop_assert!(contacts.is_empty());
+        }
+
+        #[test]
         fn damaged_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             unpack(&bytes, &mut Profile::default());
             let _ = unpack_id(&bytes);

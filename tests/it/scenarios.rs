@@ -328,7 +328,7 @@ fn receipts<T: AsRef<str>>(step: &Step, found: &Result<T, String>) -> Vec<Proble
 
 /// Asks once on each channel, and compares each answer.
 fn ask(stage: &mut Stage, who: &CustomerId, rest: &str, preview: bool, step: &Step) -> Result<Vec<Problem>, String> {
-    let Step { line, below } = step;
+    let below = &step.below;
     let active = stage.engine.active();
     let catalog = &active.catalog;
     let (channels, wanted) = rest
@@ -387,11 +387,7 @@ fn ask(stage: &mut Stage, who: &CustomerId, rest: &str, preview: bool, step: &St
         let answer = match stage.engine.answer(&active, &request, once, stage.now) {
             Ok(answer) => answer,
             Err(rejection) => {
-                let step = Step {
-                    line: line.clone(),
-                    below: below.to_vec(),
-                };
-                problems.extend(receipts::<&str>(&step, &Err(rejection.to_string())));
+                problems.extend(receipts::<&str>(step, &Err(rejection.to_string())));
                 continue;
             }
         };
