@@ -6,7 +6,8 @@ use super::facts::{behaviour, strength};
 use super::fold::apply;
 use super::testing::{T0, after, catalog, search, symbol};
 use crate::catalog::Catalog;
-use crate::domain::entry::{Entry, ProfileChange};
+use crate::domain::contact::{Contact, Counted};
+use crate::domain::entry::{Cancellation, Entry, OutcomeReport, ProfileChange, Reservation};
 use crate::domain::profile::{
     Bucket, EVENT_IDS_KEPT, EVENTS_KEPT, Profile, SESSIONS_KEPT, TRACES_PER_INTENT, UNDECLARED_KEPT,
 };
@@ -302,4 +303,64 @@ proptest! {
             prop_assert_eq!(number(&catalog, &profile, aggregate, now).0, Value::Number(recount as f64), "{}", aggregate);
         }
     }
+}
+
+#[test]
+fn a_cancellation_releases_what_nothing_was_reported_of_and_a_repeat_changes_nothing() {
+    let catalog = catalog();
+    let mut profile = Profile::default();
+    let name = |name: &str| symbol(&catalog, name);
+    let (top, first, second) = (name("top"), name("savings_a"), name("savings_b"));
+    let reservation = Reservation {
+        decision: 7,
+        channel: name("web"),
+        campaign: None,
+        at: T0,
+        contacts: vec![(top, first), (top, second), (name("side"), second)],
+        in_volumes: true,
+        request: None,
+    };
+    apply(&mut profile, &Entry::Decision(reservation), &catalog);
+    let seen = OutcomeReport {
+        decision: 7,
+        offer: second,
+        placement: Some(top),
+        outcome: Counted::Seen,
+        at: T0,
+    };
+    apply(&mut profile, &Entry::Outcome {
+            report: seen,
+            received_at: seen.at,
+        }, &catalog);
+    let cancel = |offer, placement| {
+        Entry::Cancel(Cancellation {
+            decision: 7,
+            offer,
+            placement,
+            at: T0 + Millis::SECOND,
+        })
+    };
+    let released = |profile: &Profile| -> Vec<bool> { profile.contacts.iter().map(Contact::is_cancelled).collect() };
+    assert!(
+        !apply(&mut profile, &cancel(Some(second), Some(top)), &catalog),
+        "it was seen"
+    );
+    assert!(apply(&mut profile, &cancel(Some(second), None), &catalog));
+    assert_eq!(released(&profile), [false, false, true]);
+    let version = profile.version;
+    assert!(!apply(&mut profile, &cancel(Some(second), None), &catalog));
+    assert_eq!(profile.version, version);
+    assert!(apply(&mut profile, &cancel(None, None), &catalog));
+    assert_eq!(released(&profile), [true, false, true]);
+    // A report that comes all the same makes it count again.
+    let late = OutcomeReport {
+        placement: None,
+        ..seen
+    };
+    assert!(apply(&mut profile, &Entry::Outcome {
+            report: late,
+            received_at: late.at,
+        }, &catalog));
+    assert_eq!(released(&profile), [true, false, false]);
+    assert!(profile.contacts[2].cancelled.is_some(), "what happened stays known");
 }

@@ -381,7 +381,7 @@ fn ask(
     preview: bool,
     step: &Step,
 ) -> Result<Vec<Problem>, String> {
-    let Step { line, below } = step;
+    let below = &step.below;
     let active = stage.engine.active();
     let catalog = &active.catalog;
     let (channels, wanted) = rest
@@ -447,11 +447,7 @@ fn ask(
         let answer = match stage.engine.answer(&active, &request, once, stage.now) {
             Ok(answer) => answer,
             Err(rejection) => {
-                let step = Step {
-                    line: line.clone(),
-                    below: below.to_vec(),
-                };
-                problems.extend(receipts::<&str>(&step, &Err(rejection.to_string())));
+                problems.extend(receipts::<&str>(step, &Err(rejection.to_string())));
                 continue;
             }
         };
