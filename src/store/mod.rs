@@ -75,6 +75,8 @@ pub struct Buffers {
     /// The unpacked profile of the customer at hand.
     pub profile: Profile,
     bytes: Vec<u8>,
+    /// What a debug build compares those bytes with.
+    whole: Vec<u8>,
 }
 
 impl Buffers {
@@ -90,10 +92,11 @@ impl Buffers {
         }
     }
 
-    fn is_whole(&self, old: &[u8]) -> bool {
-        let mut whole = old[..packed::id_length(old)].to_vec();
-        packed::pack(&self.profile, &mut whole);
-        whole == self.bytes
+    fn is_whole(&mut self, old: &[u8]) -> bool {
+        self.whole.clear();
+        self.whole.extend_from_slice(&old[..packed::id_length(old)]);
+        packed::pack(&self.profile, &mut self.whole);
+        self.whole == self.bytes
     }
 }
 
