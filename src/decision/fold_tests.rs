@@ -328,10 +328,14 @@ fn a_cancellation_releases_what_nothing_was_reported_of_and_a_repeat_changes_not
         outcome: Counted::Seen,
         at: T0,
     };
-    apply(&mut profile, &Entry::Outcome {
+    apply(
+        &mut profile,
+        &Entry::Outcome {
             report: seen,
             received_at: seen.at,
-        }, &catalog);
+        },
+        &catalog,
+    );
     let cancel = |offer, placement| {
         Entry::Cancel(Cancellation {
             decision: 7,
@@ -357,10 +361,14 @@ fn a_cancellation_releases_what_nothing_was_reported_of_and_a_repeat_changes_not
         placement: None,
         ..seen
     };
-    assert!(apply(&mut profile, &Entry::Outcome {
+    assert!(apply(
+        &mut profile,
+        &Entry::Outcome {
             report: late,
             received_at: late.at,
-        }, &catalog));
+        },
+        &catalog
+    ));
     assert_eq!(released(&profile), [true, false, false]);
     assert!(profile.contacts[2].cancelled.is_some(), "what happened stays known");
 }

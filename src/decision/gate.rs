@@ -23,15 +23,6 @@ pub const NOT_YET_VALID: &str = "not-yet-valid";
 /// The rule id of the built-in check of validity dates, for an offer whose time is over.
 pub const NO_LONGER_VALID: &str = "no-longer-valid";
 
-/// Asks one list of rules; remembers until when the answer stays.
-fn first_failing<'r>(rules: &'r [Rule], facts: &Facts<'_>, valid_until: &mut Timestamp) -> Option<&'r Rule> {
-    rules.iter().find(|rule| {
-        let verdict = rule.condition.evaluate(facts);
-        *valid_until = (*valid_until).min(verdict.valid_until);
-        verdict.truth != Truth::True
-    })
-}
-
 /// Verdicts and scratch space, reused from decision to decision.
 #[derive(Debug, Default)]
 pub struct Verdicts {

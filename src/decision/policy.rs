@@ -46,6 +46,8 @@ mod needs;
 #[cfg(test)]
 mod tests;
 
+use smallvec::SmallVec;
+
 use crate::catalog::{Cap, Catalog, Window};
 use crate::domain::contact::Counted;
 use crate::domain::profile::Profile;
@@ -122,11 +124,11 @@ pub struct Ledger<'a> {
     asked: Asked,
     now: Timestamp,
     calendar: Calendar<'a>,
-    known: Vec<Known<'a>>,
+    known: SmallVec<[Known<'a>; 16]>,
     /// What counts, cap after cap, and then attempts.
-    counting: Vec<Counting>,
+    counting: SmallVec<[Counting; 32]>,
     /// Where the part of `counting` of each of them ends.
-    ends: Vec<usize>,
+    ends: SmallVec<[usize; 32]>,
     rests: Rests,
 }
 
@@ -136,10 +138,10 @@ impl<'a> Ledger<'a> {
     pub fn new(catalog: &'a Catalog, profile: &'a Profile, asked: Asked, now: Timestamp) -> Self {
         let calendar = Calendar::new(catalog.zone_of(profile), catalog.week_starts, now);
         let contacts = &profile.contacts;
-        let mut known = Vec::with_capacity(contacts.len());
-        known.extend(contacts.iter().filter_map(|contact| Known::of(catalog, contact)));
-        let mut counting = Vec::with_capacity(2 * known.len());
-        let mut ends = Vec::with_capacity(catalog.caps.len() + catalog.attempts.len());
+        let contacts = contacts.iter().filter_map(|contact| Known::of(catalog, contact));
+        let known: SmallVec<[Known<'_>; 16]> = contacts.collect();
+        let mut counting = SmallVec::new();
+        let mut ends = SmallVec::new();
         for cap in caps(catalog) {
             if can_stop(cap, asked) {
                 counting.extend(known.iter().enumerate().filter_map(|(at, known)| {

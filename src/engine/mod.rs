@@ -23,6 +23,7 @@ mod conductor;
 #[cfg(test)]
 mod interleavings;
 mod ranking;
+mod receipts;
 mod reports;
 mod steps;
 mod sync;
@@ -42,17 +43,17 @@ use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts, hold_
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, ProfileChange};
 use crate::domain::event::Event;
-use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
-use crate::domain::profile::{CONTACTS_KEPT, Profile};
+use crate::domain::ids::{CustomerId, CustomerKey};
+use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
-use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
 use crate::model::Scorer;
 use crate::store::{Buffers, Full, Store, Then};
 
-use answers::Kept;
 use conductor::{Call, Conductor};
 use steps::{apply_events, unanswered};
+
+pub use receipts::{Answer, CancelReceipt, EventsReceipt, OutcomeReceipt, Rejection, Replay};
 
 /// How far ahead of the engine's clock an event or outcome may claim to be; it is taken as having happened now.
 pub const CLOCK_SKEW_MAX: Millis = Millis::new(5 * 60_000);
@@ -98,107 +99,6 @@ impl Default for Limits {
             ranked_lists_bytes_max: 512 << 20,
             answers_bytes_max: 128 << 20,
         }
-    }
-}
-
-/// Why a call was refused. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// The catalog serves known customers only.
-    #[error("the customer is not known, and the catalog's policy is to record nothing of unknown customers")]
-    UnknownCustomer,
-    /// No such decision: never made, or forgotten with its customer, or its contacts gave way to later ones.
-    #[error(
-        "decision `{0}` is not known: never made, or no longer kept, for of each customer the latest {CONTACTS_KEPT} \
-         contacts are kept, and those that a cap still counts"
-    )]
-    UnknownDecision(DecisionId),
-    /// The decision did not show this offer (in this placement); with the placement and the offer of all that it showed.
-    #[error("decision `{0}` did not show this offer there")]
-    OfferNotInDecision(DecisionId, Vec<(Symbol, Symbol)>),
-    /// The id stands for another request.
-    #[error(
-        "the request id was used for another request of this customer; repeat a call as it was, and give a new one an id of \
-         its own"
-    )]
-    RequestIdReused,
-    /// The request was answered before, and the answer is no longer kept.
-    #[error(
-        "this request was answered before by decision `{0}`, and the answer is no longer kept; nothing was reserved again: \
-         cancel that decision, and ask with another request id"
-    )]
-    AnswerNotKept(DecisionId),
-    /// The store is full.
-    #[error("no room for another customer: the limit is {0}")]
-    TooManyCustomers(usize),
-}
-
-impl From<Full> for Rejection {
-    fn from(full: Full) -> Self {
-        Self::TooManyCustomers(full.customers_max)
-    }
-}
-
-/// What became of recorded events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventsReceipt {
-    /// How many were new.
-    pub applied: usize,
-    /// How many had been recorded before, by their id.
-    pub duplicates: usize,
-    /// The profile's version afterwards.
-    pub profile_version: u64,
-}
-
-/// What became of a reported outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutcomeReceipt {
-    /// Whether it was new; a repeat changes nothing.
-    pub recorded: bool,
-    /// Whether it came after the reservation's time was over, or after the contact was cancelled.
-    pub late: bool,
-    /// The profile's version afterwards.
-    pub profile_version: u64,
-}
-
-/// What became of a cancellation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CancelReceipt {
-    /// How many contacts were released; those of which something was reported, or that were cancelled before, are not
-    /// among them.
-    pub cancelled: usize,
-    /// The profile's version afterwards.
-    pub profile_version: u64,
-}
-
-/// The answer to a call that may have an id.
-#[derive(Debug)]
-pub struct Answer {
-    /// What was decided, now or when the call came first.
-    pub decision: Decision,
-    /// What it refers to, when it is the answer of an earlier call.
-    pub replay: Option<Replay>,
-    /// How many of the call's events were new.
-    pub applied: usize,
-    /// The profile's version with them.
-    pub profile_version: u64,
-}
-
-/// The answer of an earlier call with the same id.
-#[derive(Clone, Debug)]
-pub struct Replay(Arc<Kept>);
-
-impl Replay {
-    /// Returns the snapshot that the positions in the answer refer to.
-    #[must_use]
-    pub fn active(&self) -> &Active {
-        &self.0.active
-    }
-
-    /// Returns the request as it was converted then, without its events.
-    #[must_use]
-    pub fn request(&self) -> &OffersRequest {
-        &self.0.request
     }
 }
 

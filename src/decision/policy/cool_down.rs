@@ -1,5 +1,7 @@
 //! Rests: which offers rest, after what, and until when.
 
+use smallvec::SmallVec;
+
 use super::Asked;
 use super::counting::{Known, counted_at};
 use super::reservation;
@@ -22,6 +24,9 @@ pub(super) struct Start {
     /// Position among the contacts that count at all.
     pub(super) known: usize,
 }
+
+/// What can begin rests; seldom more than these.
+pub(super) type Starts = SmallVec<[Start; 8]>;
 
 /// A rest that is not over.
 #[derive(Clone, Copy, Debug)]
@@ -58,9 +63,9 @@ pub(super) struct Rested {
 #[derive(Debug, Default)]
 pub(super) struct Rests {
     /// By cool-down.
-    pub(super) rests: Vec<Rest>,
+    pub(super) rests: SmallVec<[Rest; 4]>,
     /// What may still begin a rest together with what is decided now, by cool-down, source and time.
-    starts: Vec<Start>,
+    starts: Starts,
 }
 
 impl Rests {
@@ -110,7 +115,7 @@ impl Rests {
     fn until_by_this_call(&self, catalog: &Catalog, at: usize, offer: usize, call: Call<'_>) -> Option<Rested> {
         let Call { earlier, now, .. } = call;
         let cool_down = &catalog.cool_downs[at];
-        let mut starts = Vec::new();
+        let mut starts = Starts::new();
         let mut longest = None;
         for (index, &(_, chosen)) in earlier.iter().enumerate() {
             let source = &catalog.offers[chosen];
@@ -127,7 +132,11 @@ impl Rests {
                 .partition_point(|start| (start.cool_down, start.source) < key);
             let of_source = self.starts[first..].iter();
             starts.clear();
-            starts.extend(of_source.take_while(|start| (start.cool_down, start.source) == key));
+            starts.extend(
+                of_source
+                    .copied()
+                    .take_while(|start| (start.cool_down, start.source) == key),
+            );
             // What was before takes part only as long as it stands, and lies within the span.
             let leaves = |start: &Start| {
                 let within = cool_down
@@ -182,7 +191,7 @@ fn is_on(cool_down: &CoolDown, catalog: &Catalog, offer: usize, source: Option<u
 }
 
 /// Finds the contacts that can begin a rest, by source and time.
-pub(super) fn starts(catalog: &Catalog, at: usize, known: &[Known<'_>], now: Timestamp, starts: &mut Vec<Start>) {
+pub(super) fn starts(catalog: &Catalog, at: usize, known: &[Known<'_>], now: Timestamp, starts: &mut Starts) {
     let cool_down = &catalog.cool_downs[at];
     let first = starts.len();
     for (position, known) in known.iter().enumerate() {

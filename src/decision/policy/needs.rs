@@ -11,7 +11,7 @@
 
 use super::super::calendar::Calendar;
 use super::caps;
-use super::cool_down::{Start, clicked_in, is_clicked, starts};
+use super::cool_down::{Start, Starts, clicked_in, is_clicked, starts};
 use super::counting::{Known, counted_at};
 use crate::catalog::{Catalog, CoolDown, Trigger};
 use crate::domain::contact::Counted;
@@ -42,7 +42,7 @@ fn needed_by_rests(profile: &Profile, catalog: &Catalog, now: Timestamp) -> Vec<
     let known_at = |(at, contact)| Known::of(catalog, contact).map(|known| (at, known));
     let (positions, known): (Vec<usize>, Vec<Known<'_>>) = contacts().filter_map(known_at).unzip();
     let mut needed = vec![false; profile.contacts.len()];
-    let mut found = Vec::new();
+    let mut found = Starts::new();
     for (at, cool_down) in catalog.cool_downs.iter().enumerate() {
         found.clear();
         starts(catalog, at, &known, now, &mut found);

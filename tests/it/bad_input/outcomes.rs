@@ -167,7 +167,7 @@ async fn a_cancellation_has_to_name_a_decision_and_what_it_showed() {
     };
     let nobodys = "0".repeat(39) + "1";
     let rows = vec![
-        (cancel("", "", ""), ("decision_id", "`` is not a decision id")),
+        (cancel("", "", ""), ("decision_id", "is empty")),
         (
             cancel(&nobodys, "fund_wold", ""),
             ("offer_id", "did you mean `fund_world`?"),
