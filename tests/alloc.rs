@@ -27,6 +27,7 @@ fn request(catalog: &Catalog, placement: usize, customer: &CustomerId) -> Offers
     OffersRequest {
         customer: Some(customer.clone()),
         channel: 0,
+        campaign: None,
         placements: vec![PlacementRequest { placement, count: 3 }],
         duplicates: false,
         context,

@@ -133,6 +133,7 @@ fn add_contacts(catalog: &Catalog, profile: &mut Profile, draws: &mut Draw) {
         let reservation = Reservation {
             decision,
             channel,
+            campaign: None,
             at,
             contacts: vec![
                 (catalog.placements[0].symbol, catalog.offers[first].symbol),
@@ -173,6 +174,7 @@ pub fn request(catalog: &Catalog, number: usize, customer: &CustomerId, with_eve
     OffersRequest {
         customer: Some(customer.clone()),
         channel,
+        campaign: None,
         placements,
         duplicates: false,
         context: vec![Value::Category(catalog.channels[channel].symbol)],

@@ -9,24 +9,26 @@
 
 mod attributes;
 mod behaviour;
+mod contact;
+mod customer_zone;
 mod gates;
 mod golden;
 mod limits;
 mod models;
 mod offers;
 mod unused;
-mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::{At, Document, Report};
 use super::read::{self, Directory, Sources};
 use super::values::ValueFault;
-use super::{Catalog, Channel, FactorSwitches, UnknownCustomer, duration};
+use super::{Catalog, Channel, Direction, FactorSwitches, UnknownCustomer, duration};
 use crate::domain::symbol::{Symbol, Symbols};
 use crate::domain::time::Millis;
 use crate::rules::{Condition, Scope, Space};
@@ -142,6 +144,8 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
     sources.caps.check_ids("cap", |each| &each.id, report);
     sources.purposes.check_ids("purpose", |each| &each.id, report);
     sources.hold_outs.check_ids("hold-out", |each| &each.id, report);
+    sources.cool_downs.check_ids("cool-down", |each| &each.id, report);
+    sources.campaigns.check_ids("campaign", |each| &each.id, report);
     sources.models.check_ids("model", |each| each, report);
     sources.offers.items.sort_by(|a, b| a.source.id.cmp(&b.source.id));
     let counts = [
@@ -158,6 +162,8 @@ fn check_ids(sources: &mut Sources<'_>, report: &mut Report) {
         ("caps", sources.caps.items.len(), ITEMS_MAX),
         ("purposes", sources.purposes.items.len(), ITEMS_MAX),
         ("hold-outs", sources.hold_outs.items.len(), HOLD_OUTS_MAX),
+        ("cool-downs", sources.cool_downs.items.len(), ITEMS_MAX),
+        ("campaigns", sources.campaigns.items.len(), ITEMS_MAX),
         ("models", sources.models.items.len(), ITEMS_MAX),
     ];
     for (what, count, limit) in counts {
@@ -217,6 +223,8 @@ struct Names {
     groups: Directory,
     offers: Directory,
     placements: Directory,
+    caps: Directory,
+    campaigns: Directory,
     labels: Directory,
     purposes: Directory,
 }
@@ -225,6 +233,7 @@ struct Names {
 struct Settings {
     name: Arc<str>,
     time_zone: TimeZone,
+    week_starts: Weekday,
     unknown_customer: UnknownCustomer,
     factors: FactorSwitches,
 }
@@ -245,7 +254,6 @@ impl Loader {
             .map(|item| self.symbols.intern(&item.source))
             .collect();
         let schemas = self.schemas(sources, &channels, &places);
-        let customer_zones = self.customer_zones(sources, &schemas.profile);
         let (aggregates, mut events) = self.aggregates(sources, schemas.events, &names);
         let intents = self.intents(sources, &mut events, &names);
         let spaces = offers::Spaces {
@@ -257,9 +265,13 @@ impl Loader {
         };
         let mut groups = self.groups(sources, &names, &spaces);
         let offers = self.offers(sources, &names, &spaces, &schemas.offer, &zone);
+        self.note_traits(&groups, &offers);
         let placements = self.placements(sources, &names, &offers);
         let caps = self.caps(sources, &names, &offers);
         let hold_outs = self.hold_outs(sources, &names, &offers);
+        let cool_downs = self.cool_downs(sources, &names, &offers);
+        let (campaigns, attempts) = self.campaigns(sources, &offers);
+        let customer_zone = self.customer_zone(sources, &schemas.profile);
         let known = models::Known {
             profile: &schemas.profile,
             offer: &schemas.offer,
@@ -279,7 +291,8 @@ impl Loader {
             version: version(files, &used),
             symbols: std::mem::take(&mut self.symbols),
             time_zone: settings.time_zone,
-            customer_zones,
+            customer_zone,
+            week_starts: settings.week_starts,
             unknown_customer: settings.unknown_customer,
             factors: settings.factors,
             channels,
@@ -301,6 +314,9 @@ impl Loader {
             caps,
             purposes,
             hold_outs,
+            cool_downs,
+            campaigns,
+            attempts,
             models,
             context_read: Vec::new(),
             warnings: Vec::new(),
@@ -329,10 +345,11 @@ impl Loader {
             self.report
                 .error_with_hint(again.at, "the key `catalog` stands in two files", hint);
         }
-        let zone = self.time_zone(item.at.key("time_zone"), &item.source.time_zone);
+        let zone = self.zone(item.at.key("time_zone"), &item.source.time_zone);
         Some(Settings {
             name: item.source.name.as_str().into(),
             time_zone: zone.unwrap_or(TimeZone::UTC),
+            week_starts: customer_zone::weekday(item.source.week_starts),
             unknown_customer: item.source.unknown_customer,
             factors: item.source.factors,
         })
@@ -349,10 +366,14 @@ impl Loader {
             let reservation = self
                 .span(item.at.key("reservation"), &item.source.reservation)
                 .unwrap_or(Millis::MINUTE);
+            let symbol = self.symbols.intern(&item.source.id);
+            self.symbols
+                .note_channel(symbol, item.source.direction == Direction::Outbound);
             channels.push(Channel {
                 id: item.source.id.as_str().into(),
-                symbol: self.symbols.intern(&item.source.id),
+                symbol,
                 name: item.source.name.as_str().into(),
+                direction: item.source.direction,
                 reservation,
                 quiet_rule: format!("{}.quiet", item.source.id).into(),
                 quiet: self.quiet(item.at.key("quiet"), &item.source.quiet),
@@ -443,6 +464,8 @@ fn names(sources: &Sources<'_>) -> Names {
         groups: sources.groups.directory("group", |each| &each.id),
         offers: sources.offers.directory("offer", |each| &each.id),
         placements: sources.placements.directory("placement", |each| &each.id),
+        caps: sources.caps.directory("cap", |each| &each.id),
+        campaigns: sources.campaigns.directory("campaign", |each| &each.id),
         labels,
         purposes: sources.purposes.directory("purpose", |each| &each.id),
     }

@@ -13,6 +13,7 @@ mod duration;
 mod gates;
 pub mod load;
 pub mod manifest;
+mod policy;
 mod read;
 mod shape;
 pub mod single;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::contact::Counted;
+use crate::domain::profile::Profile;
 use crate::domain::symbol::{Positions, Symbol, Symbols};
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
@@ -32,8 +34,12 @@ use crate::rules::{Condition, Variable};
 pub use diagnostic::{Diagnostic, Severity};
 pub use gates::{HoldOut, Purpose, Quiet};
 pub use load::{CatalogFiles, load};
+pub use policy::{Campaign, Cap, Combination, ContactFilter, CoolDown, Only, Window};
 pub use shape::json_schema;
-pub use source::{AggregateKind, AttributeType, Each, FactorSwitches, UnknownCustomer};
+pub use source::{
+    AggregateKind, AttributeType, ContactPolicy, Direction, Each, FactorSwitches, Per, RestsOn, Trigger,
+    UnknownCustomer, WithoutId,
+};
 
 /// A whole catalog, compiled.
 #[derive(Debug)]
@@ -46,8 +52,10 @@ pub struct Catalog {
     pub symbols: Symbols,
     /// The IANA time zone of customers whose own is not known.
     pub time_zone: jiff::tz::TimeZone,
-    /// The time zones that customers can say as their own; absent when the catalog names no attribute for it.
-    pub customer_zones: Option<CustomerZones>,
+    /// The attribute that has a customer's own time zone, if one does.
+    pub customer_zone: Option<CustomerZone>,
+    /// The day with which a calendar week begins.
+    pub week_starts: jiff::civil::Weekday,
     /// What a customer of whom nothing is known gets.
     pub unknown_customer: UnknownCustomer,
     /// Which factors make up the priority.
@@ -80,6 +88,12 @@ pub struct Catalog {
     pub purposes: Vec<Purpose>,
     /// The hold-outs, in the order of the files.
     pub hold_outs: Vec<HoldOut>,
+    /// The cool-downs, in the order of the files.
+    pub cool_downs: Vec<CoolDown>,
+    /// The campaigns, in the order of the files.
+    pub campaigns: Vec<Campaign>,
+    /// The attempt limits of the campaigns, in the order of the files: caps that count decisions for each offer and campaign.
+    pub attempts: Vec<Cap>,
     /// The models, in the order of the files.
     pub models: Vec<ModelPlan>,
     /// Positions of the context variables that a rule or a model column reads: a ranking holds for their values only.
@@ -88,6 +102,44 @@ pub struct Catalog {
     pub offer_positions: Positions,
     /// What was hardly meant as it stands, though the catalog can be used; no errors.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// Where a customer's own time zone is found.
+#[derive(Debug)]
+pub struct CustomerZone {
+    /// The profile attribute.
+    pub attribute: Symbol,
+    /// The zone of each of its values, by symbol.
+    pub zones: Vec<(Symbol, jiff::tz::TimeZone)>,
+}
+
+impl Offer {
+    /// Tells whether contact limits do not stop it.
+    #[must_use]
+    pub fn is_exempt(&self) -> bool {
+        self.contact_policy != ContactPolicy::Applies
+    }
+
+    /// Tells whether contacts with it do not count.
+    #[must_use]
+    pub fn is_uncounted(&self) -> bool {
+        self.contact_policy == ContactPolicy::ExemptUncounted
+    }
+}
+
+impl Catalog {
+    /// Returns the time zone of a customer: the customer's own, else the catalog's.
+    #[must_use]
+    pub fn zone_of(&self, profile: &Profile) -> &jiff::tz::TimeZone {
+        let own = self.customer_zone.as_ref().and_then(|customer_zone| {
+            let Value::Category(value) = profile.attribute(customer_zone.attribute) else {
+                return None;
+            };
+            let at = customer_zone.zones.binary_search_by_key(&value, |entry| entry.0).ok()?;
+            Some(&customer_zone.zones[at].1)
+        });
+        own.unwrap_or(&self.time_zone)
+    }
 }
 
 /// The attributes of one space with the same variables as conditions see them.
@@ -118,24 +170,6 @@ pub struct Attribute {
     pub range: Option<(f64, f64)>,
 }
 
-/// The time zones that customers can say as their own.
-#[derive(Debug)]
-pub struct CustomerZones {
-    /// The category attribute of the profile that says it.
-    pub attribute: Symbol,
-    /// The zone of each of its values, by the value's symbol.
-    pub zones: Vec<(Symbol, jiff::tz::TimeZone)>,
-}
-
-impl CustomerZones {
-    /// Returns the zone of a value; `None` for one that the catalog no longer lists.
-    #[must_use]
-    pub fn of_value(&self, value: Symbol) -> Option<&jiff::tz::TimeZone> {
-        let at = self.zones.binary_search_by_key(&value, |entry| entry.0).ok()?;
-        Some(&self.zones[at].1)
-    }
-}
-
 /// A channel.
 #[derive(Debug)]
 pub struct Channel {
@@ -145,6 +179,8 @@ pub struct Channel {
     pub symbol: Symbol,
     /// Its name for people.
     pub name: Arc<str>,
+    /// Who comes to whom.
+    pub direction: Direction,
     /// How long an unconfirmed contact counts.
     pub reservation: Millis,
     /// `<channel>.quiet`, the rule that quiet hours go by.
@@ -267,6 +303,8 @@ pub struct Offer {
     pub group: usize,
     /// Its labels and its group's, sorted.
     pub labels: Vec<Symbol>,
+    /// Whether contact limits apply to it.
+    pub contact_policy: ContactPolicy,
     /// The first instant at which it may be shown.
     pub valid_from: Timestamp,
     /// The first instant at which it may no longer be shown.
@@ -310,31 +348,6 @@ pub struct Placement {
     pub per_group_max: Option<usize>,
     /// The content when nothing qualifies.
     pub fallback: BTreeMap<Arc<str>, Arc<str>>,
-}
-
-/// A contact limit.
-#[derive(Debug)]
-pub struct Cap {
-    /// Its id.
-    pub id: Arc<str>,
-    /// Why, in words for people.
-    pub because: Arc<str>,
-    /// The number allowed in the window; 0 is never.
-    pub limit: u32,
-    /// What is counted.
-    pub counted: Counted,
-    /// The rolling window; `None` is ever.
-    pub window: Option<Millis>,
-    /// For what it counts separately.
-    pub each: Option<Each>,
-    /// By the offer's position: whether contacts with it count, and whether the cap can stop it.
-    pub offers: Vec<bool>,
-    /// Whether all offers count, also those that the catalog no longer has.
-    pub all_offers: bool,
-    /// Only contacts on these channels; all when empty.
-    pub channels: Vec<Symbol>,
-    /// Only contacts in these placements; all when empty.
-    pub placements: Vec<Symbol>,
 }
 
 /// A model's columns, resolved against this catalog.

@@ -50,6 +50,8 @@ pub(super) struct Sources<'a> {
     pub(super) caps: Listed<'a, source::Cap>,
     pub(super) purposes: Listed<'a, source::Purpose>,
     pub(super) hold_outs: Listed<'a, source::HoldOut>,
+    pub(super) cool_downs: Listed<'a, source::CoolDown>,
+    pub(super) campaigns: Listed<'a, source::Campaign>,
     pub(super) models: Listed<'a, String>,
 }
 
@@ -77,6 +79,8 @@ impl<'a> Sources<'a> {
             caps: reader.list(&["caps"]),
             purposes: reader.list(&["purposes"]),
             hold_outs: reader.list(&["hold_outs"]),
+            cool_downs: reader.list(&["cool_downs"]),
+            campaigns: reader.list(&["campaigns"]),
             models: reader.list(&["models"]),
         }
     }

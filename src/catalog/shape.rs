@@ -21,7 +21,7 @@ use crate::rules::nearest;
 const ROUNDS_MAX: usize = 8;
 
 /// Keys whose values are spans of time.
-const SPANS: [&str; 4] = ["`within`", "`step`", "`until`", "`reservation`"];
+const SPANS: [&str; 6] = ["`within`", "`step`", "`until`", "`reservation`", "`rest`", "`apart`"];
 
 /// Keys whose values are times of day, within the list of this key.
 const TIMES_OF_DAY: (&str, [&str; 2]) = ("quiet", ["`from`", "`until`"]);
@@ -230,6 +230,18 @@ impl Check<'_> {
     /// Reports one error, and returns the path of what is wrong.
     fn report(&self, error: &ValidationError<'_>, report: &mut Report) -> Vec<Step> {
         let path = path_of(error.instance_path());
+        if let ValidationErrorKind::AnyOf { context } = error.kind() {
+            // Of one thing or a list of them, what was meant is where something is found inside.
+            let is_inside = |errors: &&Vec<ValidationError<'_>>| {
+                errors
+                    .iter()
+                    .any(|inner| inner.instance_path() != error.instance_path())
+            };
+            for inner in context.iter().find(is_inside).or(context.first()).into_iter().flatten() {
+                self.report(inner, report);
+            }
+            return path;
+        }
         let name = phrase_of_path(&path);
         let (message, hint) = match error.kind() {
             ValidationErrorKind::Required { property } => self.missing(error, property.as_str().unwrap_or("?")),

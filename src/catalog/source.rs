@@ -13,14 +13,19 @@
 //! * Conditions: CEL, in quotes when they begin with a quote, `!` or another sign that means something in YAML.
 //! * No anchors, aliases, tags, merge keys or second documents; a key stands once in its map, with a value after it.
 
+mod gates;
+mod policy;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-mod gates;
-
-pub use gates::{ConsentRule, DayName, HoldOut, HoldOutGets, Purpose, Quiet};
+pub use gates::{ConsentRule, HoldOut, HoldOutGets, Purpose, Quiet};
+pub use policy::{
+    Attempts, Campaign, Cap, ContactPolicy, CoolDown, CountedName, Direction, Each, EachOf, Per, RestsOn, Trigger,
+    Weekday, WithoutId,
+};
 
 /// One file of a catalog. Any key may be in any file; lists add up over files, `catalog` is given once.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -64,6 +69,12 @@ pub struct Source {
     /// Shares of the customers that get no offers, or other content, to measure what offers bring about.
     #[serde(default)]
     pub hold_outs: Vec<HoldOut>,
+    /// Rests after what a customer did, or did not do. All of them must be over.
+    #[serde(default)]
+    pub cool_downs: Vec<CoolDown>,
+    /// The campaigns that requests can name, with how often each may ask.
+    #[serde(default)]
+    pub campaigns: Vec<Campaign>,
     /// Names of models, each a folder with a manifest; a group is scored by the one whose manifest lists it.
     #[serde(default)]
     pub models: Vec<String>,
@@ -80,8 +91,12 @@ pub struct Settings {
     pub description: String,
     /// The IANA time zone of customers whose own is not known, as in `Europe/Madrid`.
     pub time_zone: String,
-    /// The category attribute of the profile that says a customer's own time zone; its values are IANA names.
+    /// The category attribute of the profile whose values are IANA time zones: the customer's own. Calendar windows and
+    /// quiet hours follow it; a customer for whom it is not known has the catalog's zone.
     pub time_zone_attribute: Option<String>,
+    /// The day with which a calendar week begins.
+    #[serde(default)]
+    pub week_starts: Weekday,
     /// What a customer id that nobody imported gets.
     #[serde(default)]
     pub unknown_customer: UnknownCustomer,
@@ -139,6 +154,9 @@ pub struct Channel {
     /// Its name for people.
     #[serde(default)]
     pub name: String,
+    /// Who comes to whom: on an `inbound` channel the customer comes to us, on an `outbound` one we come to the customer.
+    #[serde(default)]
+    pub direction: Direction,
     /// How long a decided offer counts as seen, clicked and so on without a report, as in `30m`; then it is released.
     #[serde(default = "thirty_minutes")]
     pub reservation: String,
@@ -345,6 +363,8 @@ pub struct Group {
     /// The business's thumb on the scale when the offer does not say; 1 is neutral.
     #[serde(default = "one")]
     pub lever: f64,
+    /// Whether contact limits apply to its offers when the offer does not say.
+    pub contact_policy: Option<ContactPolicy>,
     /// How much each intent speaks for the group: context weight = 1 + the sum of this × the intent's strength.
     #[serde(default)]
     pub intents: BTreeMap<String, f64>,
@@ -390,6 +410,8 @@ pub struct Offer {
     pub value: Option<f64>,
     /// The business's thumb on the scale, instead of the group's.
     pub lever: Option<f64>,
+    /// Whether contact limits apply to it, instead of the group's; `applies` when neither says.
+    pub contact_policy: Option<ContactPolicy>,
     /// How much each intent speaks for it; replaces the group's number for the intents that it names.
     #[serde(default)]
     pub intents: BTreeMap<String, f64>,
@@ -439,68 +461,4 @@ pub struct Placement {
 
 const fn ten() -> u32 {
     10
-}
-
-/// What a cap counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CountedName {
-    /// The engine answered with the offer.
-    Decided,
-    /// The channel handed it over.
-    Delivered,
-    /// The customer saw or heard it.
-    Seen,
-    /// The customer clicked or asked for more.
-    Clicked,
-    /// The customer said yes.
-    Accepted,
-    /// The customer said no.
-    Refused,
-    /// The product was opened or bought.
-    Converted,
-}
-
-/// For what a cap counts separately.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Each {
-    /// Every offer has its own count.
-    Offer,
-    /// Every group has its own count.
-    Group,
-}
-
-/// A contact limit: at most so many, of what, within which window, for which contacts.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cap {
-    /// Its id; explanations name it.
-    pub id: String,
-    /// Why, in words for people.
-    #[serde(default)]
-    pub because: String,
-    /// The number allowed in the window; 0 is never.
-    pub at_most: u32,
-    /// What is counted. A decided offer counts until its channel's reservation time is over, reported or not.
-    pub of: CountedName,
-    /// The rolling window, as in `7d`, or `ever`.
-    pub within: String,
-    /// Counts separately for every offer or every group, instead of all contacts together.
-    pub each: Option<Each>,
-    /// Only contacts with these offers; all when empty.
-    #[serde(default)]
-    pub offers: Vec<String>,
-    /// Only contacts with offers of these groups; all when empty.
-    #[serde(default)]
-    pub groups: Vec<String>,
-    /// Only contacts with offers that have one of these labels; all when empty.
-    #[serde(default)]
-    pub labels: Vec<String>,
-    /// Only contacts on these channels; all when empty.
-    #[serde(default)]
-    pub channels: Vec<String>,
-    /// Only contacts in these placements; all when empty.
-    #[serde(default)]
-    pub placements: Vec<String>,
 }

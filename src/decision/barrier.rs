@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Offer};
+use crate::catalog::Catalog;
 use crate::domain::decision::{Stage, Withheld};
 use crate::domain::profile::Profile;
 use crate::domain::symbol::Symbol;
@@ -25,13 +25,6 @@ pub struct Barrier<'a> {
     pub channel: Symbol,
     /// Positions of the hold-outs that the customer is in, as [`super::hold_out::of`] finds them.
     pub hold_outs: &'a [usize],
-}
-
-/// Tells whether the contact policy leaves an offer alone: quiet hours and hold-outs do not stop it. No offer can be made
-/// exempt yet.
-#[must_use]
-pub const fn is_exempt(_offer: &Offer) -> bool {
-    false
 }
 
 impl Barrier<'_> {
@@ -64,7 +57,7 @@ impl Barrier<'_> {
     }
 
     fn hold_outs_about(&self, offer: usize) -> impl Iterator<Item = usize> + '_ {
-        let is_exempt = is_exempt(&self.catalog.offers[offer]);
+        let is_exempt = self.catalog.offers[offer].is_exempt();
         let about = move |at: &usize| !is_exempt && self.catalog.hold_outs[*at].offers[offer];
         self.hold_outs.iter().copied().filter(about)
     }

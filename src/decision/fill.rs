@@ -1,9 +1,11 @@
-//! Filling placements from the ranking, best first, within opt-outs, quiet hours and caps.
+//! Filling placements from the ranking, best first, within opt-outs, quiet hours and contact limits.
 //!
-//! Order of the checks for each offer of the ranking, the first that fails is the reason: the placement does not take
-//! it; no treatment for the channel; already shown in an earlier placement of this answer (unless duplicates are
-//! allowed; the next best takes its place); enough of its group; the channel's quiet hours; a cap. Opt-out, and a
-//! contact history that is full, stop everything beforehand, and so does the [`Barrier`] what it stops.
+//! Order of the obstacles for each offer of the ranking: the placement does not take it; no treatment for the channel; already
+//! shown in an earlier placement of this answer (unless duplicates are allowed; the next best takes its place); enough of its
+//! group; then the contact policy, the channel's quiet hours first, then the limits in the order of [`super::policy`]; better
+//! offers filled the placement. What no waiting helps comes first. The first obstacle is the reason, and nothing further is asked;
+//! an explanation has all of them. Opt-out, and a contact history that is full, stop everything beforehand, and so does the
+//! [`Barrier`] what it stops.
 
 use std::sync::Arc;
 
@@ -14,10 +16,10 @@ use crate::domain::request::{OffersRequest, PlacementRequest};
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 
-use super::barrier::{Barrier, is_exempt};
+use super::barrier::Barrier;
 use super::gate::plain_reason;
-use super::policy::{self, Candidate, Ledger, Reached};
-use super::{nobody, quiet, rank, zone};
+use super::policy::{self, Asked, Candidate, Ledger, Limit, Reached};
+use super::{nobody, quiet, rank};
 
 /// Nothing is known of the customer, and the catalog serves known customers only.
 pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
@@ -25,7 +27,7 @@ pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
 pub const OPT_OUT: &str = "opt-out";
 /// There is no room for another customer, so nothing could be reserved.
 pub const NO_ROOM: &str = "no-room-for-new-customer";
-/// The customer's contact history is full of contacts that caps still need.
+/// The customer's contact history is full of contacts that contact limits still need.
 pub const HISTORY_FULL: &str = "contact-history-full";
 /// The placement takes other groups or labels only.
 pub const NOT_FOR_PLACEMENT: &str = "not-for-this-placement";
@@ -52,17 +54,20 @@ enum Obstacle {
     Plain(&'static str),
     /// An entry of the channel's quiet hours holds.
     Quiet(usize),
-    Cap(Reached),
-    /// A cap cannot count a visitor without any id.
-    Uncounted(usize),
+    Limit(Reached),
+    /// A limit cannot count a visitor without any id.
+    Uncounted(Limit),
 }
+
+/// The obstacles that a placement's own rules can be, in their order.
+const OF_PLACEMENT: [&str; 4] = [NOT_FOR_PLACEMENT, NO_TREATMENT, SHOWN_ELSEWHERE, GROUP_FULL];
 
 /// A call being answered.
 struct Filling<'a> {
     catalog: &'a Catalog,
     ledger: Ledger<'a>,
     request: &'a OffersRequest,
-    channel: Symbol,
+    asked: Asked,
     barrier: &'a Barrier<'a>,
     /// What the channel's quiet hours say now.
     quiet: quiet::Now,
@@ -90,7 +95,7 @@ pub fn suppression(
     let contacts = &profile.contacts;
     let is_full = contacts.len() >= CONTACTS_KEPT
         && contacts.len() + wanted > CONTACTS_MAX
-        && policy::oldest_unneeded(contacts, catalog, now).is_none();
+        && policy::oldest_unneeded(profile, catalog, now).is_none();
     is_full.then_some(HISTORY_FULL)
 }
 
@@ -123,8 +128,7 @@ pub fn withhold_all(catalog: &Catalog, rule: &str) -> Vec<Withheld> {
 }
 
 /// Fills the requested placements in their order; with `withheld`, also says for each of them why each offer of the
-/// ranking that the barrier lets through and that it does not show is withheld there. The caller has asked [`suppression`]
-/// first.
+/// ranking that it does not show is withheld there, besides what the barrier says. The caller has asked [`suppression`] first.
 #[must_use]
 pub fn fill(
     ranking: &Ranking,
@@ -133,20 +137,19 @@ pub fn fill(
     now: Timestamp,
     withheld: Option<&mut Vec<Withheld>>,
 ) -> Outcome {
-    let Barrier {
-        catalog,
-        profile,
-        channel,
-        ..
-    } = *barrier;
+    let Barrier { catalog, profile, .. } = *barrier;
     let quiet_hours = &catalog.channels[request.channel].quiet;
+    let asked = Asked {
+        channel: catalog.channels[request.channel].symbol,
+        campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
+    };
     let mut filling = Filling {
         catalog,
-        ledger: Ledger::new(catalog, &profile.contacts, channel, now),
+        ledger: Ledger::new(catalog, profile, asked, now),
         request,
-        channel,
+        asked,
         barrier,
-        quiet: quiet::at(quiet_hours, zone::of(catalog, profile), now),
+        quiet: quiet::at(quiet_hours, catalog.zone_of(profile), now),
         chosen: Vec::with_capacity(
             request
                 .placements
@@ -177,28 +180,39 @@ impl Filling<'_> {
             if is_full && reasons.is_none() {
                 break;
             }
-            if self.barrier.stops(offer) {
+            let is_barred = self.barrier.stops(offer);
+            if is_barred && reasons.is_none() {
                 continue;
             }
-            let obstacle = self.obstacle(wanted.placement, offer, first_chosen);
-            if let Some(Obstacle::Cap(reached)) = &obstacle {
-                let again = reached.eligible_again_at.unwrap_or(Timestamp::FAR_FUTURE);
-                // A reason also says how many contacts count.
-                let counted = reasons.as_ref().map_or(again, |_| reached.count_changes_at);
-                self.valid_until = self.valid_until.min(again).min(counted);
+            let mut valid_until = self.valid_until;
+            let mut is_free = !is_barred;
+            let mut fits_placement = true;
+            for obstacle in self.obstacles(wanted.placement, offer, first_chosen) {
+                is_free = false;
+                fits_placement &= !matches!(obstacle, Obstacle::Plain(_));
+                if let Obstacle::Limit(reached) = &obstacle {
+                    valid_until = valid_until.min(reached.stands_until);
+                }
+                let Some(reasons) = reasons.as_deref_mut() else { break };
+                if let Obstacle::Limit(reached) = &obstacle {
+                    // A reason also says how many contacts count.
+                    valid_until = valid_until.min(reached.count_changes_at);
+                }
+                reasons.push(self.reason(offer, at, obstacle));
             }
-            let obstacle = obstacle.or(is_full.then_some(Obstacle::Plain(OUTRANKED)));
-            match obstacle {
-                None => {
-                    self.chosen
-                        .push((self.catalog.placements[wanted.placement].symbol, offer));
-                    offers.push(self.shown(ranked, offers.len() + 1));
+            // Where the offer cannot stand anyway, nobody asks what time it is, except for all reasons.
+            if !self.catalog.offers[offer].is_exempt() && (fits_placement || reasons.is_some()) {
+                valid_until = valid_until.min(self.quiet.valid_until);
+            }
+            self.valid_until = valid_until;
+            if is_full {
+                if let Some(reasons) = reasons.as_deref_mut() {
+                    reasons.push(self.reason(offer, at, Obstacle::Plain(OUTRANKED)));
                 }
-                Some(obstacle) => {
-                    if let Some(reasons) = reasons.as_deref_mut() {
-                        reasons.push(self.reason(offer, at, obstacle));
-                    }
-                }
+            } else if is_free {
+                self.chosen
+                    .push((self.catalog.placements[wanted.placement].symbol, offer));
+                offers.push(self.shown(ranked, offers.len() + 1));
             }
         }
         let fallback = offers.is_empty();
@@ -220,48 +234,61 @@ impl Filling<'_> {
         }
     }
 
-    fn obstacle(&mut self, placement_at: usize, offer_at: usize, first_chosen: usize) -> Option<Obstacle> {
-        let placement = &self.catalog.placements[placement_at];
-        let offer = &self.catalog.offers[offer_at];
-        if !placement.offers[offer_at] {
-            return Some(Obstacle::Plain(NOT_FOR_PLACEMENT));
-        }
-        if offer.treatments[self.request.channel].is_none() {
-            return Some(Obstacle::Plain(NO_TREATMENT));
-        }
-        if !self.request.duplicates
-            && self.chosen[..first_chosen]
-                .iter()
-                .any(|&(_, chosen)| chosen == offer_at)
-        {
-            return Some(Obstacle::Plain(SHOWN_ELSEWHERE));
-        }
-        let of_group = |&&(_, chosen): &&(Symbol, usize)| self.catalog.offers[chosen].group == offer.group;
-        if placement
-            .per_group_max
-            .is_some_and(|max| self.chosen[first_chosen..].iter().filter(of_group).count() >= max)
-        {
-            return Some(Obstacle::Plain(GROUP_FULL));
-        }
-        if !is_exempt(offer) {
-            self.valid_until = self.valid_until.min(self.quiet.valid_until);
-            if let Some(entry) = self.quiet.entry {
-                return Some(Obstacle::Quiet(entry));
-            }
-        }
+    /// Finds what keeps an offer out of a placement, in the order of the reasons, one after the other as they are asked for.
+    fn obstacles(&self, placement: usize, offer: usize, first_chosen: usize) -> impl Iterator<Item = Obstacle> + '_ {
+        let is_met = move |rule: &&str| self.is_met(rule, placement, offer, first_chosen);
+        let of_placement = OF_PLACEMENT.into_iter().filter(is_met);
         let candidate = Candidate {
-            offer: offer_at,
-            channel: self.channel,
-            placement: placement.symbol,
+            offer,
+            placement: self.catalog.placements[placement].symbol,
         };
+        let is_exempt = self.catalog.offers[offer].is_exempt();
+        let quiet = self.quiet.entry.filter(|_| !is_exempt).map(Obstacle::Quiet);
+        let of_policy = quiet.into_iter().chain(self.limits(candidate));
+        of_placement.map(Obstacle::Plain).chain(of_policy)
+    }
+
+    /// Finds the limits that stop a candidate, in their order; of a visitor without any id also those that cannot count.
+    fn limits(&self, candidate: Candidate) -> impl Iterator<Item = Obstacle> + '_ {
+        let is_nobody = self.request.customer.is_none();
+        let of_nobody = if is_nobody {
+            self.limits_of_nobody(candidate)
+        } else {
+            Vec::new()
+        };
+        let counted = (!is_nobody).then(|| self.ledger.reached(&self.chosen, candidate));
+        let counted = counted.into_iter().flatten().map(Obstacle::Limit);
+        of_nobody.into_iter().chain(counted)
+    }
+
+    fn limits_of_nobody(&self, candidate: Candidate) -> Vec<Obstacle> {
+        let closed: Vec<Limit> = nobody::stopped_by(self.catalog, self.asked, candidate).collect();
         let reached = self.ledger.reached(&self.chosen, candidate);
-        if self.request.customer.is_none()
-            && let Some(cap) = nobody::stopped_by(self.catalog, candidate)
-            && reached.is_none_or(|reached| cap <= reached.cap)
-        {
-            return Some(Obstacle::Uncounted(cap));
+        let counted = reached.filter(|reached| !closed.contains(&reached.limit));
+        let uncounted = closed.iter().map(|&limit| (limit, Obstacle::Uncounted(limit)));
+        let mut all: Vec<(Limit, Obstacle)> = uncounted
+            .chain(counted.map(|reached| (reached.limit, Obstacle::Limit(reached))))
+            .collect();
+        all.sort_by_key(|&(limit, _)| limit);
+        all.into_iter().map(|(_, obstacle)| obstacle).collect()
+    }
+
+    /// Tells whether one of [`OF_PLACEMENT`] is met.
+    fn is_met(&self, rule: &str, placement: usize, offer: usize, first_chosen: usize) -> bool {
+        let (earlier, here) = self.chosen.split_at(first_chosen);
+        let placement = &self.catalog.placements[placement];
+        match rule {
+            NOT_FOR_PLACEMENT => !placement.offers[offer],
+            NO_TREATMENT => self.catalog.offers[offer].treatments[self.request.channel].is_none(),
+            SHOWN_ELSEWHERE => !self.request.duplicates && earlier.iter().any(|&(_, chosen)| chosen == offer),
+            _ => placement.per_group_max.is_some_and(|max| {
+                let group = |offer: usize| self.catalog.offers[offer].group;
+                here.iter()
+                    .filter(|&&(_, chosen)| group(chosen) == group(offer))
+                    .count()
+                    >= max
+            }),
         }
-        reached.map(Obstacle::Cap)
     }
 
     fn reason(&self, offer: usize, placement: usize, obstacle: Obstacle) -> Withheld {
@@ -280,28 +307,37 @@ impl Filling<'_> {
                     ..plain_reason(offer, Stage::ContactPolicy, "")
                 }
             }
-            Obstacle::Uncounted(cap) => {
-                let cap = &self.catalog.caps[cap];
+            Obstacle::Uncounted(limit) => {
+                let (rule, because) = self.words(limit);
                 Withheld {
                     placement: Some(placement),
-                    rule: Arc::clone(&cap.id),
-                    because: Arc::clone(&cap.because),
-                    limit: Some(cap.limit),
+                    rule: Arc::clone(rule),
+                    because: Arc::clone(because),
+                    limit: nobody::at_most(self.catalog, limit),
                     ..plain_reason(offer, Stage::ContactPolicy, "")
                 }
             }
-            Obstacle::Cap(reached) => {
-                let cap = &self.catalog.caps[reached.cap];
+            Obstacle::Limit(reached) => {
+                let (rule, because) = self.words(reached.limit);
                 Withheld {
                     placement: Some(placement),
-                    rule: Arc::clone(&cap.id),
-                    because: Arc::clone(&cap.because),
+                    rule: Arc::clone(rule),
+                    because: Arc::clone(because),
                     count: Some(reached.count),
-                    limit: Some(cap.limit),
+                    limit: Some(reached.at_most),
                     eligible_again_at: reached.eligible_again_at,
                     ..plain_reason(offer, Stage::ContactPolicy, "")
                 }
             }
+        }
+    }
+
+    /// Returns the id of a limit, and why it is there.
+    fn words(&self, limit: Limit) -> (&Arc<str>, &Arc<str>) {
+        match limit {
+            Limit::Cap(at) => (&self.catalog.caps[at].id, &self.catalog.caps[at].because),
+            Limit::CoolDown(at) => (&self.catalog.cool_downs[at].id, &self.catalog.cool_downs[at].because),
+            Limit::Attempts(at) => (&self.catalog.attempts[at].id, &self.catalog.attempts[at].because),
         }
     }
 }

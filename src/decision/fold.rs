@@ -326,16 +326,14 @@ fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: 
     let mut moves_ranking = features::counts(catalog, Counted::Decided);
     profile.decisions = profile.decisions.max(reservation.decision);
     for &(placement, offer) in &reservation.contacts {
-        profile.contacts.push(Contact::decided(
-            reservation.decision,
-            offer,
-            reservation.channel,
-            placement,
-            reservation.at,
-        ));
+        let channel = reservation.channel;
+        profile.contacts.push(Contact {
+            campaign: reservation.campaign,
+            ..Contact::decided(reservation.decision, offer, channel, placement, reservation.at)
+        });
     }
     while profile.contacts.len() > CONTACTS_KEPT {
-        let Some(at) = policy::oldest_unneeded(&profile.contacts, catalog, reservation.at) else {
+        let Some(at) = policy::oldest_unneeded(profile, catalog, reservation.at) else {
             break;
         };
         let dropped = profile.contacts.remove(at);

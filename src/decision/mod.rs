@@ -7,14 +7,16 @@
 //! * [`rank`] multiplies the factors and puts the offers in order.
 //! * [`consent`] and [`hold_out`] make up the [`barrier`]: what keeps an offer from a customer whatever else is so.
 //! * [`quiet`] asks the quiet hours of a channel.
-//! * [`policy`] counts contacts against caps; [`nobody`] says what becomes of a visitor whom they cannot count.
-//! * [`zone`] finds the time zone in which a customer's days begin.
-//! * [`fill`] picks offers for placements, best first, within the caps.
+//! * [`calendar`] knows the hours, days, weeks and months of a time zone.
+//! * [`policy`] counts contacts against caps, cool-downs and attempt limits; [`nobody`] says what becomes of a visitor whom they
+//!   cannot count.
+//! * [`fill`] picks offers for placements, best first, within the contact policy.
 //!
 //! Nothing here reads a clock, locks, or fails. Each verb also says until when its result stays the same if only time
 //! passes, so a result may be kept exactly that long.
 
 pub mod barrier;
+pub mod calendar;
 pub mod consent;
 pub mod facts;
 pub mod features;
@@ -26,7 +28,6 @@ pub mod nobody;
 pub mod policy;
 pub mod quiet;
 pub mod rank;
-pub mod zone;
 
 #[cfg(test)]
 mod barrier_tests;

@@ -1,21 +1,30 @@
 //! A visitor without any id: nothing is known, nothing can be kept, and so nothing can be counted.
 //!
-//! A cap that must hold for everybody stops what it is about for such a visitor, since its count is not known: errors fall on
-//! the side of contacting less.
+//! A cap says what that means to it. A closed one stops what it is about, since its count is not known: errors fall on the
+//! side of contacting less. An open one sees the empty history. Attempts of a campaign are closed; cool-downs have nothing
+//! that could begin them.
 
-use crate::catalog::{Cap, Catalog};
+use crate::catalog::{Cap, Catalog, WithoutId};
 
-use super::policy::{self, Candidate};
+use super::policy::{self, Asked, Candidate, Limit};
 
-/// Tells whether a cap stops visitors whom it cannot count. All do: none can be opened yet.
-#[must_use]
-pub const fn counts_nobody(_cap: &Cap) -> bool {
-    true
+/// Finds the limits that stop the candidate because the visitor cannot be counted, in their order.
+pub fn stopped_by(catalog: &Catalog, asked: Asked, candidate: Candidate) -> impl Iterator<Item = Limit> + '_ {
+    let is_exempt = catalog.offers[candidate.offer].is_exempt();
+    let stops =
+        move |cap: &Cap| !is_exempt && cap.without_id == WithoutId::Closed && policy::concerns(cap, asked, candidate);
+    let caps = catalog.caps.iter().enumerate().filter(move |(_, cap)| stops(cap));
+    let attempts = catalog.attempts.iter().enumerate().filter(move |(_, cap)| stops(cap));
+    let caps = caps.map(|(at, _)| Limit::Cap(at));
+    caps.chain(attempts.map(|(at, _)| Limit::Attempts(at)))
 }
 
-/// Finds the position of the first cap that stops the candidate because the visitor cannot be counted.
+/// Returns how many contacts a limit allows; cool-downs allow no number.
 #[must_use]
-pub fn stopped_by(catalog: &Catalog, candidate: Candidate) -> Option<usize> {
-    let stops = |cap: &Cap| counts_nobody(cap) && policy::concerns(cap, candidate);
-    catalog.caps.iter().position(stops)
+pub fn at_most(catalog: &Catalog, limit: Limit) -> Option<u32> {
+    match limit {
+        Limit::Cap(at) => Some(catalog.caps[at].limit),
+        Limit::Attempts(at) => Some(catalog.attempts[at].limit),
+        Limit::CoolDown(_) => None,
+    }
 }

@@ -1,9 +1,14 @@
-//! Contact policy: counting contacts against caps, exactly.
+//! Contact policy: counting contacts against caps, cool-downs and attempt limits, exactly.
 //!
-//! A cap allows at most N contacts in its window W. A contact counts from its counted instant `t` while `now - t < W`,
-//! so exactly W later there is room again; there are no buckets and nothing is rounded.
+//! A customer's contacts are kept as times, never as counts or buckets, so a limit that is changed, moved to another unit or
+//! scope, or added, counts at once what happened before. All limits must have room; none means no limit, and 0 is never.
 //!
-//! *When* a contact counts depends on what the cap counts:
+//! **Windows.** In a *rolling* window W a contact counts from its counted instant `t` while `now - t < W`, so exactly W
+//! later there is room again. In a *calendar* window it counts while its hour, day, week or month is not over in the customer's
+//! time zone ([`super::calendar`]): from `t` to the end of the period that holds it. `ever` has no end. A contact that lies
+//! ahead of a clock that stepped back counts.
+//!
+//! **What counts when:**
 //!
 //! * `decided`: from the decision, always.
 //! * `delivered`, `seen`: from the earliest report that implies it (a click implies that it was seen, and seen that it
@@ -12,250 +17,313 @@
 //! * `clicked`, `accepted`, `refused`, `converted`: from the report. These are the customer's acts, not ours, so a
 //!   decision does not count ahead of them.
 //!
-//! A cap with scopes (offers, groups, labels, channels, placements) counts and stops only what lies in all of them;
-//! `each: offer` and `each: group` count every offer or group by itself. All caps must hold.
+//! What was cancelled before anything was reported counts nowhere. A contact whose offer has left the catalog counts by the group
+//! and labels that the offer had last.
+//!
+//! **Scope.** A limit with filters (offers, groups, labels, channels, directions, placements, campaigns) counts and stops only
+//! what lies in all of them; `each` counts every combination of what it names by itself. Offers chosen earlier in the same answer
+//! count as decided now.
+//!
+//! **Cool-downs.** For each offer, in the order of their times, the contacts that are what the cool-down is `after`: when the
+//! last `times` of them lie `within` its span (the last less the first is shorter), what it is `on` rests until `rest` after
+//! the last. `ignored` is a contact that was presented (by a report, or by a reservation that is not over) and neither clicked,
+//! accepted nor converted; a no is not a click. A click makes an end of all that was decided up to the decision that it is
+//! about: the count begins anew.
+//!
+//! **Attempts** of a campaign are caps of its own: at most so many decisions for each offer, ever, and one within the spacing.
+//!
+//! **Exempt offers** are stopped by nothing of this; whether they count for others, they say themselves.
+//!
+//! **Order.** Caps in the order of the files, then cool-downs in the order of the files, then attempts.
+//!
+//! **History.** Of more than [`CONTACTS_KEPT`](crate::domain::profile::CONTACTS_KEPT) contacts the oldest that no limit needs
+//! *now* is dropped. A limit that a later version of the catalog adds or widens cannot count what was dropped before.
 
-use crate::catalog::{Cap, Catalog, Each};
-use crate::domain::contact::{Contact, Counted};
+mod budget;
+mod cool_down;
+mod counting;
+mod needs;
+
+use crate::catalog::{Cap, Catalog, Window};
+use crate::domain::contact::Counted;
+use crate::domain::profile::Profile;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
 
-/// An offer about to be shown, for which the caps are asked.
+use super::calendar::Calendar;
+use cool_down::{Call, Rested, Rests};
+use counting::{Kind, Known, is_reserved_by_decision, released_at};
+
+pub use budget::{Allowance, Budget, CountedFor, Resting, budget};
+pub use counting::counted_at;
+pub use needs::oldest_unneeded;
+
+/// An offer about to be shown, for which the limits are asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
     /// Position of the offer in the catalog.
     pub offer: usize,
-    /// The channel that asks.
-    pub channel: Symbol,
     /// The placement to fill.
     pub placement: Symbol,
 }
 
-/// Caps that have no room for a candidate.
+/// Where and by whom offers are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The channel that asks.
+    pub channel: Symbol,
+    /// The campaign that asks, if one does.
+    pub campaign: Option<Symbol>,
+}
+
+/// Which limit, in the order of the reasons; positions in the catalog's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limit {
+    /// One of [`Catalog::caps`].
+    Cap(usize),
+    /// One of [`Catalog::cool_downs`].
+    CoolDown(usize),
+    /// One of [`Catalog::attempts`].
+    Attempts(usize),
+}
+
+/// A limit that has no room for a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// Position in the catalog of the first of them.
-    pub cap: usize,
-    /// How many contacts count against that one now.
+    /// Which one.
+    pub limit: Limit,
+    /// How many contacts count against it now. A cool-down counts those that began the rest.
     pub count: u32,
-    /// When all of them have room again if nothing else happens; `None` when time alone never makes room in one.
+    /// How many are allowed; for a cool-down how many begin the rest.
+    pub at_most: u32,
+    /// When it has room again if nothing else happens; `None` when time alone never makes room.
     pub eligible_again_at: Option<Timestamp>,
     /// When the count next changes if nothing else happens; the far future when it does not.
     pub count_changes_at: Timestamp,
+    /// Until when it has no room whenever the same is asked; the far future when it never has.
+    pub stands_until: Timestamp,
 }
 
 /// A contact that counts against a cap now.
 #[derive(Clone, Copy, Debug)]
 struct Counting {
-    /// Position of its offer; `None` when the catalog no longer has it.
-    offer: Option<usize>,
+    /// Position among the contacts that count at all.
+    known: usize,
     /// When it stops counting.
     release: Timestamp,
 }
 
-/// A customer's contacts counted against every cap, at one instant, for one channel.
+/// A customer's contacts counted against every limit, at one instant, for one channel and campaign.
 #[derive(Debug)]
 pub struct Ledger<'a> {
     catalog: &'a Catalog,
-    channel: Symbol,
+    asked: Asked,
     now: Timestamp,
-    /// What counts, cap after cap.
+    calendar: Calendar<'a>,
+    known: Vec<Known<'a>>,
+    /// What counts, cap after cap, and then attempts.
     counting: Vec<Counting>,
-    /// Where each cap's part of `counting` ends.
+    /// Where the part of `counting` of each of them ends.
     ends: Vec<usize>,
+    rests: Rests,
 }
 
 impl<'a> Ledger<'a> {
     /// Counts the contacts.
     #[must_use]
-    pub fn new(catalog: &'a Catalog, contacts: &[Contact], channel: Symbol, now: Timestamp) -> Self {
-        let mut ledger = Self {
+    pub fn new(catalog: &'a Catalog, profile: &'a Profile, asked: Asked, now: Timestamp) -> Self {
+        let calendar = Calendar::new(catalog.zone_of(profile), catalog.week_starts, now);
+        let contacts = &profile.contacts;
+        let mut known = Vec::with_capacity(contacts.len());
+        known.extend(contacts.iter().filter_map(|contact| Known::of(catalog, contact)));
+        let mut counting = Vec::with_capacity(2 * known.len());
+        let mut ends = Vec::with_capacity(catalog.caps.len() + catalog.attempts.len());
+        for cap in caps(catalog) {
+            if can_stop(cap, asked) {
+                counting.extend(known.iter().enumerate().filter_map(|(at, known)| {
+                    let release = known.counts_until(cap, catalog, &calendar, now)?;
+                    Some(Counting { known: at, release })
+                }));
+            }
+            ends.push(counting.len());
+        }
+        let rests = Rests::new(catalog, &known, now);
+        Self {
             catalog,
-            channel,
+            asked,
             now,
-            counting: Vec::new(),
-            ends: Vec::with_capacity(catalog.caps.len()),
-        };
-        for cap in &catalog.caps {
-            if channel_counts(cap, channel) {
-                ledger.counting.extend(
-                    contacts
-                        .iter()
-                        .filter_map(|contact| counting(catalog, cap, contact, now)),
-                );
-            }
-            ledger.ends.push(ledger.counting.len());
+            calendar,
+            known,
+            counting,
+            ends,
+            rests,
         }
-        ledger
     }
 
-    /// Finds the caps that have no room for the candidate; `None` when all have. `earlier` are the offers that the same
-    /// call already chose, as (placement, offer position); they count as decided now.
-    #[must_use]
-    pub fn reached(&self, earlier: &[(Symbol, usize)], candidate: Candidate) -> Option<Reached> {
-        let mut reached: Option<Reached> = None;
-        for (at, cap) in self.catalog.caps.iter().enumerate() {
-            if !concerns(cap, candidate) {
-                continue;
-            }
-            let count = self.count(at, earlier, candidate.offer);
-            if count < cap.limit {
-                continue;
-            }
-            let again = self.room_again(at, candidate, count);
-            reached = Some(match reached {
-                None => Reached {
-                    cap: at,
-                    count,
-                    eligible_again_at: again,
-                    count_changes_at: self.first_release(at, candidate.offer),
-                },
-                Some(first) => Reached {
-                    eligible_again_at: first
-                        .eligible_again_at
-                        .and_then(|one| again.map(|other| one.max(other))),
-                    ..first
-                },
-            });
-        }
-        reached
-    }
-
-    fn of_cap(&self, cap: usize) -> &[Counting] {
-        let start = cap.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.counting[start..self.ends[cap]]
-    }
-
-    fn count(&self, cap_at: usize, earlier: &[(Symbol, usize)], offer: usize) -> u32 {
-        let cap = &self.catalog.caps[cap_at];
-        let counting = self.of_cap(cap_at);
-        let before = match cap.each {
-            None => counting.len(),
-            Some(_) => counting
-                .iter()
-                .filter(|counting| self.same_kind(cap, counting.offer, offer))
-                .count(),
-        };
-        let chosen = |&&(placement, chosen): &&(Symbol, usize)| {
-            placement_counts(cap, placement) && cap.offers[chosen] && self.same_kind(cap, Some(chosen), offer)
-        };
-        let in_this_call = if is_reserved_by_decision(cap.counted) {
-            earlier.iter().filter(chosen).count()
+    /// Finds the limits that have no room for the candidate, in their order, one after the other as they are asked for.
+    /// `earlier` are the offers that the same call already chose, as (placement, offer position); they count as decided now.
+    pub fn reached<'b>(
+        &'b self,
+        earlier: &'b [(Symbol, usize)],
+        candidate: Candidate,
+    ) -> impl Iterator<Item = Reached> + 'b {
+        let catalog = self.catalog;
+        let (caps, cool_downs, attempts) = if catalog.offers[candidate.offer].is_exempt() {
+            (0, 0, 0)
         } else {
-            0
+            (catalog.caps.len(), catalog.cool_downs.len(), catalog.attempts.len())
         };
-        u32::try_from(before + in_this_call).unwrap_or(u32::MAX)
+        let caps = (0..caps).filter_map(move |at| self.cap_reached(at, Limit::Cap(at), earlier, candidate));
+        let cool_downs = (0..cool_downs).filter_map(move |at| self.resting(at, earlier, candidate));
+        let first = catalog.caps.len();
+        let attempts =
+            (0..attempts).filter_map(move |at| self.cap_reached(first + at, Limit::Attempts(at), earlier, candidate));
+        caps.chain(cool_downs).chain(attempts)
     }
 
-    fn same_kind(&self, cap: &Cap, one: Option<usize>, other: usize) -> bool {
-        match (cap.each, one) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(Each::Offer), Some(one)) => one == other,
-            (Some(Each::Group), Some(one)) => self.catalog.offers[one].group == self.catalog.offers[other].group,
+    fn cap_reached(
+        &self,
+        at: usize,
+        limit: Limit,
+        earlier: &[(Symbol, usize)],
+        candidate: Candidate,
+    ) -> Option<Reached> {
+        let cap = cap(self.catalog, at);
+        if !concerns(cap, self.asked, candidate) {
+            return None;
+        }
+        let kind = self.kind(candidate);
+        let of_call = self.of_this_call(cap, earlier, kind);
+        let before = if cap.each.is_none() {
+            self.of_cap(at).len()
+        } else {
+            self.of_kind(at, cap, kind).count()
+        };
+        let count = u32::try_from(before + of_call).unwrap_or(u32::MAX);
+        if count < cap.limit {
+            return None;
+        }
+        let first_release = self.of_kind(at, cap, kind).map(|counting| counting.release).min();
+        let mut count_changes_at = first_release.unwrap_or(Timestamp::FAR_FUTURE);
+        if let Window::Calendar(per) = cap.window
+            && of_call > 0
+        {
+            // What this call itself fills is free at the end of the period, and after that at another one.
+            count_changes_at = count_changes_at.min(self.calendar.current(per).end);
+        }
+        let eligible_again_at = self.room_again(at, cap, kind, count, of_call);
+        Some(Reached {
+            limit,
+            count,
+            at_most: cap.limit,
+            eligible_again_at,
+            count_changes_at,
+            stands_until: eligible_again_at.unwrap_or(Timestamp::FAR_FUTURE),
+        })
+    }
+
+    fn resting(&self, at: usize, earlier: &[(Symbol, usize)], candidate: Candidate) -> Option<Reached> {
+        let call = Call {
+            earlier,
+            asked: self.asked,
+            now: self.now,
+        };
+        let Rested { until, stands_until } = self.rests.until(self.catalog, at, candidate.offer, call)?;
+        let times = u32::try_from(self.catalog.cool_downs[at].times).unwrap_or(u32::MAX);
+        Some(Reached {
+            limit: Limit::CoolDown(at),
+            count: times,
+            at_most: times,
+            eligible_again_at: (until != Timestamp::FAR_FUTURE).then_some(until),
+            count_changes_at: Timestamp::FAR_FUTURE,
+            stands_until,
+        })
+    }
+
+    fn kind(&self, candidate: Candidate) -> Kind {
+        Kind {
+            offer: candidate.offer,
+            group: self.catalog.offers[candidate.offer].group,
+            channel: self.asked.channel,
+            placement: candidate.placement,
+            campaign: self.asked.campaign,
         }
     }
 
-    fn first_release(&self, cap_at: usize, offer: usize) -> Timestamp {
-        let cap = &self.catalog.caps[cap_at];
-        let counting = self.of_cap(cap_at).iter();
-        let of_kind = counting.filter(|counting| self.same_kind(cap, counting.offer, offer));
-        of_kind
-            .map(|counting| counting.release)
-            .min()
-            .unwrap_or(Timestamp::FAR_FUTURE)
+    fn of_cap(&self, at: usize) -> &[Counting] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.counting[start..self.ends[at]]
+    }
+
+    fn of_kind<'b>(&'b self, at: usize, cap: &'b Cap, kind: Kind) -> impl Iterator<Item = &'b Counting> + 'b {
+        let counting = self.of_cap(at).iter();
+        counting.filter(move |counting| self.known[counting.known].is_with(cap.each, &kind))
+    }
+
+    /// Counts the offers that the same call already chose; channel and campaign are the candidate's.
+    fn of_this_call(&self, cap: &Cap, earlier: &[(Symbol, usize)], kind: Kind) -> usize {
+        if !is_reserved_by_decision(cap.counted) {
+            return 0;
+        }
+        let counts = |&&(placement, chosen): &&(Symbol, usize)| {
+            let offer = &self.catalog.offers[chosen];
+            cap.contacts.offers[chosen]
+                && cap.contacts.placements.takes(placement)
+                && !offer.is_uncounted()
+                && (!cap.each.offer || chosen == kind.offer)
+                && (!cap.each.group || offer.group == kind.group)
+                && (!cap.each.placement || placement == kind.placement)
+        };
+        earlier.iter().filter(counts).count()
     }
 
     /// Returns when enough of the counting contacts have been released that one more fits.
-    fn room_again(&self, cap_at: usize, candidate: Candidate, count: u32) -> Option<Timestamp> {
-        let cap = &self.catalog.caps[cap_at];
+    fn room_again(&self, at: usize, cap: &Cap, kind: Kind, count: u32, of_call: usize) -> Option<Timestamp> {
         let limit = usize::try_from(cap.limit).ok()?;
         let count = usize::try_from(count).ok()?;
         if limit == 0 {
             return None;
         }
-        let of_kind = |counting: &&Counting| self.same_kind(cap, counting.offer, candidate.offer);
-        let mut releases: Vec<Timestamp> = self
-            .of_cap(cap_at)
-            .iter()
-            .filter(of_kind)
-            .map(|counting| counting.release)
-            .collect();
-        // The rest of the count are offers of this very call: contacts decided now.
-        let offer = self.catalog.offers[candidate.offer].symbol;
-        let of_this_call = Contact::decided(0, offer, self.channel, candidate.placement, self.now);
-        let release_then = release(self.catalog, cap, &of_this_call).unwrap_or(Timestamp::FAR_FUTURE);
-        releases.resize(count.max(releases.len()), release_then);
+        let mut releases: Vec<Timestamp> = self.of_kind(at, cap, kind).map(|counting| counting.release).collect();
+        // The offers of this very call are contacts decided now.
+        let release_then = if cap.counted == Counted::Decided {
+            released_at(cap.window, self.now, &self.calendar).unwrap_or(Timestamp::FAR_FUTURE)
+        } else {
+            self.now + reservation(self.catalog, self.asked.channel)
+        };
+        releases.resize(releases.len() + of_call, release_then);
         releases.sort_unstable();
         let at = *releases.get(count - limit)?;
         (at != Timestamp::FAR_FUTURE).then_some(at)
     }
 }
 
-/// Tells whether a cap can stop a candidate: whether the offer, the channel and the placement lie in its scopes.
-#[must_use]
-pub fn concerns(cap: &Cap, candidate: Candidate) -> bool {
-    cap.offers[candidate.offer] && channel_counts(cap, candidate.channel) && placement_counts(cap, candidate.placement)
+/// Returns the caps, and then the attempt limits.
+fn caps(catalog: &Catalog) -> impl Iterator<Item = &Cap> {
+    catalog.caps.iter().chain(&catalog.attempts)
 }
 
-fn channel_counts(cap: &Cap, channel: Symbol) -> bool {
-    cap.channels.is_empty() || cap.channels.contains(&channel)
-}
-
-fn placement_counts(cap: &Cap, placement: Symbol) -> bool {
-    cap.placements.is_empty() || cap.placements.contains(&placement)
-}
-
-const fn is_reserved_by_decision(counted: Counted) -> bool {
-    matches!(counted, Counted::Decided | Counted::Delivered | Counted::Seen)
-}
-
-/// Returns how the contact counts against the cap now, if it does. The cheap questions come first.
-fn counting(catalog: &Catalog, cap: &Cap, contact: &Contact, now: Timestamp) -> Option<Counting> {
-    let release = release(catalog, cap, contact).filter(|&release| now < release)?;
-    if !channel_counts(cap, contact.channel) || !placement_counts(cap, contact.placement) {
-        return None;
-    }
-    let offer = catalog.offer_positions.get(contact.offer);
-    offer
-        .map_or(cap.all_offers, |position| cap.offers[position])
-        .then_some(Counting { offer, release })
-}
-
-/// Returns when the contact stops counting against the cap, whether or not that is over; `None` when it never counts.
-fn release(catalog: &Catalog, cap: &Cap, contact: &Contact) -> Option<Timestamp> {
-    match counted_at(contact, cap.counted) {
-        Some(from) => Some(cap.window.map_or(Timestamp::FAR_FUTURE, |window| from + window)),
-        None if is_reserved_by_decision(cap.counted) => {
-            Some(contact.decided_at() + reservation(catalog, contact.channel))
-        }
-        None => None,
+fn cap(catalog: &Catalog, at: usize) -> &Cap {
+    let first = catalog.caps.len();
+    if at < first {
+        &catalog.caps[at]
+    } else {
+        &catalog.attempts[at - first]
     }
 }
 
-/// Returns since when a contact counts as `counted` by what was reported; a report implies what must have come before.
+/// Tells whether a cap can stop a candidate: whether it lies in all of the cap's filters.
 #[must_use]
-pub fn counted_at(contact: &Contact, counted: Counted) -> Option<Timestamp> {
-    let implied_from = match counted {
-        Counted::Delivered => Counted::Delivered.index(),
-        Counted::Seen => Counted::Seen.index(),
-        _ => return contact.time_of(counted),
-    };
-    contact.times[implied_from..].iter().copied().flatten().min()
+pub fn concerns(cap: &Cap, asked: Asked, candidate: Candidate) -> bool {
+    cap.contacts.offers[candidate.offer] && can_stop(cap, asked) && cap.contacts.placements.takes(candidate.placement)
+}
+
+/// Tells whether a cap can stop anything on this channel and for this campaign.
+fn can_stop(cap: &Cap, asked: Asked) -> bool {
+    cap.contacts.channels.takes(asked.channel) && cap.contacts.takes_campaign(asked.campaign)
 }
 
 fn reservation(catalog: &Catalog, channel: Symbol) -> Millis {
     let found = catalog.channels.iter().find(|candidate| candidate.symbol == channel);
     found.map_or(Millis::HOUR, |found| found.reservation)
-}
-
-/// Finds the oldest contact that no cap counts now. What is reported about it after it was dropped is refused.
-#[must_use]
-pub fn oldest_unneeded(contacts: &[Contact], catalog: &Catalog, now: Timestamp) -> Option<usize> {
-    contacts.iter().position(|contact| {
-        catalog
-            .caps
-            .iter()
-            .all(|cap| counting(catalog, cap, contact, now).is_none())
-    })
 }

@@ -1,9 +1,10 @@
 //! Caps, each row a story: the cap, the contacts, and what happens to the next one.
 
-use super::policy::{Candidate, Ledger, Reached, oldest_unneeded};
+use super::policy::{Asked, Candidate, Ledger, Limit, Reached, oldest_unneeded};
 use super::testing::{T0, catalog_with, contact, symbol};
 use crate::catalog::Catalog;
 use crate::domain::contact::{Contact, Counted};
+use crate::domain::profile::Profile;
 use crate::domain::time::{Millis, Timestamp};
 
 const HOUR: Millis = Millis::HOUR;
@@ -18,10 +19,22 @@ fn ask(catalog: &Catalog, contacts: &[Contact], offer: &str) -> Option<Reached> 
 fn ask_at(catalog: &Catalog, contacts: &[Contact], offer: &str, now: Timestamp) -> Option<Reached> {
     let candidate = Candidate {
         offer: catalog.offer_positions.get(symbol(catalog, offer)).unwrap(),
-        channel: symbol(catalog, "web"),
         placement: symbol(catalog, "top"),
     };
-    Ledger::new(catalog, contacts, candidate.channel, now).reached(&[], candidate)
+    let asked = Asked {
+        channel: symbol(catalog, "web"),
+        campaign: None,
+    };
+    Ledger::new(catalog, &with(contacts), asked, now)
+        .reached(&[], candidate)
+        .next()
+}
+
+fn with(contacts: &[Contact]) -> Profile {
+    Profile {
+        contacts: contacts.to_vec(),
+        ..Profile::default()
+    }
 }
 
 /// Offer, channel, how long before [`T0`], and the reports with theirs.
@@ -270,21 +283,45 @@ fn several_caps_must_all_hold_and_the_first_in_the_catalog_is_named() {
         "caps: [{ id: wide, at_most: 2, of: decided, within: 1d }, { id: narrow, at_most: 1, of: decided, within: 1h, each: offer }]",
     );
     let one = [contact(&catalog, "savings_a", "web", SOON, &[])];
-    assert_eq!(ask(&catalog, &one, "savings_a").map(|reached| reached.cap), Some(1));
+    assert_eq!(
+        ask(&catalog, &one, "savings_a").map(|reached| reached.limit),
+        Some(Limit::Cap(1))
+    );
     assert_eq!(ask(&catalog, &one, "savings_b"), None);
     let two = [one[0], contact(&catalog, "savings_b", "web", SOON, &[])];
-    assert_eq!(ask(&catalog, &two, "fund_a").map(|reached| reached.cap), Some(0));
+    assert_eq!(
+        ask(&catalog, &two, "fund_a").map(|reached| reached.limit),
+        Some(Limit::Cap(0))
+    );
 }
 
 #[test]
-fn room_is_named_for_when_all_caps_have_it() {
+fn every_cap_without_room_is_named_with_its_own_end() {
     let catalog = catalog_with(
-        "caps: [{ id: short, at_most: 1, of: decided, within: 1h }, { id: long, at_most: 1, of: decided, within: 4d }]",
+        "caps: [{ id: short, at_most: 1, of: decided, within: 1h }, { id: wide, at_most: 2, of: decided, within: 1d }, { id: long, at_most: 1, of: decided, within: 4d }]",
     );
     let one = [contact(&catalog, "savings_a", "web", SOON, &[])];
-    let reached = ask(&catalog, &one, "savings_a").unwrap();
-    assert_eq!((reached.cap, reached.count), (0, 1));
-    assert_eq!(reached.eligible_again_at, Some(T0 - SOON + DAY.times(4)));
+    let profile = with(&one);
+    let asked = Asked {
+        channel: symbol(&catalog, "web"),
+        campaign: None,
+    };
+    let candidate = Candidate {
+        offer: 0,
+        placement: symbol(&catalog, "top"),
+    };
+    let reached: Vec<_> = Ledger::new(&catalog, &profile, asked, T0)
+        .reached(&[], candidate)
+        .map(|reached| (reached.limit, reached.count, reached.at_most, reached.eligible_again_at))
+        .collect();
+    let decided_at = T0 - SOON;
+    assert_eq!(
+        reached,
+        [
+            (Limit::Cap(0), 1, 1, Some(decided_at + HOUR)),
+            (Limit::Cap(2), 1, 1, Some(decided_at + DAY.times(4))),
+        ]
+    );
 }
 
 #[test]
@@ -302,9 +339,12 @@ fn a_contact_is_dropped_only_when_no_cap_counts_it() {
         contact(&catalog, "savings_a", "web", DAY, &[]),
     ];
     assert_eq!(
-        oldest_unneeded(&contacts, &catalog, T0),
+        oldest_unneeded(&with(&contacts), &catalog, T0),
         Some(1),
         "no cap counts savings"
     );
-    assert_eq!(oldest_unneeded(&contacts[..1], &catalog, T0 + DAY.times(4)), Some(0));
+    assert_eq!(
+        oldest_unneeded(&with(&contacts[..1]), &catalog, T0 + DAY.times(4)),
+        Some(0)
+    );
 }

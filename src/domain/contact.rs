@@ -3,7 +3,8 @@
 //! A contact is one offer in one placement of one decision. It begins as *decided*, which reserves room under every cap;
 //! outcomes confirm it later, in any order, each at most once: the first report of an outcome stands, a repeat changes
 //! nothing. A contact that is not confirmed when its channel's reservation time is over stops counting as seen,
-//! clicked and so on, but stays decided for ever.
+//! clicked and so on, but stays decided for ever. One that was cancelled counts nowhere, unless something was reported of
+//! it: a report shows that it took place.
 
 use super::symbol::Symbol;
 use super::time::Timestamp;
@@ -77,6 +78,10 @@ pub struct Contact {
     pub channel: Symbol,
     /// The placement that it filled.
     pub placement: Symbol,
+    /// The campaign that asked, if one did.
+    pub campaign: Option<Symbol>,
+    /// When it was cancelled, if it was.
+    pub cancelled: Option<Timestamp>,
     /// When each of [`Counted::ALL`] happened; the first entry, decided, is always there.
     pub times: [Option<Timestamp>; Counted::ALL.len()],
 }
@@ -92,8 +97,16 @@ impl Contact {
             offer,
             channel,
             placement,
+            campaign: None,
+            cancelled: None,
             times,
         }
+    }
+
+    /// Tells whether it counts nowhere: it was cancelled, and nothing was reported of it.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_some() && self.times[1..].iter().all(Option::is_none)
     }
 
     /// Returns when the contact was decided.

@@ -55,6 +55,8 @@ pub struct Reservation {
     pub decision: u32,
     /// The channel that asked.
     pub channel: Symbol,
+    /// The campaign that asked, if one did.
+    pub campaign: Option<Symbol>,
     /// When it was decided.
     pub at: Timestamp,
     /// The placement and the offer of each contact, in the order of the answer.

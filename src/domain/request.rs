@@ -11,6 +11,8 @@ pub struct OffersRequest {
     pub customer: Option<CustomerId>,
     /// Position of the channel in the catalog.
     pub channel: usize,
+    /// Position in the catalog of the campaign that asks, if one does.
+    pub campaign: Option<usize>,
     /// The placements to fill, most important first.
     pub placements: Vec<PlacementRequest>,
     /// Whether one offer may fill several placements of this answer.

@@ -2,9 +2,10 @@
 //!
 //! Profiles outlive catalogs, so what a profile stores must not depend on the order of a catalog's lists. The table of
 //! symbols only ever grows: a new catalog version starts from its predecessor's table, so a number that a profile
-//! stored last year still means the same name today, whatever was reordered, added or removed in between.
+//! stored last year still means the same name today, whatever was reordered, added or removed in between. For the same
+//! reason it keeps what contacts count by, of offers and channels that have left the catalog.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A name's number in the [`Symbols`] table. Only ever compare symbols of the same table or of its descendants.
@@ -34,6 +35,20 @@ pub struct Symbols {
     numbers: HashMap<Arc<str>, u32>,
     names: Vec<Arc<str>>,
     set_bits: HashMap<Symbol, Vec<Symbol>>,
+    offers: HashMap<Symbol, Arc<OfferTraits>>,
+    /// Each channel that there ever was, and whether it is outbound.
+    channels: BTreeMap<Symbol, bool>,
+}
+
+/// What contacts with an offer count by: kept for offers that have left the catalog, as it was last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferTraits {
+    /// The offer's group.
+    pub group: Symbol,
+    /// The offer's labels, its group's included, sorted.
+    pub labels: Vec<Symbol>,
+    /// Whether contacts with it do not count.
+    pub is_uncounted: bool,
 }
 
 impl Symbols {
@@ -80,6 +95,29 @@ impl Symbols {
     #[must_use]
     pub fn set_values(&self, attribute: Symbol) -> &[Symbol] {
         self.set_bits.get(&attribute).map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes what contacts with an offer count by; the last word counts.
+    pub fn note_offer(&mut self, offer: Symbol, traits: OfferTraits) {
+        self.offers.insert(offer, Arc::new(traits));
+    }
+
+    /// Returns what contacts with an offer count by, as it was last.
+    #[must_use]
+    pub fn offer(&self, offer: Symbol) -> Option<&OfferTraits> {
+        self.offers.get(&offer).map(Arc::as_ref)
+    }
+
+    /// Notes the direction of a channel; the last word counts.
+    pub fn note_channel(&mut self, channel: Symbol, is_outbound: bool) {
+        self.channels.insert(channel, is_outbound);
+    }
+
+    /// Returns each channel that there ever was, and whether it is outbound, by symbol.
+    pub fn channels(&self) -> impl Iterator<Item = (Symbol, bool)> + '_ {
+        self.channels
+            .iter()
+            .map(|(&channel, &is_outbound)| (channel, is_outbound))
     }
 
     /// Returns how many names the table has.
@@ -158,6 +196,27 @@ mod tests {
         assert_eq!(symbols.set_bit(holdings, extra), None);
         assert_eq!(symbols.set_values(holdings).len(), SET_VALUES_MAX);
     }
+
+    #[test]
+    fn what_an_offer_counted_by_and_where_a_channel_led_is_kept_as_it_was_last() {
+        let mut symbols = Symbols::default();
+        let [offer, savings, fund, web] = ["offer", "savings", "fund", "web"].map(|name| symbols.intern(name));
+        let traits = |group, is_uncounted| OfferTraits {
+            group,
+            labels: Vec::new(),
+            is_uncounted,
+        };
+        symbols.note_offer(offer, traits(savings, false));
+        symbols.note_channel(web, true);
+        let mut newer = symbols.clone();
+        newer.note_offer(offer, traits(fund, true));
+        newer.note_channel(web, false);
+        assert_eq!(newer.offer(offer), Some(&traits(fund, true)));
+        assert_eq!(newer.channels().collect::<Vec<_>>(), [(web, false)]);
+        assert_eq!(symbols.offer(offer), Some(&traits(savings, false)));
+        assert_eq!(symbols.offer(web), None);
+    }
+
     #[test]
     fn positions_are_found_for_what_is_in_the_list_only() {
         let mut symbols = Symbols::default();

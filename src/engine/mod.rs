@@ -312,7 +312,7 @@ impl Engine {
         } = fill::fill(&list.ranking, &barrier, request, now, explain);
         if request.explain {
             valid_until = valid_until.min(workspace.layout.fill(catalog, profile, now));
-            let until = add_gate_reasons(&workspace.layout, &barrier, request, &list.ranking, now, &mut withheld);
+            let until = add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
             valid_until = valid_until.min(until);
         }
         let profile_version = profile.version;

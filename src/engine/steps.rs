@@ -1,7 +1,6 @@
 //! The steps of one decision that are neither ranking nor filling.
 
 use crate::catalog::Catalog;
-use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Outcome};
 use crate::decision::{facts::Layout, fold, gate};
 use crate::domain::decision::{Decision, Filled, Ranking, Rung, Withheld};
@@ -63,6 +62,7 @@ pub(super) fn reserve(
         &Entry::Decision(Reservation {
             decision: number,
             channel,
+            campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
             at: now,
             contacts,
         }),
@@ -114,23 +114,21 @@ pub(super) fn unanswered(
     }
 }
 
-/// Adds why each offer that is not in the ranking is not, unless the barrier stops it anyway, and returns until when those
-/// reasons stay.
+/// Adds why each offer that is not in the ranking is not, and returns until when those reasons stay.
 pub(super) fn add_gate_reasons(
+    catalog: &Catalog,
     layout: &Layout,
-    barrier: &Barrier<'_>,
     request: &OffersRequest,
     ranking: &Ranking,
     now: Timestamp,
     withheld: &mut Vec<Withheld>,
 ) -> Timestamp {
-    let catalog = barrier.catalog;
     let mut valid_until = Timestamp::FAR_FUTURE;
     let mut passed = vec![false; catalog.offers.len()];
     for ranked in &ranking.offers {
         passed[usize::from(ranked.offer)] = true;
     }
-    let stopped = (0..catalog.offers.len()).filter(|&offer| !passed[offer] && !barrier.stops(offer));
+    let stopped = (0..catalog.offers.len()).filter(|&offer| !passed[offer]);
     let context = &request.context;
     withheld.extend(stopped.filter_map(|offer| gate::explain(catalog, layout, context, now, offer, &mut valid_until)));
     valid_until

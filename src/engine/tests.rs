@@ -47,6 +47,7 @@ impl Bench {
         OffersRequest {
             customer: Some(self.anna.clone()),
             channel: 0,
+            campaign: None,
             placements: vec![PlacementRequest { placement: 0, count: 3 }],
             duplicates: false,
             context: vec![Value::Category(self.catalog.channels[0].symbol)],

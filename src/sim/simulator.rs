@@ -6,13 +6,15 @@
 //! the simulator moves: a little, a lot, to the exact end of an answer's validity, and to the millisecond before.
 //!
 //! What happens: profiles are written, replaced and forgotten; events come in time, late, ahead of the clock, repeated and
-//! shuffled; offers are asked for on all channels, in several placements, with and without duplicates, reasons and events,
-//! really and as previews; outcomes come once, twice, late, and for what was never shown; customers opt out and in; the
+//! shuffled; offers are asked for on all channels, for campaigns and by themselves, in several placements, with and without
+//! duplicates, reasons and events, really and as previews; customers live in several zones, whose clocks change, and the bank's clock
+//! steps back; outcomes come once, twice, late, and for what was never shown; customers opt out and in; the
 //! catalog changes; the model fails and recovers.
 //!
 //! What is checked at every step:
 //!
-//! * each answer is exactly the expected one: offers, order, factors, rungs, reasons with counts, limits and instants. So
+//! * each answer is exactly the expected one: offers, order, factors, rungs, all reasons in their order, with counts, limits
+//!   and instants. So
 //!   nothing ineligible, expired or capped is shown, and what is shown is shown in the right order;
 //! * asking twice gives the same answer, and a preview gives the answer that a call gives;
 //! * the answer stays the same at chosen instants up to the millisecond before its `valid_until`, and a cached list gives
@@ -23,17 +25,22 @@
 //!
 //! Everything follows from the seed, so a failure is repeated by the line that it prints.
 
+mod almanac;
 mod answers;
 mod blueprint;
 mod condition;
 mod engine_side;
 mod expected;
 mod happenings;
+mod limits;
 mod outcomes;
 mod person;
+mod rulebook;
 mod twins;
 mod written;
+mod written_limits;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,12 +52,13 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::engine::{Active, Engine, Limits, Rejection};
 
 use super::draw::Draw;
+use almanac::ZONES;
 use answers::Witnesses;
 use blueprint::Blueprint;
 use person::Person;
 
-/// 2026-03-02T09:00:00Z, when every simulation begins.
-const BEGINNING: Timestamp = Timestamp::from_millis(1_772_442_000_000);
+/// 2026-03-27T09:00:00Z, when every simulation begins: two days before the clocks of Europe change.
+const BEGINNING: Timestamp = Timestamp::from_millis(1_774_602_000_000);
 /// Customers with an id of the bank's.
 const CUSTOMERS: usize = 5;
 /// Visitors without one.
@@ -105,8 +113,18 @@ pub struct Summary {
     pub empty: u64,
     /// Reasons that were judged.
     pub reasons: u64,
-    /// Reasons that were caps.
+    /// Reasons that were contact limits.
     pub capped: u64,
+    /// Of them cool-downs.
+    pub rested: u64,
+    /// Of them attempt limits.
+    pub attempts_used: u64,
+    /// Offers shown that no limit can stop.
+    pub exempt: u64,
+    /// Steps back of the clock.
+    pub steps_back: u64,
+    /// Changes to and from summer time that were met.
+    pub turns: u64,
     /// Offers shown with the last good score.
     pub last_good: u64,
     /// Later instants at which an answer was compared with itself.
@@ -140,14 +158,19 @@ pub struct Summary {
 impl Summary {
     /// Returns what was counted, each with its name.
     #[must_use]
-    pub fn counts(&self) -> [(u64, &'static str); 19] {
+    pub fn counts(&self) -> [(u64, &'static str); 24] {
         [
             (self.answers, "answers judged"),
             (self.shown, "offers shown"),
             (self.cached, "answers from a cached list"),
             (self.empty, "answers without an offer"),
             (self.reasons, "reasons judged"),
-            (self.capped, "of them caps"),
+            (self.capped, "of them contact limits"),
+            (self.rested, "of these cool-downs"),
+            (self.attempts_used, "of these attempt limits"),
+            (self.exempt, "exempt offers shown"),
+            (self.steps_back, "steps back of the clock"),
+            (self.turns, "changes of the clocks met"),
             (self.last_good, "offers shown with a last good score"),
             (self.instants, "later instants looked at"),
             (self.events, "events recorded"),
@@ -193,6 +216,10 @@ pub fn run(seed: u64, steps: u64, mut on_step: impl FnMut(u64)) -> Result<Summar
 struct Simulation {
     draw: Draw,
     now: Timestamp,
+    /// The latest that it ever was.
+    latest: Timestamp,
+    /// The clock never steps back before this.
+    earliest: Timestamp,
     versions: Vec<Blueprint>,
     bank: Blueprint,
     catalog: Arc<Catalog>,
@@ -217,7 +244,8 @@ impl Simulation {
     fn new(seed: u64) -> Result<Self, String> {
         let mut draw = Draw::new(seed, 1);
         let versions: Vec<Blueprint> = (0..VERSIONS).map(|_| Blueprint::draw(&mut draw, BEGINNING)).collect();
-        let bank = versions[0].clone();
+        let mut bank = versions[0].clone();
+        bank.remember(&BTreeMap::new());
         let fails = Arc::new(AtomicBool::new(false));
         let catalog = engine_side::compile(&bank, &Symbols::default())?;
         let limits = Limits {
@@ -229,6 +257,8 @@ impl Simulation {
         Ok(Self {
             draw,
             now: BEGINNING,
+            latest: BEGINNING,
+            earliest: BEGINNING,
             versions,
             active: engine.active(),
             witnesses: Witnesses::new(&bank, &catalog),
@@ -282,6 +312,33 @@ impl Simulation {
     }
 
     fn pass_time(&mut self) {
+        match self.draw.below(200) {
+            0 | 1 => self.step_back(),
+            2 => self.meet_a_turn(),
+            _ => self.go_on(),
+        }
+        self.latest = self.latest.max(self.now);
+    }
+
+    /// Sets the clock back, by up to three hours.
+    fn step_back(&mut self) {
+        let back = self.now - Millis::new(self.some(3 * 3_600_000));
+        self.summary.steps_back += u64::from(back >= self.earliest);
+        self.now = if back >= self.earliest { back } else { self.now };
+    }
+
+    /// Goes to the last hours before the clocks of some zone change, if that is soon.
+    fn meet_a_turn(&mut self) {
+        let zone = self.draw.below(ZONES.len());
+        let before = Millis::new(self.some(2 * 3_600_000));
+        let turn = almanac::next_turn(zone, self.now).filter(|turn| *turn - self.now < Millis::DAY.times(20));
+        if let Some(turn) = turn.map(|turn| turn - before).filter(|turn| *turn > self.now) {
+            self.summary.turns += 1;
+            self.now = turn;
+        }
+    }
+
+    fn go_on(&mut self) {
         let ends = self.last_valid_until;
         // Most of what happens, happens within days; the far ends of validity are met as well, but seldom.
         let far = if self.draw.chance(0.03) { 60 } else { 1 };
@@ -327,7 +384,8 @@ impl Simulation {
 
     fn put_in_force(&mut self, bank: Blueprint) -> Result<(), String> {
         self.tell("another version of the catalog is put in force");
-        self.bank = bank;
+        let before = std::mem::replace(&mut self.bank, bank);
+        self.bank.remember(&before.past);
         self.catalog = engine_side::compile(&self.bank, &self.catalog.symbols)?;
         self.engine
             .activate(engine_side::active(&self.bank, &self.catalog, &self.fails));

@@ -1,6 +1,7 @@
 //! The packed form of a customer: one byte string.
 //!
-//! Layout: id, counters, attributes, opt-outs, consents, events, older ids, buckets, latest, traces, sessions, contacts. Whole
+//! Layout: id, counters, attributes, opt-outs, consents, events, older ids, buckets, latest, traces, sessions, contacts, and at
+//! the end, only if there are any, the campaigns and cancellations of contacts, so that other contacts pay nothing for them. Whole
 //! numbers are LEB128 varints, signed ones zigzag; each list begins with its length. Whatever lies close together in its
 //! list is written as the difference to the one before: times, symbols, steps. A trace or latest value that came from one
 //! of the kept events names that event instead of repeating its time and id. A number attribute is a varint when it
@@ -69,6 +70,7 @@ pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
     pack_events(profile, &mut writer);
     pack_behaviour(profile, &mut writer);
     pack_contacts(&profile.contacts, &mut writer);
+    pack_contact_extras(&profile.contacts, &mut writer);
 }
 
 fn pack_consents(consents: &[Consent], writer: &mut Writer<'_>) {
@@ -149,6 +151,29 @@ fn pack_contacts(contacts: &[Contact], writer: &mut Writer<'_>) {
     }
 }
 
+/// Writes the campaigns and cancellations; nothing when no contact has one. Reading beyond the end gives 0, which is as many.
+fn pack_contact_extras(contacts: &[Contact], writer: &mut Writer<'_>) {
+    let has_extra = |(_, contact): &(usize, &Contact)| contact.campaign.is_some() || contact.cancelled.is_some();
+    let extras = || contacts.iter().enumerate().filter(has_extra);
+    let count = extras().count();
+    if count == 0 {
+        return;
+    }
+    writer.length(count);
+    let (mut at_before, mut campaign) = (0, 0);
+    for (at, contact) in extras() {
+        let flags = u64::from(contact.campaign.is_some()) << 1 | u64::from(contact.cancelled.is_some());
+        writer.unsigned(((at - at_before) as u64) << 2 | flags);
+        if let Some(symbol) = contact.campaign {
+            writer.symbol(symbol, &mut campaign);
+        }
+        if let Some(time) = contact.cancelled {
+            writer.signed(time.as_millis().wrapping_sub(contact.decided_at().as_millis()));
+        }
+        at_before = at;
+    }
+}
+
 /// Reads everything but the id into `profile`, reusing its memory.
 #[expect(
     clippy::cast_possible_truncation,
@@ -178,6 +203,7 @@ pub fn unpack(bytes: &[u8], profile: &mut Profile) {
     unpack_events(&mut reader, profile);
     unpack_behaviour(&mut reader, profile);
     unpack_contacts(&mut reader, &mut profile.contacts);
+    unpack_contact_extras(&mut reader, &mut profile.contacts);
 }
 
 #[expect(
@@ -290,6 +316,22 @@ fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
     }
 }
 
+fn unpack_contact_extras(reader: &mut Reader<'_>, contacts: &mut [Contact]) {
+    let (mut at, mut campaign) = (0_usize, 0);
+    for _ in 0..reader.length() {
+        let ahead_and_flags = reader.unsigned();
+        at = at.saturating_add(usize::try_from(ahead_and_flags >> 2).unwrap_or(usize::MAX));
+        let Some(contact) = contacts.get_mut(at) else { return };
+        if ahead_and_flags & 2 != 0 {
+            contact.campaign = Some(reader.symbol(&mut campaign));
+        }
+        if ahead_and_flags & 1 != 0 {
+            let millis = contact.decided_at().as_millis().wrapping_add(reader.signed());
+            contact.cancelled = Some(Timestamp::from_millis(millis));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::codec::{EPOCH, MILLIS_PER_DAY};
@@ -326,8 +368,11 @@ mod tests {
 
     prop_compose! {
         fn contact()(decision in any::<u32>(), offer in symbol(), channel in symbol(), placement in symbol(),
-                     at in time(), times in proptest::array::uniform6(proptest::option::of(time()))) -> Contact {
+                     at in time(), times in proptest::array::uniform6(proptest::option::of(time())),
+                     campaign in proptest::option::weighted(0.2, symbol()),
+                     cancelled in proptest::option::weighted(0.2, time())) -> Contact {
             let mut contact = Contact::decided(decision, offer, channel, placement, at);
+            (contact.campaign, contact.cancelled) = (campaign, cancelled);
             contact.times[1..].copy_from_slice(&times);
             contact
         }
@@ -418,6 +463,22 @@ mod tests {
             let consent = Consent { purpose: Symbol::from_packed(1), channel: None, granted: true };
             // One consent takes three bytes, its list's length included; none takes none.
             prop_assert_eq!(packed(vec![consent]), packed(Vec::new()) + 3);
+        }
+
+        #[test]
+        fn a_contact_without_campaign_and_cancellation_pays_nothing_for_them(profile in profile()) {
+            let mut plain = profile;
+            for contact in &mut plain.contacts {
+                (contact.campaign, contact.cancelled) = (None, None);
+            }
+            let mut bytes = Vec::new();
+            pack(&plain, &mut bytes);
+            if let Some(last) = plain.contacts.last_mut() {
+                last.cancelled = Some(last.decided_at());
+                let mut with_one = Vec::new();
+                pack(&plain, &mut with_one);
+                prop_assert_eq!(&with_one[..bytes.len()], &bytes[..], "only the one that has something pays, at the end");
+            }
         }
 
         #[test]

@@ -111,6 +111,7 @@ impl Story {
         let request = OffersRequest {
             customer: Some(self.customer.clone()),
             channel,
+            campaign: None,
             placements: vec![PlacementRequest { placement, count: 3 }],
             duplicates: false,
             context,

@@ -60,6 +60,7 @@ fn check(customer: &str, searches: &[&str], expected: [&str; 3]) {
         let request = OffersRequest {
             customer: Some(customer.clone()),
             channel,
+            campaign: None,
             placements: vec![PlacementRequest { placement, count: 3 }],
             duplicates: false,
             context,

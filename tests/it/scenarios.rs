@@ -386,6 +386,7 @@ fn ask(
         let request = OffersRequest {
             customer: who.cloned(),
             channel,
+            campaign: None,
             placements: placements.clone(),
             duplicates,
             context: context.clone(),

@@ -1,19 +1,13 @@
-//! Placements and caps: which offers they are about, and how many of them.
-
-use std::sync::Arc;
+//! Placements, and which offers a placement or a limit is about.
 
 use super::super::read::{Directory, Item, Sources};
-use super::super::{Cap, Offer, Placement, source};
+use super::super::{Offer, Placement};
 use super::{Loader, Names};
 use crate::catalog::document::At;
-use crate::domain::contact::Counted;
 use crate::domain::symbol::Symbol;
 
 /// The most offers of one placement.
 pub(super) const PLACEMENT_COUNT_MAX: u32 = 100;
-
-/// The highest number that a cap may allow: so many contacts of one customer are kept for it.
-pub(super) const CAP_LIMIT_MAX: u32 = 1_000;
 
 /// Which offers are meant: those of the named ids, groups and labels; each empty list means any.
 pub(super) struct Choice<'a> {
@@ -61,54 +55,22 @@ impl Loader {
         placements
     }
 
-    pub(super) fn caps(&mut self, sources: &Sources<'_>, names: &Names, offers: &[Offer]) -> Vec<Cap> {
-        let mut caps = Vec::new();
-        for Item { at, source } in &sources.caps.items {
-            if source.at_most > CAP_LIMIT_MAX {
-                self.report.error(
-                    at.key("at_most"),
-                    format!("`at_most` must be from 0 to {CAP_LIMIT_MAX}"),
-                );
-            }
-            let window = match source.within.as_str() {
-                "ever" => None,
-                within => self.span(at.key("within"), within),
-            };
-            let choice = Choice {
-                at: *at,
-                offers: &source.offers,
-                groups: &source.groups,
-                labels: &source.labels,
-            };
-            let chosen = self.chosen(&choice, offers, names);
-            let channels = self.positions(at.key("channels"), &source.channels, &names.channels);
-            let placements = self.positions(at.key("placements"), &source.placements, &names.placements);
-            caps.push(Cap {
-                id: Arc::from(source.id.as_str()),
-                because: source.because.as_str().into(),
-                limit: source.at_most,
-                counted: counted(source.of),
-                window,
-                each: source.each,
-                offers: chosen,
-                all_offers: source.offers.is_empty() && source.groups.is_empty() && source.labels.is_empty(),
-                channels: channels
-                    .iter()
-                    .map(|&at| self.symbols.intern(names.channels.name(at)))
-                    .collect(),
-                placements: placements
-                    .iter()
-                    .map(|&at| self.symbols.intern(names.placements.name(at)))
-                    .collect(),
-            });
-        }
-        caps
-    }
-
     /// Finds the positions of names, and reports those that nothing has.
-    fn positions(&mut self, at: At<'_>, listed: &[String], directory: &Directory) -> Vec<usize> {
+    pub(super) fn positions(&mut self, at: At<'_>, listed: &[String], directory: &Directory) -> Vec<usize> {
         let find = |(index, name): (usize, &String)| directory.find(at.item(index), name, &mut self.report);
         listed.iter().enumerate().filter_map(find).collect()
+    }
+
+    /// Returns the symbols of what stands at these positions.
+    pub(super) fn symbols_of(&mut self, positions: &[usize], directory: &Directory) -> Vec<Symbol> {
+        let names = positions.iter().map(|&at| directory.name(at));
+        names.map(|name| self.symbols.intern(name)).collect()
+    }
+
+    /// Finds the symbols of labels, and reports those that no offer has.
+    pub(super) fn label_symbols(&mut self, at: At<'_>, listed: &[String], names: &Names) -> Vec<Symbol> {
+        let positions = self.positions(at, listed, &names.labels);
+        self.symbols_of(&positions, &names.labels)
     }
 
     /// Tells for each offer whether it is meant.
@@ -116,28 +78,12 @@ impl Loader {
         let at = choice.at;
         let ids = self.positions(at.key("offers"), choice.offers, &names.offers);
         let groups = self.positions(at.key("groups"), choice.groups, &names.groups);
-        let labels: Vec<Symbol> = self
-            .positions(at.key("labels"), choice.labels, &names.labels)
-            .into_iter()
-            .map(|at| self.symbols.intern(names.labels.name(at)))
-            .collect();
+        let labels = self.label_symbols(at.key("labels"), choice.labels, names);
         let fits = |(position, offer): (usize, &Offer)| {
             (choice.offers.is_empty() || ids.contains(&position))
                 && (choice.groups.is_empty() || groups.contains(&offer.group))
                 && (choice.labels.is_empty() || labels.iter().any(|label| offer.labels.contains(label)))
         };
         offers.iter().enumerate().map(fits).collect()
-    }
-}
-
-const fn counted(name: source::CountedName) -> Counted {
-    match name {
-        source::CountedName::Decided => Counted::Decided,
-        source::CountedName::Delivered => Counted::Delivered,
-        source::CountedName::Seen => Counted::Seen,
-        source::CountedName::Clicked => Counted::Clicked,
-        source::CountedName::Accepted => Counted::Accepted,
-        source::CountedName::Refused => Counted::Refused,
-        source::CountedName::Converted => Counted::Converted,
     }
 }

@@ -8,10 +8,10 @@ use jiff::tz::TimeZone;
 use super::super::convert::{midnight, parse_date};
 use super::super::read::{Item, Sources, check_name};
 use super::super::values::hint;
-use super::super::{Catalog, ColumnSource, Group, Offer, Rule, Schema, Stages, source};
+use super::super::{Catalog, ColumnSource, ContactPolicy, Group, Offer, Rule, Schema, Stages, source};
 use super::{Allowed, Loader, Names};
 use crate::catalog::document::At;
-use crate::domain::symbol::Symbol;
+use crate::domain::symbol::{OfferTraits, Symbol};
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 use crate::rules::{Scope, Space, Variable};
@@ -130,6 +130,7 @@ impl Loader {
         if source.lever.is_some() {
             self.number(at.key("lever"), "lever", lever, Allowed::Positive);
         }
+        let contact_policy = source.contact_policy.or(group.and_then(|group| group.contact_policy));
         let (valid_from, valid_until) = self.validity(at.key("valid"), &source.valid, zone);
         #[expect(
             clippy::cast_possible_truncation,
@@ -142,6 +143,7 @@ impl Loader {
             name: source.name.as_str().into(),
             group: position.unwrap_or_default(),
             labels: self.joined_labels(group, source),
+            contact_policy: contact_policy.unwrap_or_default(),
             valid_from,
             valid_until,
             attributes: self.offer_attributes(at.key("attributes"), &source.attributes, schema),
@@ -155,6 +157,19 @@ impl Loader {
                 .purpose(*at, source.purpose.as_ref(), names)
                 .or_else(|| inherited(group, names)),
             control: self.control(*at, &source.control),
+        }
+    }
+
+    /// Notes what contacts with the offers count by, for the day when they leave the catalog.
+    pub(super) fn note_traits(&mut self, groups: &[Group], offers: &[Offer]) {
+        for offer in offers {
+            let Some(group) = groups.get(offer.group) else { continue };
+            let traits = OfferTraits {
+                group: group.symbol,
+                labels: offer.labels.clone(),
+                is_uncounted: offer.contact_policy == ContactPolicy::ExemptUncounted,
+            };
+            self.symbols.note_offer(offer.symbol, traits);
         }
     }
 

@@ -2,11 +2,11 @@
 //!
 //! Looked for only in a catalog without error, since one slip of the pen can leave a lot unused.
 
-use super::super::Catalog;
-use super::super::document::Report;
+use super::super::document::{At, Report};
 use super::super::read::Sources;
+use super::super::{Catalog, ContactFilter, Only};
 
-/// Warns of groups without offers, of placements and caps that no offer fits, and of offers that no placement can show.
+/// Warns of groups without offers, of placements, caps and cool-downs that no offer or channel fits, and of offers that no placement can show.
 pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report) {
     for (position, item) in sources.groups.items.iter().enumerate() {
         if !catalog.offers.iter().any(|offer| offer.group == position) {
@@ -26,10 +26,16 @@ pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report
         }
     }
     for (item, cap) in sources.caps.items.iter().zip(&catalog.caps) {
-        if !cap.offers.contains(&true) {
-            let hint = "check its `offers`, `groups` and `labels`: an offer must fit all of them";
-            report.warning(item.at.key("id"), format!("no offer fits the cap `{}`", cap.id), hint);
-        }
+        warn_of_filter(
+            &cap.contacts,
+            &format!("the cap `{}`", cap.id),
+            item.at.key("id"),
+            report,
+        );
+    }
+    for (item, cool_down) in sources.cool_downs.items.iter().zip(&catalog.cool_downs) {
+        let what = format!("the cool-down `{}`", cool_down.id);
+        warn_of_filter(&cool_down.contacts, &what, item.at.key("id"), report);
     }
     for (item, hold_out) in sources.hold_outs.items.iter().zip(&catalog.hold_outs) {
         let mut about = catalog.offers.iter().zip(&hold_out.offers).filter(|(_, about)| **about);
@@ -45,6 +51,17 @@ pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report
             let message = format!("no placement can show the offer `{}`", item.source.id);
             report.warning(item.at.key("id"), message, hint);
         }
+    }
+}
+
+fn warn_of_filter(contacts: &ContactFilter, what: &str, at: At<'_>, report: &mut Report) {
+    if !contacts.offers.contains(&true) {
+        let hint = "check its `offers`, `groups` and `labels`: an offer must fit all of them";
+        report.warning(at, format!("no offer fits {what}"), hint);
+    }
+    if contacts.channels == Only::these(Vec::new()) {
+        let hint = "check its `channels` and `directions`: a channel must fit both";
+        report.warning(at, format!("no channel fits {what}"), hint);
     }
 }
 

@@ -99,12 +99,14 @@ pub fn watched(given: wire::WatchOffersRequest) -> wire::GetOffersRequest {
         explain: given.explain,
         preview: true,
         omit_content: given.omit_content,
+        campaign: String::new(),
     }
 }
 
 /// What a request asks, without whom it is about.
 struct Query {
     channel: usize,
+    campaign: Option<usize>,
     placements: Vec<PlacementRequest>,
     duplicates: bool,
     context: Vec<Value>,
@@ -119,6 +121,7 @@ fn assemble(
     OffersRequest {
         customer,
         channel: query.channel,
+        campaign: query.campaign,
         placements: query.placements,
         duplicates: query.duplicates,
         context: query.context,
@@ -130,6 +133,7 @@ fn assemble(
 
 fn query(given: &wire::GetOffersRequest, catalog: &Catalog, path: &Path<'_>, faults: &mut Faults) -> Option<Query> {
     let channel = channel(&given.channel, catalog, path.field("channel"), faults);
+    let campaign = campaign(&given.campaign, catalog, path.field("campaign"), faults);
     let placements = placements(&given.placements, channel, catalog, path.field("placements"), faults);
     let mode = wire::Duplicates::try_from(given.duplicates).map_err(|_| {
         let allowed = "DUPLICATES_REMOVED (1) or DUPLICATES_ALLOWED (2)";
@@ -141,10 +145,20 @@ fn query(given: &wire::GetOffersRequest, catalog: &Catalog, path: &Path<'_>, fau
     let context = context(&given.context, channel, catalog, path.field("context"), faults);
     Some(Query {
         channel: channel?,
+        campaign: campaign?,
         placements: placements?,
         duplicates: duplicates?,
         context: context?,
     })
+}
+
+/// Finds a campaign by its id; an empty one is none.
+fn campaign(id: &str, catalog: &Catalog, path: Path<'_>, faults: &mut Faults) -> Option<Option<usize>> {
+    if id.is_empty() {
+        return Some(None);
+    }
+    let names = catalog.campaigns.iter().map(|campaign| &*campaign.id);
+    position(id, names, "campaign", path, faults).map(Some)
 }
 
 fn placements(

@@ -149,6 +149,8 @@ fn contact(customer: &CustomerId, contact: &Contact, catalog: &Catalog) -> wire:
         channel: name(contact.channel),
         placement: name(contact.placement),
         decided_at: instant(contact.decided_at()),
+        campaign: contact.campaign.map(name).unwrap_or_default(),
+        cancelled_at: contact.cancelled.and_then(instant),
         outcomes: outcomes
             .filter_map(|counted| Some((counted.name().to_owned(), instant(contact.time_of(counted)?)?)))
             .collect(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::catalog::Catalog;
-use crate::domain::decision::{Decision, Rung, Stage};
+use crate::domain::decision::{Decision, Rung, Shown, Stage};
 use crate::domain::ids::CustomerId;
 use crate::domain::profile::{CONTACTS_KEPT, Profile};
 use crate::domain::request::OffersRequest;
@@ -14,7 +14,9 @@ use crate::store::{Buffers, Then};
 
 use super::blueprint::{Blueprint, CHANNELS, PAGES, PLACEMENTS};
 use super::expected::{self, Ask, Expected, ModelState};
+use super::limits::Tally;
 use super::person::{Contact, Person};
+use super::rulebook::CAMPAIGNS;
 use super::{Simulation, engine_side, same, too_many};
 
 /// Two more engines with the same catalog and a model that never fails: one caches its lists, the other does not. A
@@ -106,8 +108,9 @@ fn lasting(decision: &Decision) -> Decision {
         valid_until: Timestamp::default(),
         ..plain(decision)
     };
+    let shows = decision.placements.iter().any(|filled| !filled.fallback);
     for reason in &mut lasting.withheld {
-        if reason.stage == Stage::ContactPolicy {
+        if shows && reason.stage == Stage::ContactPolicy {
             reason.eligible_again_at = None;
         }
     }
@@ -125,6 +128,7 @@ impl Simulation {
         Ask {
             channel: draw.below(CHANNELS.len()),
             page: draw.chance(0.5).then(|| draw.below(PAGES.len())),
+            campaign: draw.chance(0.3).then(|| draw.below(CAMPAIGNS.len())),
             placements,
             duplicates: draw.chance(0.3),
             explain: draw.chance(0.4),
@@ -254,7 +258,13 @@ impl Simulation {
             .withheld
             .iter()
             .filter(|reason| reason.stage == Stage::ContactPolicy);
-        summary.capped += capped.count() as u64;
+        summary.capped += capped.clone().count() as u64;
+        let begins = |with: &str| capped.clone().filter(|reason| reason.rule.starts_with(with)).count() as u64;
+        summary.rested += begins("rest");
+        summary.attempts_used += CAMPAIGNS.iter().map(|campaign| begins(campaign)).sum::<u64>();
+        let exempt = |shown: &&Shown| self.catalog.offers[shown.offer].is_exempt();
+        let shown_of = || decision.placements.iter().flat_map(|filled| &filled.offers);
+        summary.exempt += shown_of().filter(exempt).count() as u64;
         let last_good = decision.placements.iter().flat_map(|filled| &filled.offers);
         summary.last_good += last_good.filter(|shown| shown.rung == Rung::LastGood).count() as u64;
         for shown in decision.placements.iter().flat_map(|filled| &filled.offers) {
@@ -329,19 +339,23 @@ impl Simulation {
                     offer: ranked.offer.clone(),
                     channel: ask.channel,
                     placement: *placement,
+                    campaign: ask.campaign,
                     times,
                 });
             }
         }
-        let contacts = &mut self.people[who].contacts;
-        while contacts.len() > CONTACTS_KEPT {
-            let unneeded = contacts
-                .iter()
-                .position(|contact| !expected::is_needed(contact, self.now, &self.bank));
-            let Some(at) = unneeded else { break };
-            contacts.remove(at);
-            self.summary.dropped_contacts += 1;
+        if self.people[who].contacts.len() > CONTACTS_KEPT {
+            let mut tally = Tally::new(&self.bank, &self.people[who], self.now);
+            while tally.contacts.len() > CONTACTS_KEPT {
+                let Some(at) = (0..tally.contacts.len()).find(|&at| !tally.needs(at)) else {
+                    break;
+                };
+                tally.remove(at);
+                self.summary.dropped_contacts += 1;
+            }
+            self.people[who].contacts = tally.contacts;
         }
+        let contacts = &self.people[who].contacts;
         let wanted: Vec<(u32, Timestamp)> = contacts
             .iter()
             .map(|contact| (contact.decision, contact.decided_at()))

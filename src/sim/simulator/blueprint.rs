@@ -3,13 +3,18 @@
 //! What profiles store (attributes, events, aggregates, intents) is the same in every version, but for one aggregate that comes and
 //! goes and for the intents' weights; offers, conditions, dates, caps, factors and model columns are drawn anew.
 
+use std::collections::BTreeMap;
+
 use crate::domain::contact::Counted;
 use crate::domain::decision::Stage;
 use crate::domain::time::{Millis, Timestamp};
 use crate::model::LinearScorer;
 use crate::sim::draw::Draw;
 
+use super::almanac::Clock;
 use super::condition::{Condition, LOCAL, Vocabulary};
+use super::person::Person;
+use super::rulebook::{self, Attempts, CAMPAIGNS, Cap, CoolDown, EACH, Filter, Policy, Window};
 
 /// Channels and their reservation time, in the catalog's words and as a span.
 pub(super) const CHANNELS: [(&str, &str, Millis); 3] = [
@@ -34,6 +39,7 @@ pub(super) struct Rule {
 
 #[derive(Clone, Debug)]
 pub(super) struct Group {
+    pub(super) policy: Option<Policy>,
     pub(super) labels: Vec<usize>,
     pub(super) rules: Vec<Rule>,
     pub(super) intents: [Option<f64>; INTENTS.len()],
@@ -44,6 +50,7 @@ pub(super) struct Offer {
     pub(super) id: String,
     pub(super) group: usize,
     pub(super) labels: Vec<usize>,
+    pub(super) policy: Option<Policy>,
     /// The first instant, and the first instant after.
     pub(super) valid: (Timestamp, Timestamp),
     pub(super) days: (Option<jiff::civil::Date>, Option<jiff::civil::Date>),
@@ -55,25 +62,12 @@ pub(super) struct Offer {
     pub(super) treatments: [bool; CHANNELS.len()],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Each {
-    All,
-    Offer,
-    Group,
-}
-
+/// What an offer counted by when it was in the catalog last.
 #[derive(Clone, Debug)]
-pub(super) struct Cap {
-    pub(super) id: String,
-    pub(super) at_most: usize,
-    pub(super) counted: Counted,
-    pub(super) window: Option<Millis>,
-    pub(super) each: Each,
-    pub(super) offers: Vec<String>,
-    pub(super) groups: Vec<usize>,
+pub(super) struct Past {
+    pub(super) group: usize,
     pub(super) labels: Vec<usize>,
-    pub(super) channels: Vec<usize>,
-    pub(super) placements: Vec<usize>,
+    pub(super) uncounted: bool,
 }
 
 /// A placement: the same in every version.
@@ -132,6 +126,16 @@ pub(super) struct Blueprint {
     /// By id.
     pub(super) offers: Vec<Offer>,
     pub(super) caps: Vec<Cap>,
+    pub(super) cool_downs: Vec<CoolDown>,
+    pub(super) attempts: [Attempts; CAMPAIGNS.len()],
+    /// By channel.
+    pub(super) outbound: [bool; CHANNELS.len()],
+    /// Whether customers have zones of their own.
+    pub(super) own_zones: bool,
+    /// From 0 for Monday.
+    pub(super) week_starts: usize,
+    /// All offers that were ever in force, once this version is.
+    pub(super) past: BTreeMap<String, Past>,
     /// Propensity, context weight, value, lever.
     pub(super) switches: [bool; 4],
     pub(super) begins_unknown: bool,
@@ -161,6 +165,7 @@ impl Blueprint {
             spending: draw.chance(0.7),
         };
         let groups = [0, 1, 2].map(|_| Group {
+            policy: Policy::draw(draw),
             labels: labels(draw, 0.2),
             rules: rules(draw, words, 0.2),
             intents: [0, 1].map(|_| draw.chance(0.5).then(|| halves(draw, 9))),
@@ -177,7 +182,10 @@ impl Blueprint {
                 offer.labels.push(label);
             }
         }
-        let caps = (0..=draw.below(6)).map(|number| cap(draw, number, &offers)).collect();
+        let caps = (0..=draw.below(6)).map(|number| rulebook::cap(draw, number, &offers));
+        let caps = caps.collect();
+        let cool_downs = (0..draw.below(4)).map(|number| rulebook::cool_down(draw, number, &offers));
+        let cool_downs = cool_downs.collect();
         let mut columns = vec![
             Column::Age,
             Column::OwnsFund,
@@ -192,6 +200,12 @@ impl Blueprint {
             groups,
             offers,
             caps,
+            cool_downs,
+            attempts: [0; CAMPAIGNS.len()].map(|_| Attempts::draw(draw)),
+            outbound: [0.2, 0.4, 0.7].map(|share| draw.chance(share)),
+            own_zones: draw.chance(0.7),
+            week_starts: if draw.chance(0.5) { 0 } else { draw.below(7) },
+            past: BTreeMap::new(),
             switches: [0; 4].map(|_| draw.chance(0.9)),
             begins_unknown: draw.chance(0.7),
             spending: words.spending,
@@ -214,6 +228,62 @@ impl Blueprint {
     /// Finds an offer of this version.
     pub(super) fn offer(&self, id: &str) -> Option<&Offer> {
         self.offers.iter().find(|offer| offer.id == id)
+    }
+
+    /// Notes which offers there are, beside those that there were before.
+    pub(super) fn remember(&mut self, before: &BTreeMap<String, Past>) {
+        self.past.clone_from(before);
+        for offer in &self.offers {
+            let past = Past {
+                group: offer.group,
+                labels: self.labels_of(offer),
+                uncounted: self.policy_of(offer) == Policy::ExemptUncounted,
+            };
+            self.past.insert(offer.id.clone(), past);
+        }
+    }
+
+    /// Returns an offer's labels and its group's.
+    pub(super) fn labels_of(&self, offer: &Offer) -> Vec<usize> {
+        let inherited = &self.groups[offer.group].labels;
+        offer.labels.iter().chain(inherited).copied().collect()
+    }
+
+    /// Tells whether limits apply to an offer.
+    pub(super) fn policy_of(&self, offer: &Offer) -> Policy {
+        offer
+            .policy
+            .or(self.groups[offer.group].policy)
+            .unwrap_or(Policy::Applies)
+    }
+
+    /// Returns the clock by which a customer's calendar goes.
+    pub(super) fn clock_of(&self, person: &Person) -> Clock {
+        Clock {
+            zone: person.known.zone.filter(|_| self.own_zones).unwrap_or(0),
+            week_starts: self.week_starts,
+        }
+    }
+
+    /// Returns the attempt limits as caps.
+    pub(super) fn attempt_caps(&self) -> Vec<Cap> {
+        let mut caps = Vec::new();
+        for (at, (attempts, id)) in self.attempts.iter().zip(CAMPAIGNS).enumerate() {
+            let limit = |rule: &str, at_most: usize, window: Window| Cap {
+                id: format!("{id}.{rule}"),
+                at_most,
+                counted: Counted::Decided,
+                window,
+                each: EACH.map(|each| each == "offer" || each == "campaign"),
+                contacts: Filter {
+                    campaigns: vec![at],
+                    ..Filter::default()
+                },
+            };
+            caps.extend(attempts.at_most.map(|most| limit("attempts", most, Window::Ever)));
+            caps.extend(attempts.apart.map(|apart| limit("apart", 1, Window::Rolling(apart))));
+        }
+        caps
     }
 
     /// Returns the model that fits the columns.
@@ -278,6 +348,7 @@ fn offer(draw: &mut Draw, words: Vocabulary, number: usize) -> Offer {
         id: format!("o{number:02}"),
         group: number % GROUPS.len(),
         labels: labels(draw, 0.25),
+        policy: Policy::draw(draw),
         valid,
         days,
         rate: draw.chance(0.6).then(|| halves(draw, 9)),
@@ -286,60 +357,5 @@ fn offer(draw: &mut Draw, words: Vocabulary, number: usize) -> Offer {
         lever: if draw.chance(0.2) { halves(draw, 3) } else { 1.0 },
         rules: rules(draw, words, 0.12),
         treatments: [1.0, 0.85, 0.7].map(|share| draw.chance(share)),
-    }
-}
-
-/// A cap that is never reached still needs its contacts, so that histories fill up.
-pub(super) fn never_reached() -> Cap {
-    Cap {
-        id: "cap0".to_owned(),
-        at_most: 1_000,
-        counted: Counted::Decided,
-        window: Some(Millis::DAY.times(9)),
-        each: Each::All,
-        offers: Vec::new(),
-        groups: Vec::new(),
-        labels: Vec::new(),
-        channels: Vec::new(),
-        placements: Vec::new(),
-    }
-}
-
-fn cap(draw: &mut Draw, number: usize, offers: &[Offer]) -> Cap {
-    let some = |draw: &mut Draw, count: usize| -> Vec<usize> { (0..count).filter(|_| draw.chance(0.5)).collect() };
-    let counted = if draw.chance(0.6) {
-        Counted::ALL[draw.below(3)]
-    } else {
-        Counted::ALL[3 + draw.below(4)]
-    };
-    let (groups, labels, mut named) = (some(draw, GROUPS.len()), some(draw, LABELS.len()), Vec::new());
-    named.extend(offers.iter().filter(|_| draw.chance(0.3)).map(|offer| offer.id.clone()));
-    let windows = [
-        Some(Millis::MINUTE.times(5)),
-        Some(Millis::HOUR.times(3)),
-        Some(Millis::DAY),
-        Some(Millis::DAY.times(9)),
-        None,
-    ];
-    let window = windows[draw.below(if matches!(counted, Counted::Decided) { 4 } else { 5 })];
-    Cap {
-        id: format!("cap{number}"),
-        at_most: draw.skewed(6) + usize::from(draw.chance(0.9)),
-        counted,
-        window,
-        each: [Each::All, Each::Offer, Each::Offer, Each::Group][draw.below(4)],
-        offers: if draw.chance(0.2) { named } else { Vec::new() },
-        groups: if draw.chance(0.2) { groups } else { Vec::new() },
-        labels: if draw.chance(0.2) { labels } else { Vec::new() },
-        channels: if draw.chance(0.3) {
-            some(draw, CHANNELS.len())
-        } else {
-            Vec::new()
-        },
-        placements: if draw.chance(0.2) {
-            some(draw, PLACEMENTS.len())
-        } else {
-            Vec::new()
-        },
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Known {
     pub(super) holdings: Option<[bool; HOLDINGS.len()]>,
     pub(super) since: Option<Timestamp>,
     pub(super) staff: Option<bool>,
+    /// One of [`ZONES`](super::almanac::ZONES).
+    pub(super) zone: Option<usize>,
 }
 
 /// Everything that a condition can see at one instant.

@@ -12,10 +12,12 @@ use crate::domain::value::Value;
 use crate::engine::Active;
 use crate::model::{LinearScorer, ScoreError, Scorer};
 
+use super::almanac::ZONES;
 use super::blueprint::{Blueprint, CATEGORIES, CHANNELS, HOLDINGS, PAGES, PLACEMENTS, SEGMENTS};
 use super::condition::Known;
 use super::expected::Ask;
 use super::person::{Deed, Happening, Person};
+use super::rulebook::CAMPAIGNS;
 
 /// A model that fails while it is told to.
 struct Failing {
@@ -108,9 +110,14 @@ pub(super) fn request(ask: &Ask, person: &Person, catalog: &Catalog) -> Result<O
         let placement = position(&catalog.placements, |placement| *placement.id == *name, name)?;
         Ok(PlacementRequest { placement, count })
     });
+    let campaign = ask.campaign.map(|at| {
+        let name = CAMPAIGNS[at];
+        position(&catalog.campaigns, |campaign| *campaign.id == *name, name)
+    });
     Ok(OffersRequest {
         customer: Some(person.id.clone()),
         channel,
+        campaign: campaign.transpose()?,
         placements: placements.collect::<Result<_, String>>()?,
         duplicates: ask.duplicates,
         context,
@@ -184,6 +191,13 @@ pub(super) fn change(known: &Known, replace: bool, catalog: &Catalog) -> Result<
         ("holdings", known.holdings.map(set).transpose()?),
         ("since", known.since.map(Value::Time)),
         ("staff", known.staff.map(Value::Boolean)),
+        (
+            "zone",
+            known
+                .zone
+                .map(|at| named(catalog, ZONES[at]).map(Value::Category))
+                .transpose()?,
+        ),
     ];
     let attributes = given
         .into_iter()

@@ -6,15 +6,17 @@ use crate::domain::profile::{CONTACTS_KEPT, CONTACTS_MAX};
 use crate::domain::time::Timestamp;
 use crate::model::Scorer as _;
 
-use super::blueprint::{Blueprint, Cap, GROUPS, Offer, PLACEMENTS};
+use super::blueprint::{Blueprint, GROUPS, Offer, PLACEMENTS};
 use super::condition::View;
-use super::person::{Candidate, Contact, Happening, Person, takes};
+use super::limits::{Candidate, Tally};
+use super::person::{Contact, Happening, Person, takes};
 
 /// A question.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub(super) channel: usize,
     pub(super) page: Option<usize>,
+    pub(super) campaign: Option<usize>,
     /// Each placement, and how many offers are wanted.
     pub(super) placements: Vec<(usize, usize)>,
     pub(super) duplicates: bool,
@@ -37,7 +39,7 @@ pub(super) struct Ranked {
 }
 
 /// Why an offer is not shown.
-#[derive(Clone, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, PartialEq)]
 struct Reason {
     offer: String,
     placement: Option<usize>,
@@ -148,15 +150,12 @@ fn is_full(person: &Person, ask: &Ask, now: Timestamp, bank: &Blueprint) -> bool
         .iter()
         .map(|(_, count)| *count.min(&bank.offers.len()))
         .sum();
-    let contacts = &person.contacts;
-    contacts.len() + wanted > CONTACTS_MAX
-        && contacts.len() >= CONTACTS_KEPT
-        && contacts.iter().all(|contact| is_needed(contact, now, bank))
-}
-
-/// Tells whether a contact must be kept.
-pub(super) fn is_needed(contact: &Contact, now: Timestamp, bank: &Blueprint) -> bool {
-    bank.caps.iter().any(|cap| cap.needs(contact, now, bank))
+    let contacts = person.contacts.len();
+    if contacts + wanted <= CONTACTS_MAX || contacts < CONTACTS_KEPT {
+        return false;
+    }
+    let tally = Tally::new(bank, person, now);
+    (0..contacts).all(|position| tally.needs(position))
 }
 
 /// Says which of dates and conditions stops an offer.
@@ -246,86 +245,72 @@ fn fill(
     ranking: &[Ranked],
     reasons: &mut Vec<Reason>,
 ) -> Vec<Vec<Ranked>> {
-    let mut contacts = person.contacts.clone();
-    let before = contacts.len();
+    let mut tally = Tally::new(bank, person, now);
+    let before = tally.contacts.len();
     let mut placements = Vec::new();
     for (at, &(placement, count)) in ask.placements.iter().enumerate() {
-        let first = contacts.len();
+        let first = tally.contacts.len();
         let mut filled = Vec::new();
         for ranked in ranking {
             let Some(offer) = bank.offer(&ranked.offer) else {
                 continue;
             };
-            let is_same_group = |contact: &&Contact| {
+            let here = &tally.contacts[first..];
+            let of_group = here.iter().filter(|contact| {
                 bank.offer(&contact.offer)
                     .is_some_and(|other| other.group == offer.group)
-            };
-            let group_full = PLACEMENTS[placement]
-                .per_group_max
-                .is_some_and(|most| contacts[first..].iter().filter(is_same_group).count() >= most);
+            });
+            let group_max = PLACEMENTS[placement].per_group_max;
+            let mut earlier = tally.contacts[before..first].iter();
+            let of_placement = [
+                ("not-for-this-placement", !takes(placement, offer, bank)),
+                ("no-treatment-for-channel", !offer.treatments[ask.channel]),
+                (
+                    "shown-in-earlier-placement",
+                    !ask.duplicates && earlier.any(|contact| contact.offer == offer.id),
+                ),
+                (
+                    "enough-of-this-group",
+                    group_max.is_some_and(|most| of_group.count() >= most),
+                ),
+            ];
+            let plain = |rule: &str| Reason::plain(offer, Some(at), Stage::Placement, rule);
+            let met = of_placement.iter().filter(|(_, is_met)| *is_met);
+            let mut obstacles: Vec<Reason> = met.map(|(rule, _)| plain(rule)).collect();
             let candidate = Candidate {
                 offer,
                 channel: ask.channel,
                 placement,
+                campaign: ask.campaign,
             };
-            let plain = |rule| Some(Reason::plain(offer, Some(at), Stage::Placement, rule));
-            let obstacle = if !takes(placement, offer, bank) {
-                plain("not-for-this-placement")
-            } else if !offer.treatments[ask.channel] {
-                plain("no-treatment-for-channel")
-            } else if !ask.duplicates && contacts[before..first].iter().any(|contact| contact.offer == offer.id) {
-                plain("shown-in-earlier-placement")
-            } else if group_full {
-                plain("enough-of-this-group")
-            } else {
-                capped(bank, &contacts, candidate, at, now)
-            };
-            match obstacle {
-                Some(reason) => reasons.push(reason),
-                None if filled.len() == count => reasons.extend(plain("outranked")),
-                None => {
-                    let mut times = [None; 7];
-                    times[0] = Some(now);
-                    contacts.push(Contact {
-                        decision: 0,
-                        offer: offer.id.clone(),
-                        channel: ask.channel,
-                        placement,
-                        times,
-                    });
-                    filled.push(ranked.clone());
-                }
+            obstacles.extend(tally.stops(candidate).into_iter().map(|stop| Reason {
+                count: Some(stop.count),
+                limit: Some(stop.limit),
+                again: stop.again,
+                ..Reason::plain(offer, Some(at), Stage::ContactPolicy, &stop.rule)
+            }));
+            if filled.len() == count {
+                obstacles.push(plain("outranked"));
             }
+            if obstacles.is_empty() {
+                let mut times = [None; 7];
+                times[0] = Some(now);
+                tally.push(Contact {
+                    // Later than any other.
+                    decision: u32::MAX,
+                    offer: offer.id.clone(),
+                    channel: ask.channel,
+                    placement,
+                    campaign: ask.campaign,
+                    times,
+                });
+                filled.push(ranked.clone());
+            }
+            reasons.extend(obstacles);
         }
         placements.push(filled);
     }
     placements
-}
-
-fn capped(
-    bank: &Blueprint,
-    contacts: &[Contact],
-    candidate: Candidate<'_>,
-    at: usize,
-    now: Timestamp,
-) -> Option<Reason> {
-    let concerned: Vec<&Cap> = bank.caps.iter().filter(|cap| cap.concerns(candidate, bank)).collect();
-    let count = |cap: &Cap, instant| cap.count(contacts, candidate, instant, bank);
-    let first = concerned.iter().find(|cap| count(cap, now) >= cap.at_most)?;
-    let mut instants: Vec<Timestamp> = concerned
-        .iter()
-        .flat_map(|cap| contacts.iter().filter_map(|contact| cap.counts_until(contact)))
-        .filter(|instant| *instant > now && *instant < Timestamp::FAR_FUTURE)
-        .collect();
-    instants.sort_unstable();
-    let is_stopped = |instant: &Timestamp| concerned.iter().any(|cap| count(cap, *instant) >= cap.at_most);
-    let again = instants.partition_point(is_stopped);
-    Some(Reason {
-        count: Some(count(first, now)),
-        limit: Some(first.at_most),
-        again: instants.get(again).copied(),
-        ..Reason::plain(candidate.offer, Some(at), Stage::ContactPolicy, &first.id)
-    })
 }
 
 impl Reason {
@@ -414,8 +399,9 @@ pub(super) fn compare(decision: &Decision, catalog: &Catalog, ask: &Ask, expecte
         .map(|withheld| Reason::of(withheld, catalog))
         .collect();
     let mut wanted = expected.reasons.clone();
+    // Several of one offer in one placement stay in their order.
     for reasons in [&mut found, &mut wanted] {
-        reasons.sort_by(|one, other| one.partial_cmp(other).unwrap_or(std::cmp::Ordering::Equal));
+        reasons.sort_by(|one, other| (&one.offer, one.placement).cmp(&(&other.offer, other.placement)));
     }
     if let Some((found, wanted)) = found.iter().zip(&wanted).find(|(found, wanted)| found != wanted) {
         return differs("reason", found, wanted);

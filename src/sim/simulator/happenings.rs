@@ -5,10 +5,11 @@ use crate::domain::ids::short_hash;
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::Rejection;
 
-use super::blueprint::{self, CATEGORIES, CHANNELS, HOLDINGS, SEGMENTS};
+use super::almanac::ZONES;
+use super::blueprint::{CATEGORIES, CHANNELS, HOLDINGS, SEGMENTS};
 use super::condition::Known;
 use super::person::{Deed, Happening, Person};
-use super::{CROWD, Simulation, engine_side, same, too_many};
+use super::{CROWD, Simulation, engine_side, rulebook, same, too_many};
 
 impl Simulation {
     pub(super) fn record(&mut self, who: usize) -> Result<(), String> {
@@ -113,6 +114,7 @@ impl Simulation {
                 Timestamp::from_millis(days * Millis::DAY.get())
             }),
             staff: draw.chance(0.8).then(|| draw.chance(0.1)),
+            zone: draw.chance(0.8).then(|| draw.below(ZONES.len())),
         }
     }
 
@@ -135,6 +137,7 @@ impl Simulation {
             holdings: known.holdings.or(old.holdings.filter(|_| keep)),
             since: known.since.or(old.since.filter(|_| keep)),
             staff: known.staff.or(old.staff.filter(|_| keep)),
+            zone: known.zone.or(old.zone.filter(|_| keep)),
         };
         Ok(())
     }
@@ -185,7 +188,8 @@ impl Simulation {
     /// customer then, who is slow to judge.
     pub(super) fn crowd(&mut self, who: usize) -> Result<(), String> {
         let mut bank = self.bank.clone();
-        bank.caps = vec![blueprint::never_reached()];
+        bank.caps = vec![rulebook::never_reached()];
+        (bank.cool_downs, bank.attempts) = (Vec::new(), Default::default());
         self.put_in_force(bank)?;
         let change = ProfileChange {
             opt_out_of_all: Some(false),
@@ -218,7 +222,12 @@ impl Simulation {
         }
     }
 
+    /// Forgets somebody, unless the clock stepped back: whoever begins anew is numbered by the clock.
     pub(super) fn forget(&mut self, who: usize) -> Result<(), String> {
+        if self.now < self.latest {
+            return Ok(());
+        }
+        self.earliest = self.now;
         let person = &self.people[who];
         let (existed, id) = (person.exists, person.id.clone());
         self.tell(&format!("{id} is forgotten"));

@@ -6,8 +6,7 @@ use crate::domain::ids::CustomerId;
 use crate::domain::time::{Millis, Timestamp};
 
 use super::blueprint::{
-    Blueprint, CATEGORIES, CHANNELS, Cap, Column, DECIDED_WITHIN, Each, INTENTS, Offer, PLACEMENTS, SEEN_WITHIN,
-    STRENGTH_MAX,
+    Blueprint, CATEGORIES, CHANNELS, Column, DECIDED_WITHIN, INTENTS, Offer, PLACEMENTS, SEEN_WITHIN, STRENGTH_MAX,
 };
 use super::condition::{Known, View};
 
@@ -61,6 +60,7 @@ pub(super) struct Contact {
     pub(super) offer: String,
     pub(super) channel: usize,
     pub(super) placement: usize,
+    pub(super) campaign: Option<usize>,
     /// When each of [`Counted::ALL`] happened.
     pub(super) times: [Option<Timestamp>; 7],
 }
@@ -74,8 +74,14 @@ impl Contact {
         self.decided_at() + CHANNELS[self.channel].2
     }
 
+    /// Tells whether the customer took interest in it.
+    pub(super) fn is_clicked(&self) -> bool {
+        let acts = [Counted::Clicked, Counted::Accepted, Counted::Converted];
+        acts.iter().any(|act| self.times[act.index()].is_some())
+    }
+
     /// Returns since when it counts, by reports alone.
-    fn reported(&self, counted: Counted) -> Option<Timestamp> {
+    pub(super) fn reported(&self, counted: Counted) -> Option<Timestamp> {
         match counted {
             Counted::Delivered => self.times[1..].iter().flatten().min().copied(),
             Counted::Seen => self.times[2..].iter().flatten().min().copied(),
@@ -186,8 +192,11 @@ impl Person {
     pub(super) fn view(&self, now: Timestamp, bank: &Blueprint) -> View {
         let steps = |time: Timestamp, step: Millis| time.as_millis().div_euclid(step.get());
         let within = |step: Millis, count: i64, what: &dyn Fn(&Fed) -> Option<i64>| -> f64 {
-            let first = steps(now, step) - count;
-            let fed = self.fed.iter().filter(|(time, ..)| steps(*time, step) > first);
+            let steps_of_window = steps(now, step) - count + 1..=steps(now, step);
+            let fed = self
+                .fed
+                .iter()
+                .filter(|(time, ..)| steps_of_window.contains(&steps(*time, step)));
             fed.filter_map(|(.., fed)| what(fed)).sum::<i64>() as f64
         };
         let one = |is: bool| is.then_some(1);
@@ -213,7 +222,7 @@ impl Person {
                     None
                 }
             }) / 1_000.0,
-            since_search: last_search.map(|(time, ..)| (now - *time).get().div_euclid(6 * 3_600_000) as f64),
+            since_search: last_search.map(|(time, ..)| (now - *time).get().max(0).div_euclid(6 * 3_600_000) as f64),
             last_category: latest(&|fed| matches!(fed, Fed::LastCategory(_))).and_then(|(.., fed)| match fed {
                 Fed::LastCategory(category) => Some(*category),
                 _ => None,
@@ -284,83 +293,6 @@ impl Person {
         #[expect(clippy::cast_possible_truncation, reason = "a model's row has 32-bit numbers")]
         let row = bank.columns.iter().map(|column| number(column) as f32).collect();
         row
-    }
-}
-
-/// An offer about to be shown.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Candidate<'a> {
-    pub(super) offer: &'a Offer,
-    pub(super) channel: usize,
-    pub(super) placement: usize,
-}
-
-impl Cap {
-    fn is_about(&self, offer: &Offer, bank: &Blueprint) -> bool {
-        let inherited = &bank.groups[offer.group].labels;
-        let labelled = |label: &usize| offer.labels.contains(label) || inherited.contains(label);
-        (self.offers.is_empty() || self.offers.contains(&offer.id))
-            && (self.groups.is_empty() || self.groups.contains(&offer.group))
-            && (self.labels.is_empty() || self.labels.iter().any(labelled))
-    }
-
-    fn is_at(&self, channel: usize, placement: usize) -> bool {
-        (self.channels.is_empty() || self.channels.contains(&channel))
-            && (self.placements.is_empty() || self.placements.contains(&placement))
-    }
-
-    /// Tells whether the cap can stop the candidate at all.
-    pub(super) fn concerns(&self, candidate: Candidate<'_>, bank: &Blueprint) -> bool {
-        self.is_about(candidate.offer, bank) && self.is_at(candidate.channel, candidate.placement)
-    }
-
-    /// Tells until when a contact counts; `None` when it does not.
-    pub(super) fn counts_until(&self, contact: &Contact) -> Option<Timestamp> {
-        let end = |from: Timestamp| self.window.map_or(Timestamp::FAR_FUTURE, |window| from + window);
-        match contact.reported(self.counted) {
-            Some(from) => Some(end(from)),
-            None if self.counted.index() <= Counted::Seen.index() => Some(contact.reserved_until()),
-            None => None,
-        }
-    }
-
-    /// Tells whether a contact is of the kind that the cap counts, whenever it was.
-    pub(super) fn is_of_kind(&self, contact: &Contact, candidate: Option<Candidate<'_>>, bank: &Blueprint) -> bool {
-        if !self.is_at(contact.channel, contact.placement) {
-            return false;
-        }
-        let Some(offer) = bank.offer(&contact.offer) else {
-            // An offer that is gone counts where all do.
-            let all = self.offers.is_empty() && self.groups.is_empty() && self.labels.is_empty();
-            return all && (self.each == Each::All || candidate.is_none());
-        };
-        let alike = candidate.is_none_or(|candidate| match self.each {
-            Each::All => true,
-            Each::Offer => candidate.offer.id == offer.id,
-            Each::Group => candidate.offer.group == offer.group,
-        });
-        alike && self.is_about(offer, bank)
-    }
-
-    /// Counts the contacts that stand against the candidate at an instant.
-    pub(super) fn count(
-        &self,
-        contacts: &[Contact],
-        candidate: Candidate<'_>,
-        at: Timestamp,
-        bank: &Blueprint,
-    ) -> usize {
-        let of_kind = contacts
-            .iter()
-            .filter(|contact| self.is_of_kind(contact, Some(candidate), bank));
-        of_kind
-            .filter(|contact| self.counts_until(contact).is_some_and(|until| at < until))
-            .count()
-    }
-
-    /// Tells whether the cap still needs the contact.
-    pub(super) fn needs(&self, contact: &Contact, now: Timestamp, bank: &Blueprint) -> bool {
-        self.is_of_kind(contact, None, bank) && self.counts_until(contact).is_some_and(|until| now < until)
     }
 }
 

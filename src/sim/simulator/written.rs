@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use crate::catalog::CatalogFiles;
 use crate::domain::decision::Stage;
 
-use super::blueprint::{Blueprint, CHANNELS, Column, Each, GROUPS, INTENTS, LABELS, PLACEMENTS, Rule, STRENGTH_MAX};
+use super::almanac::ZONES;
+use super::blueprint::{Blueprint, CHANNELS, Column, GROUPS, INTENTS, LABELS, PLACEMENTS, Rule, STRENGTH_MAX};
 use super::condition::ZONE;
+use super::rulebook::{DIRECTIONS, Policy};
 
 impl Blueprint {
     /// Writes the version as a catalog's files.
@@ -24,7 +26,7 @@ impl Blueprint {
         self.write_settings(text)?;
         self.write_groups(text)?;
         self.write_offers(text)?;
-        self.write_caps(text)
+        self.write_limits(text)
     }
 
     fn write_groups(&self, text: &mut String) -> std::fmt::Result {
@@ -32,8 +34,9 @@ impl Blueprint {
         for (group, id) in self.groups.iter().zip(GROUPS) {
             write!(
                 text,
-                "  - {{id: {id}, start_propensity: 0.1, labels: [{}], intents: {{",
-                names(&group.labels, &LABELS)
+                "  - {{id: {id}, start_propensity: 0.1, labels: [{}]{}, intents: {{",
+                names(&group.labels, &LABELS),
+                policy(group.policy)
             )?;
             for (weight, intent) in group.intents.iter().zip(INTENTS) {
                 if let Some(weight) = weight {
@@ -50,10 +53,11 @@ impl Blueprint {
         for offer in &self.offers {
             write!(
                 text,
-                "  - {{id: {}, group: {}, name: N, labels: [{}]",
+                "  - {{id: {}, group: {}, name: N, labels: [{}]{}",
                 offer.id,
                 GROUPS[offer.group],
-                names(&offer.labels, &LABELS)
+                names(&offer.labels, &LABELS),
+                policy(offer.policy)
             )?;
             write!(
                 text,
@@ -83,44 +87,6 @@ impl Blueprint {
         Ok(())
     }
 
-    fn write_caps(&self, text: &mut String) -> std::fmt::Result {
-        writeln!(text, "caps:")?;
-        for cap in &self.caps {
-            write!(
-                text,
-                "  - {{id: {}, at_most: {}, of: {}",
-                cap.id,
-                cap.at_most,
-                cap.counted.name()
-            )?;
-            match cap.window {
-                Some(window) => write!(text, ", within: {}s", window.get() / 1_000)?,
-                None => write!(text, ", within: ever")?,
-            }
-            match cap.each {
-                Each::All => {}
-                Each::Offer => write!(text, ", each: offer")?,
-                Each::Group => write!(text, ", each: group")?,
-            }
-            let placements = PLACEMENTS.map(|placement| placement.id);
-            let channels = CHANNELS.map(|(id, ..)| id);
-            write!(
-                text,
-                ", offers: [{}], groups: [{}]",
-                cap.offers.join(", "),
-                names(&cap.groups, &GROUPS)
-            )?;
-            write!(
-                text,
-                ", labels: [{}], channels: [{}]",
-                names(&cap.labels, &LABELS),
-                names(&cap.channels, &channels)
-            )?;
-            writeln!(text, ", placements: [{}]}}", names(&cap.placements, &placements))?;
-        }
-        Ok(())
-    }
-
     fn write_settings(&self, text: &mut String) -> std::fmt::Result {
         let [propensity, context_weight, value, lever] = self.switches;
         let unknown = if self.begins_unknown { "begin" } else { "fallback_only" };
@@ -128,15 +94,23 @@ impl Blueprint {
             text,
             "catalog:\n  name: simulated\n  time_zone: {ZONE}\n  unknown_customer: {unknown}"
         )?;
+        writeln!(text, "  week_starts: {}", WEEKDAYS[self.week_starts])?;
+        if self.own_zones {
+            writeln!(text, "  time_zone_attribute: zone")?;
+        }
         writeln!(
             text,
             "  factors: {{propensity: {propensity}, context_weight: {context_weight}, value: {value}, lever: {lever}}}"
         )?;
         writeln!(text, "models: [linear]\nchannels:")?;
-        for (id, reservation, _) in CHANNELS {
-            writeln!(text, "  - {{id: {id}, reservation: {reservation}}}")?;
+        for ((id, reservation, _), outbound) in CHANNELS.iter().zip(self.outbound) {
+            let direction = DIRECTIONS[usize::from(outbound)];
+            writeln!(
+                text,
+                "  - {{id: {id}, direction: {direction}, reservation: {reservation}}}"
+            )?;
         }
-        writeln!(text, "{SCHEMA}")?;
+        writeln!(text, "{}", SCHEMA.replace("ZONES", &ZONES.join(", ")))?;
         if self.spending {
             writeln!(
                 text,
@@ -232,6 +206,7 @@ const SCHEMA: &str = r#"attributes:
     - {id: holdings, type: set, values: [savings, fund, travel]}
     - {id: since, type: date}
     - {id: staff, type: boolean}
+    - {id: zone, type: category, values: [ZONES]}
   offer:
     - {id: rate, type: number}
   context:
@@ -254,7 +229,21 @@ aggregates:
   - {id: last_category, keep: last, of: search, attribute: category, where: event.results > 0}
   - {id: visits_1d, keep: sessions, within: 1d}"#;
 
-fn names(positions: &[usize], of: &[&str]) -> String {
+const WEEKDAYS: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
+
+fn policy(policy: Option<Policy>) -> String {
+    policy.map_or_else(String::new, |policy| format!(", contact_policy: {}", policy.name()))
+}
+
+pub(super) fn names(positions: &[usize], of: &[&str]) -> String {
     positions.iter().map(|&at| of[at]).collect::<Vec<_>>().join(", ")
 }
 

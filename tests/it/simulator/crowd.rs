@@ -93,6 +93,7 @@ fn calls(engine: &Engine, catalog: &Catalog, clock: &AtomicI64, thread: u64) -> 
         let request = OffersRequest {
             customer: Some(customer(number)),
             channel,
+            campaign: None,
             placements: vec![PlacementRequest { placement: 0, count: 2 }],
             duplicates: false,
             context: vec![Value::Category(catalog.channels[channel].symbol)],
