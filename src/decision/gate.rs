@@ -1,8 +1,9 @@
 //! The gate: which offers may be shown to this customer at all, and why not the others.
 //!
 //! Order of the checks, the first that fails is the reason: validity dates (hard suppression); eligibility,
-//! applicability, suitability, in each the group's rules before the offer's own. A condition that cannot be judged because
-//! something is not known does not hold. Opt-out and caps depend on the channel and come later, in [`super::fill`].
+//! applicability, suitability, in each the group's rules before the offer's own. An explanation has all that fail. A condition
+//! that cannot be judged because something is not known does not hold. Opt-out and contact limits depend on the channel and
+//! come later, in [`super::fill`]; what does not pass the gate is not asked about them.
 
 use std::sync::Arc;
 
@@ -86,18 +87,19 @@ pub fn survivors(
     valid_until
 }
 
-/// Says why an offer does not pass the gate; `None` when it does. Lowers `valid_until` to when the reason may change.
-#[must_use]
+/// Says why an offer does not pass the gate: everything that stops it, in order; nothing when it passes. Returns until when
+/// that stays the same.
 pub fn explain(
     catalog: &Catalog,
     layout: &Layout,
     context: &[Value],
     now: Timestamp,
     position: usize,
-    valid_until: &mut Timestamp,
-) -> Option<Withheld> {
+    withheld: &mut Vec<Withheld>,
+) -> Timestamp {
     let offer = &catalog.offers[position];
-    if !is_in_its_dates(offer, now, valid_until) {
+    let mut valid_until = Timestamp::FAR_FUTURE;
+    if !is_in_its_dates(offer, now, &mut valid_until) {
         let early = now < offer.valid_from;
         let mut reason = plain_reason(
             position,
@@ -105,7 +107,7 @@ pub fn explain(
             if early { NOT_YET_VALID } else { NO_LONGER_VALID },
         );
         reason.eligible_again_at = early.then_some(offer.valid_from);
-        return Some(reason);
+        withheld.push(reason);
     }
     let facts = layout.facts(&offer.attributes, context, now);
     let group = &catalog.groups[offer.group].stages;
@@ -116,13 +118,15 @@ pub fn explain(
         (Stage::Suitability, &group.suitability, &own.suitability),
     ];
     for (stage, of_group, of_offer) in stages {
-        for rules in [of_group, of_offer] {
-            if let Some(rule) = first_failing(rules, None, &facts, valid_until) {
-                return Some(failed(catalog, position, stage, rule, &facts));
+        for rule in of_group.iter().chain(of_offer) {
+            let verdict = rule.condition.evaluate(&facts);
+            valid_until = valid_until.min(verdict.valid_until);
+            if verdict.truth != Truth::True {
+                withheld.push(failed(catalog, position, stage, rule, &facts));
             }
         }
     }
-    None
+    valid_until
 }
 
 fn failed(catalog: &Catalog, position: usize, stage: Stage, rule: &Rule, facts: &Facts<'_>) -> Withheld {

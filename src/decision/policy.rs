@@ -43,6 +43,8 @@ mod budget;
 mod cool_down;
 mod counting;
 mod needs;
+#[cfg(test)]
+mod tests;
 
 use crate::catalog::{Cap, Catalog, Window};
 use crate::domain::contact::Counted;

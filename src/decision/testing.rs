@@ -19,14 +19,15 @@ use super::fold;
 pub(crate) const T0: Timestamp = Timestamp::from_millis(1_772_442_000_000);
 
 const BASE: &str = r#"
-catalog: { name: test, time_zone: Europe/Madrid }
+catalog: { name: test, time_zone: Europe/Madrid, time_zone_attribute: zone }
 channels:
   - { id: web, reservation: 30m }
-  - { id: mail, reservation: 2d }
+  - { id: mail, direction: outbound, reservation: 2d }
 attributes:
   profile:
     - { id: age, type: number, range: [0, 120] }
     - { id: holdings, type: set, values: [savings, fund] }
+    - { id: zone, type: category, values: [America/New_York, Asia/Kathmandu] }
 events:
   - id: search
     attributes:

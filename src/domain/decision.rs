@@ -68,7 +68,7 @@ pub enum Stage {
     Applicability,
     /// Is in the customer's interest.
     Suitability,
-    /// Quiet hours and caps.
+    /// Quiet hours, caps, cool-downs, attempt limits.
     ContactPolicy,
     /// Placement rules, and better offers.
     Placement,
@@ -89,9 +89,9 @@ pub struct Withheld {
     pub because: Arc<str>,
     /// What could not be judged because it is not known, as in `profile.age`.
     pub missing: Option<Arc<str>>,
-    /// For a cap: how many contacts count now.
+    /// For a contact limit: how many contacts count now; for a cool-down, how many began the rest.
     pub count: Option<u32>,
-    /// For a cap: how many are allowed.
+    /// For a contact limit: how many are allowed; for a cool-down, how many begin the rest.
     pub limit: Option<u32>,
     /// When time alone lifts this reason, if it does.
     pub eligible_again_at: Option<Timestamp>,
@@ -144,7 +144,8 @@ pub struct Decision {
     pub cached: bool,
     /// One per requested placement, in the order of the request.
     pub placements: Vec<Filled>,
-    /// Every offer that is not shown, with its reason; empty unless asked for.
+    /// Every offer that is not shown, with everything that keeps it out of a placement, the reason first; empty unless asked
+    /// for.
     pub withheld: Vec<Withheld>,
     /// Positions in the catalog of the hold-outs that the customer is in, whether or not they withheld anything.
     pub hold_outs: Vec<usize>,

@@ -128,8 +128,9 @@ pub(super) fn add_gate_reasons(
     for ranked in &ranking.offers {
         passed[usize::from(ranked.offer)] = true;
     }
-    let stopped = (0..catalog.offers.len()).filter(|&offer| !passed[offer]);
-    let context = &request.context;
-    withheld.extend(stopped.filter_map(|offer| gate::explain(catalog, layout, context, now, offer, &mut valid_until)));
+    for offer in (0..catalog.offers.len()).filter(|&offer| !passed[offer]) {
+        let until = gate::explain(catalog, layout, &request.context, now, offer, withheld);
+        valid_until = valid_until.min(until);
+    }
     valid_until
 }

@@ -28,6 +28,7 @@
 //! nobody asks web for 3 best_offers                           a visitor without any id
 //!   first search: category fund, on web   an event that comes with the call
 //!   given page home                       what the request says of its context
+//!   for campaign spring                   the campaign that asks
 //!   in best_offers                        the lines that follow are about this placement
 //!   1. fund_x                             the offer at this rank
 //!   groups fund, savings                  the groups of all the offers, in order
@@ -43,6 +44,7 @@
 //!   not known                             the customer is not
 //!   valid until 2026-03-04 09:00 / valid for ever
 //!   withheld fund_x: suitability fund.no_default, missing profile.age, 3 of 2, again at 2026-03-04 09:00
+//!   blamed fund_x: eligibility fund.adult   the same, and no other reason stands before it
 //!   reason fund_x "Why, in words for people"
 //! ```
 //!
@@ -367,6 +369,7 @@ fn ask(
     let placements = placements.collect::<Result<Vec<_>, String>>()?;
     let mut context = vec![Value::Missing; catalog.context.attributes.len()];
     let mut events = Vec::new();
+    let mut campaign = None;
     for line in below {
         match word(&line.text) {
             ("first", event) => events.push(stage.event(who.ok_or("nobody's event is kept")?, event)?),
@@ -374,6 +377,11 @@ fn ask(
                 let (attribute, given) = word(pair);
                 let (symbol, value) = value(&catalog.context, attribute, given, catalog)?;
                 context[catalog.context.positions.get(symbol).unwrap()] = value;
+            }
+            ("for", rest) => {
+                let name = rest.strip_prefix("campaign ").ok_or("write `for campaign <name>`")?;
+                let found = catalog.campaigns.iter().position(|campaign| *campaign.id == *name);
+                campaign = Some(found.ok_or_else(|| format!("there is no campaign `{name}`"))?);
             }
             _ => {}
         }
@@ -386,7 +394,7 @@ fn ask(
         let request = OffersRequest {
             customer: who.cloned(),
             channel,
-            campaign: None,
+            campaign,
             placements: placements.clone(),
             duplicates,
             context: context.clone(),

@@ -77,6 +77,8 @@ placements:
   - {id: agent_list, channels: [call_centre], count_max: 10, fallback: {script: Say hello}}
 caps:
   - {id: travel_once_an_hour, at_most: 1, of: decided, within: 1h, offers: [travel_insurance], because: enough is enough}
+campaigns:
+  - {id: spring, attempts: {at_most: 1}}
 "#;
 
 /// Compiles a catalog of one file, as the successor of a table of symbols.

@@ -117,10 +117,11 @@ pub(super) fn answer(
     }
     for offer in &bank.offers {
         view.rate = offer.rate;
-        match gate(offer, &view, bank) {
-            Some(reason) => reasons.push(reason),
-            None => ranking.push(rank(offer, &view, person, bank, model)),
+        let stops = gate(offer, &view, bank);
+        if stops.is_empty() {
+            ranking.push(rank(offer, &view, person, bank, model));
         }
+        reasons.extend(stops);
     }
     ranking.sort_by(|one, other| {
         other
@@ -174,17 +175,18 @@ fn is_full(person: &Person, ask: &Ask, now: Timestamp, bank: &Blueprint) -> bool
     (0..contacts).all(|position| tally.needs(position))
 }
 
-/// Says which of dates and conditions stops an offer.
-fn gate(offer: &Offer, view: &View, bank: &Blueprint) -> Option<Reason> {
+/// Says which dates and conditions stop an offer.
+fn gate(offer: &Offer, view: &View, bank: &Blueprint) -> Vec<Reason> {
+    let mut stops = Vec::new();
     if view.now < offer.valid.0 {
         let reason = Reason::plain(offer, None, Stage::HardSuppression, "not-yet-valid");
-        return Some(Reason {
+        stops.push(Reason {
             again: Some(offer.valid.0),
             ..reason
         });
     }
     if view.now >= offer.valid.1 {
-        return Some(Reason::plain(offer, None, Stage::HardSuppression, "no-longer-valid"));
+        stops.push(Reason::plain(offer, None, Stage::HardSuppression, "no-longer-valid"));
     }
     for (stage, name) in [
         (Stage::Eligibility, "eligibility"),
@@ -199,7 +201,7 @@ fn gate(offer: &Offer, view: &View, bank: &Blueprint) -> Option<Reason> {
                 let truth = rule.condition.truth(view);
                 if truth != Some(true) {
                     let reason = Reason::plain(offer, None, stage, &format!("{owner}.{name}"));
-                    return Some(Reason {
+                    stops.push(Reason {
                         is_missing: truth.is_none(),
                         ..reason
                     });
@@ -207,7 +209,7 @@ fn gate(offer: &Offer, view: &View, bank: &Blueprint) -> Option<Reason> {
             }
         }
     }
-    None
+    stops
 }
 
 fn rank(offer: &Offer, view: &View, person: &Person, bank: &Blueprint, model: ModelState) -> Ranked {

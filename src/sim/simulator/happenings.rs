@@ -233,7 +233,11 @@ impl Simulation {
         let person = &self.people[who];
         let (existed, id) = (person.exists, person.id.clone());
         self.tell(&format!("{id} is forgotten"));
-        self.people[who] = Person::new(id.clone());
+        let before = std::mem::replace(&mut self.people[who], Person::new(id.clone()));
+        if !existed {
+            // Of whom there is nothing to forget, the list of an earlier look may still be there.
+            self.people[who].good_scores = before.good_scores;
+        }
         self.summary.forgotten += u64::from(existed);
         same(
             "whether there was somebody to forget",

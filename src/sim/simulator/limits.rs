@@ -319,7 +319,9 @@ impl<'a> Tally<'a> {
     /// Forgets a contact.
     pub(super) fn remove(&mut self, position: usize) {
         self.contacts.remove(position);
-        self.until.iter_mut().for_each(|until| drop(until.remove(position)));
+        for until in &mut self.until {
+            until.remove(position);
+        }
     }
 }
 

@@ -195,12 +195,15 @@ impl Person {
     pub(super) fn view(&self, now: Timestamp, bank: &Blueprint) -> View {
         let steps = |time: Timestamp, step: Millis| time.as_millis().div_euclid(step.get());
         let within = |step: Millis, count: i64, what: &dyn Fn(&Fed) -> Option<i64>| -> f64 {
-            let steps_of_window = steps(now, step) - count + 1..=steps(now, step);
-            let fed = self
-                .fed
-                .iter()
-                .filter(|(time, ..)| steps_of_window.contains(&steps(*time, step)));
-            fed.filter_map(|(.., fed)| what(fed)).sum::<i64>() as f64
+            let amounts = || {
+                let fed = self.fed.iter();
+                fed.filter_map(|(time, _, fed)| Some((steps(*time, step), what(fed)?)))
+            };
+            // What lies ahead of a clock that stepped back does not count, but pushed out what is older than its window.
+            let newest = amounts().map(|(at, _)| at).max().unwrap_or(i64::MIN);
+            let (now, oldest) = (steps(now, step), steps(now, step).max(newest) - count);
+            let counted = amounts().filter(|(at, _)| (oldest + 1..=now).contains(at));
+            counted.map(|(_, amount)| amount).sum::<i64>() as f64
         };
         let one = |is: bool| is.then_some(1);
         let latest = |is: &dyn Fn(&Fed) -> bool| {

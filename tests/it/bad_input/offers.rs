@@ -59,6 +59,19 @@ async fn whose_offers_are_wanted_has_to_be_said() {
 }
 
 #[tokio::test]
+async fn a_campaign_that_the_catalog_does_not_have_is_named() {
+    let of = |campaign: &str| wire::GetOffersRequest {
+        campaign: campaign.to_owned(),
+        ..hero("anna")
+    };
+    check_offers(vec![(
+        of("sprnig"),
+        ("campaign", "`sprnig` is not a known campaign; did you mean `spring`?"),
+    )])
+    .await;
+}
+
+#[tokio::test]
 async fn an_empty_request_is_told_everything_that_is_missing() {
     let served = Served::start().await;
     let status = served

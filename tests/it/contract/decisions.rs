@@ -238,3 +238,39 @@ async fn where_only_known_customers_count_others_get_the_fallback_and_leave_no_t
     assert_eq!(recorded.unwrap_err().code(), Code::NotFound);
     assert_eq!(served.engine.customers(), 0);
 }
+
+#[tokio::test]
+async fn a_campaign_is_named_in_the_request_and_in_the_contact_and_its_attempts_come_to_an_end() {
+    let served = Served::start().await;
+    served.begin("anna").await;
+    let request = wire::GetOffersRequest {
+        campaign: "spring".to_owned(),
+        explain: true,
+        ..hero("anna")
+    };
+    let first = served
+        .decisions()
+        .get_offers(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let shown = &first.placements[0].offers[0].offer_id;
+    let profile = wire::GetProfileRequest {
+        customer: hero("anna").customer,
+    };
+    let profile = served.profiles().get_profile(profile).await.unwrap().into_inner();
+    let contact = &profile.contacts[0];
+    assert_eq!((contact.campaign.as_str(), contact.cancelled_at), ("spring", None));
+    let again = served.decisions().get_offers(request).await.unwrap().into_inner();
+    let of_shown = again.withheld.iter().find(|withheld| withheld.offer_id == *shown);
+    let withheld = of_shown.expect("the offer was attempted once, which is all");
+    assert_eq!(
+        (
+            withheld.rule.as_str(),
+            withheld.count,
+            withheld.limit,
+            withheld.eligible_again_at
+        ),
+        ("spring.attempts", Some(1), Some(1), None)
+    );
+}

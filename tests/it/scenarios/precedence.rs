@@ -136,11 +136,11 @@ fn without_an_obstacle_the_offer_is_shown() {
 #[test]
 fn of_two_obstacles_the_answer_names_the_upper_one_of_the_table() {
     for (at, (upper, reason)) in TABLE.iter().enumerate() {
-        let withheld = format!("withheld x: {reason}");
-        check(&[upper], &withheld);
+        let blamed = format!("blamed x: {reason}");
+        check(&[upper], &blamed);
         for (lower, _) in &TABLE[at + 1..] {
-            check(&[upper, lower], &withheld);
-            check(&[lower, upper], &withheld);
+            check(&[upper, lower], &blamed);
+            check(&[lower, upper], &blamed);
         }
     }
 }
@@ -148,9 +148,6 @@ fn of_two_obstacles_the_answer_names_the_upper_one_of_the_table() {
 #[test]
 fn an_offer_whose_time_is_over_is_said_to_be_so_before_any_condition_is_asked() {
     for (lower, _) in &TABLE[6..] {
-        check(
-            &["at 2026-04-01 00:00", lower],
-            "withheld x: suppression no-longer-valid",
-        );
+        check(&["at 2026-04-01 00:00", lower], "blamed x: suppression no-longer-valid");
     }
 }
