@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 mod gates;
 
-pub use gates::{ConsentRule, DayName, HoldOut, HoldOutGets, Purpose, Quiet};
+pub use gates::{ConsentRule, HoldOut, HoldOutGets, Purpose, Quiet};
 pub use policy::{
     Attempts, Campaign, Cap, ContactPolicy, CoolDown, CountedName, Direction, Each, EachOf, Per, RestsOn, Trigger,
     Weekday, WithoutId,

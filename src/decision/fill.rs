@@ -2,14 +2,14 @@
 //!
 //! Order of the obstacles for each offer of the ranking: the placement does not take it; no treatment for the channel; already
 //! shown in an earlier placement of this answer (unless duplicates are allowed; the next best takes its place); enough of its
-//! group; the channel's quiet hours; then the contact policy, in the order of [`super::policy`] (for a visitor without any id,
-//! first the limits that cannot count); then volumes, in the order of the files; better offers filled the placement. What no
-//! waiting helps comes first. The first obstacle is the reason, and nothing further is asked; an explanation has all of them.
-//! Opt-out, and a contact history that is full, stop everything beforehand, and so does the [`Barrier`] what it stops.
+//! group; then the contact policy, the channel's quiet hours first, then the limits in the order of [`super::policy`], then
+//! volumes in the order of the files; better offers filled the placement. What no waiting helps comes first. The first
+//! obstacle is the reason, and nothing further is asked; an explanation has all of them. Opt-out, and a contact history that is
+//! full, stop everything beforehand, and so does the [`Barrier`] what it stops.
 
 use std::sync::Arc;
 
-use crate::catalog::{Cap, Catalog};
+use crate::catalog::Catalog;
 use crate::domain::decision::{Filled, Ranked, Ranking, Shown, Stage, Withheld};
 use crate::domain::profile::{CONTACTS_KEPT, CONTACTS_MAX, Profile};
 use crate::domain::request::{OffersRequest, PlacementRequest};
@@ -55,9 +55,9 @@ enum Obstacle {
     Plain(&'static str),
     /// An entry of the channel's quiet hours holds.
     Quiet(usize),
+    Limit(Reached),
     /// A limit cannot count a visitor without any id.
     Uncounted(Limit),
-    Limit(Reached),
     Volume(Used),
 }
 
@@ -131,8 +131,8 @@ pub fn withhold_all(catalog: &Catalog, rule: &str) -> Vec<Withheld> {
 }
 
 /// Fills the requested placements in their order; with `withheld`, also says for each of them why each offer of the
-/// ranking that the barrier lets through and that it does not show is withheld there. `rooms` says what the volumes have left.
-/// The caller has asked [`suppression`] first.
+/// ranking that it does not show is withheld there, besides what the barrier says. `rooms` says what
+/// the volumes have left. The caller has asked [`suppression`] first.
 #[must_use]
 pub fn fill(
     ranking: &Ranking,
@@ -142,17 +142,12 @@ pub fn fill(
     rooms: &Rooms,
     withheld: Option<&mut Vec<Withheld>>,
 ) -> Outcome {
-    let Barrier {
-        catalog,
-        profile,
-        channel,
-        ..
-    } = *barrier;
+    let Barrier { catalog, profile, .. } = *barrier;
+    let quiet_hours = &catalog.channels[request.channel].quiet;
     let asked = Asked {
-        channel,
+        channel: catalog.channels[request.channel].symbol,
         campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
     };
-    let quiet_hours = &catalog.channels[request.channel].quiet;
     let mut filling = Filling {
         catalog,
         ledger: Ledger::new(catalog, profile, asked, now),
@@ -180,7 +175,7 @@ pub fn fill(
     }
 }
 
-impl<'a> Filling<'a> {
+impl Filling<'_> {
     fn placement(&mut self, ranking: &Ranking, at: usize, mut reasons: Option<&mut Vec<Withheld>>) -> Filled {
         let wanted = self.request.placements[at];
         let first_chosen = self.chosen.len();
@@ -191,16 +186,16 @@ impl<'a> Filling<'a> {
             if is_full && reasons.is_none() {
                 break;
             }
-            if self.barrier.stops(offer) {
+            let is_barred = self.barrier.stops(offer);
+            if is_barred && reasons.is_none() {
                 continue;
             }
             let mut valid_until = self.valid_until;
-            if !self.catalog.offers[offer].is_exempt() {
-                valid_until = valid_until.min(self.quiet.valid_until);
-            }
-            let mut is_free = true;
+            let mut is_free = !is_barred;
+            let mut fits_placement = true;
             for obstacle in self.obstacles(wanted.placement, offer, first_chosen) {
                 is_free = false;
+                fits_placement &= !matches!(obstacle, Obstacle::Plain(_));
                 match &obstacle {
                     Obstacle::Limit(reached) => valid_until = valid_until.min(reached.stands_until),
                     Obstacle::Volume(used) => valid_until = valid_until.min(used.changes_at),
@@ -212,6 +207,10 @@ impl<'a> Filling<'a> {
                     valid_until = valid_until.min(reached.count_changes_at);
                 }
                 reasons.push(self.reason(offer, at, obstacle));
+            }
+            // Where the offer cannot stand anyway, nobody asks what time it is, except for all reasons.
+            if !self.catalog.offers[offer].is_exempt() && (fits_placement || reasons.is_some()) {
+                valid_until = valid_until.min(self.quiet.valid_until);
             }
             self.valid_until = valid_until;
             if is_full {
@@ -251,40 +250,39 @@ impl<'a> Filling<'a> {
             offer,
             placement: self.catalog.placements[placement].symbol,
         };
-        let quiet = self.quiet.entry.filter(|_| !self.catalog.offers[offer].is_exempt());
-        let uncounted = self.uncounted(candidate);
-        let is_new = move |reached: &Reached| !self.uncounted(candidate).any(|limit| limit == reached.limit);
-        let limits = self.ledger.reached(&self.chosen, candidate).filter(is_new);
+        let is_exempt = self.catalog.offers[offer].is_exempt();
+        let quiet = self.quiet.entry.filter(|_| !is_exempt).map(Obstacle::Quiet);
         let volumes = self
             .rooms
             .used_up(self.catalog, &self.chosen, self.asked.channel, offer);
-        of_placement
-            .map(Obstacle::Plain)
-            .chain(quiet.map(Obstacle::Quiet))
-            .chain(uncounted.map(Obstacle::Uncounted))
-            .chain(limits.map(Obstacle::Limit))
-            .chain(volumes.map(Obstacle::Volume))
+        let of_policy = quiet.into_iter().chain(self.limits(candidate));
+        let of_policy = of_policy.chain(volumes.map(Obstacle::Volume));
+        of_placement.map(Obstacle::Plain).chain(of_policy)
     }
 
-    /// Finds the limits that stop a candidate because they cannot count a visitor without any id.
-    fn uncounted(&self, candidate: Candidate) -> impl Iterator<Item = Limit> + '_ {
+    /// Finds the limits that stop a candidate, in their order; of a visitor without any id also those that cannot count.
+    fn limits(&self, candidate: Candidate) -> impl Iterator<Item = Obstacle> + '_ {
         let is_nobody = self.request.customer.is_none();
-        let stopping = is_nobody.then(|| nobody::stopping(self.catalog, self.asked, candidate));
-        stopping.into_iter().flatten()
+        let of_nobody = if is_nobody {
+            self.limits_of_nobody(candidate)
+        } else {
+            Vec::new()
+        };
+        let counted = (!is_nobody).then(|| self.ledger.reached(&self.chosen, candidate));
+        let counted = counted.into_iter().flatten().map(Obstacle::Limit);
+        of_nobody.into_iter().chain(counted)
     }
 
-    /// Returns a limit's id, its words, and how many it allows.
-    fn limit(&self, limit: Limit) -> (&'a Arc<str>, &'a Arc<str>, u32) {
-        let of_cap = |cap: &'a Cap| (&cap.id, &cap.because, cap.limit);
-        match limit {
-            Limit::Cap(at) => of_cap(&self.catalog.caps[at]),
-            Limit::Attempts(at) => of_cap(&self.catalog.attempts[at]),
-            Limit::CoolDown(at) => {
-                let cool_down = &self.catalog.cool_downs[at];
-                let times = u32::try_from(cool_down.times).unwrap_or(u32::MAX);
-                (&cool_down.id, &cool_down.because, times)
-            }
-        }
+    fn limits_of_nobody(&self, candidate: Candidate) -> Vec<Obstacle> {
+        let closed: Vec<Limit> = nobody::stopped_by(self.catalog, self.asked, candidate).collect();
+        let reached = self.ledger.reached(&self.chosen, candidate);
+        let counted = reached.filter(|reached| !closed.contains(&reached.limit));
+        let uncounted = closed.iter().map(|&limit| (limit, Obstacle::Uncounted(limit)));
+        let mut all: Vec<(Limit, Obstacle)> = uncounted
+            .chain(counted.map(|reached| (reached.limit, Obstacle::Limit(reached))))
+            .collect();
+        all.sort_by_key(|&(limit, _)| limit);
+        all.into_iter().map(|(_, obstacle)| obstacle).collect()
     }
 
     /// Tells whether one of [`OF_PLACEMENT`] is met.
@@ -321,28 +319,6 @@ impl<'a> Filling<'a> {
                     ..plain_reason(offer, Stage::ContactPolicy, "")
                 }
             }
-            Obstacle::Uncounted(limit) => {
-                let (rule, because, at_most) = self.limit(limit);
-                Withheld {
-                    placement: Some(placement),
-                    rule: Arc::clone(rule),
-                    because: Arc::clone(because),
-                    limit: Some(at_most),
-                    ..plain_reason(offer, Stage::ContactPolicy, "")
-                }
-            }
-            Obstacle::Limit(reached) => {
-                let (rule, because, _) = self.limit(reached.limit);
-                Withheld {
-                    placement: Some(placement),
-                    rule: Arc::clone(rule),
-                    because: Arc::clone(because),
-                    count: Some(reached.count),
-                    limit: Some(reached.at_most),
-                    eligible_again_at: reached.eligible_again_at,
-                    ..plain_reason(offer, Stage::ContactPolicy, "")
-                }
-            }
             Obstacle::Volume(used) => {
                 let volume = &self.catalog.volumes[used.volume];
                 Withheld {
@@ -355,6 +331,37 @@ impl<'a> Filling<'a> {
                     ..plain_reason(offer, Stage::ContactPolicy, "")
                 }
             }
+            Obstacle::Uncounted(limit) => {
+                let (rule, because) = self.words(limit);
+                Withheld {
+                    placement: Some(placement),
+                    rule: Arc::clone(rule),
+                    because: Arc::clone(because),
+                    limit: nobody::at_most(self.catalog, limit),
+                    ..plain_reason(offer, Stage::ContactPolicy, "")
+                }
+            }
+            Obstacle::Limit(reached) => {
+                let (rule, because) = self.words(reached.limit);
+                Withheld {
+                    placement: Some(placement),
+                    rule: Arc::clone(rule),
+                    because: Arc::clone(because),
+                    count: Some(reached.count),
+                    limit: Some(reached.at_most),
+                    eligible_again_at: reached.eligible_again_at,
+                    ..plain_reason(offer, Stage::ContactPolicy, "")
+                }
+            }
+        }
+    }
+
+    /// Returns the id of a limit, and why it is there.
+    fn words(&self, limit: Limit) -> (&Arc<str>, &Arc<str>) {
+        match limit {
+            Limit::Cap(at) => (&self.catalog.caps[at].id, &self.catalog.caps[at].because),
+            Limit::CoolDown(at) => (&self.catalog.cool_downs[at].id, &self.catalog.cool_downs[at].because),
+            Limit::Attempts(at) => (&self.catalog.attempts[at].id, &self.catalog.attempts[at].because),
         }
     }
 }

@@ -1,23 +1,30 @@
 //! A visitor without any id: nothing is known, nothing can be kept, and so nothing can be counted.
 //!
-//! A cap says itself what becomes of such a visitor. One that is closed stops what it is about, since its count is not known:
-//! errors fall on the side of contacting less. One that is open lets it through. Attempt limits of campaigns are closed.
+//! A cap says what that means to it. A closed one stops what it is about, since its count is not known: errors fall on the
+//! side of contacting less. An open one sees the empty history. Attempts of a campaign are closed; cool-downs have nothing
+//! that could begin them.
 
 use crate::catalog::{Cap, Catalog, WithoutId};
 
 use super::policy::{self, Asked, Candidate, Limit};
 
-/// Finds the caps and attempt limits that stop the candidate because the visitor cannot be counted, in their order. No limit
-/// stops an exempt offer.
-pub fn stopping(catalog: &Catalog, asked: Asked, candidate: Candidate) -> impl Iterator<Item = Limit> + '_ {
+/// Finds the limits that stop the candidate because the visitor cannot be counted, in their order.
+pub fn stopped_by(catalog: &Catalog, asked: Asked, candidate: Candidate) -> impl Iterator<Item = Limit> + '_ {
     let is_exempt = catalog.offers[candidate.offer].is_exempt();
     let stops =
         move |cap: &Cap| !is_exempt && cap.without_id == WithoutId::Closed && policy::concerns(cap, asked, candidate);
-    let caps = catalog.caps.iter().enumerate();
-    let caps = caps.filter(move |(_, cap)| stops(cap)).map(|(at, _)| Limit::Cap(at));
-    let attempts = catalog.attempts.iter().enumerate();
-    let attempts = attempts
-        .filter(move |(_, cap)| stops(cap))
-        .map(|(at, _)| Limit::Attempts(at));
-    caps.chain(attempts)
+    let caps = catalog.caps.iter().enumerate().filter(move |(_, cap)| stops(cap));
+    let attempts = catalog.attempts.iter().enumerate().filter(move |(_, cap)| stops(cap));
+    let caps = caps.map(|(at, _)| Limit::Cap(at));
+    caps.chain(attempts.map(|(at, _)| Limit::Attempts(at)))
+}
+
+/// Returns how many contacts a limit allows; cool-downs allow no number.
+#[must_use]
+pub fn at_most(catalog: &Catalog, limit: Limit) -> Option<u32> {
+    match limit {
+        Limit::Cap(at) => Some(catalog.caps[at].limit),
+        Limit::Attempts(at) => Some(catalog.attempts[at].limit),
+        Limit::CoolDown(_) => None,
+    }
 }

@@ -80,8 +80,8 @@ pub struct Asked {
     pub campaign: Option<Symbol>,
 }
 
-/// Which limit; positions in the catalog's lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which limit, in the order of the reasons; positions in the catalog's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Limit {
     /// One of [`Catalog::caps`].
     Cap(usize),

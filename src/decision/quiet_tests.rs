@@ -5,9 +5,11 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use proptest::prelude::*;
 
 use super::quiet::{self, Now};
-use super::testing::catalog_with;
-use crate::catalog::Quiet;
+use super::testing::{catalog_set, catalog_with, symbol};
+use crate::catalog::{Catalog, Quiet};
+use crate::domain::profile::Profile;
 use crate::domain::time::{Millis, Timestamp};
+use crate::domain::value::Value;
 
 fn zone(name: &str) -> TimeZone {
     TimeZoneDatabase::bundled().get(name).unwrap()
@@ -335,4 +337,26 @@ proptest! {
             prop_assert_eq!(found.ends_at, Some(Timestamp::from_millis(minute * 60_000)));
         }
     }
+}
+
+fn zone_of(catalog: &Catalog, own: Option<&str>) -> String {
+    let own = own.map(|zone| (symbol(catalog, "zone"), Value::Category(symbol(catalog, zone))));
+    let profile = Profile {
+        attributes: own.into_iter().collect(),
+        ..Profile::default()
+    };
+    catalog.zone_of(&profile).iana_name().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_customer_lives_in_the_zone_that_the_profile_says_else_in_the_catalogs() {
+    let zones = "attributes: {profile: [{id: zone, type: category, values: [Atlantic/Canary, Asia/Tokyo]}]}";
+    let catalog = catalog_set(", time_zone_attribute: zone", zones);
+    assert_eq!(zone_of(&catalog, Some("Asia/Tokyo")), "Asia/Tokyo");
+    assert_eq!(zone_of(&catalog, Some("Atlantic/Canary")), "Atlantic/Canary");
+    assert_eq!(zone_of(&catalog, None), "Europe/Madrid");
+    // What a profile keeps from a catalog that listed more zones.
+    assert_eq!(zone_of(&catalog, Some("savings")), "Europe/Madrid");
+    let without = catalog_set("", zones);
+    assert_eq!(zone_of(&without, Some("Asia/Tokyo")), "Europe/Madrid");
 }

@@ -197,9 +197,13 @@ impl<L: Locked<Books>> Conductor<L> {
         } = outcome;
         if request.explain {
             let barrier = barrier(catalog, profile, request, &hold_outs);
-            withheld.extend((0..catalog.offers.len()).flat_map(|offer| barrier.reasons(offer)));
+            let mut of_barrier: Vec<_> = (0..catalog.offers.len())
+                .flat_map(|offer| barrier.reasons(offer))
+                .collect();
+            of_barrier.append(&mut withheld);
+            withheld = of_barrier;
             valid_until = valid_until.min(workspace.layout.fill(catalog, profile, now));
-            let until = add_gate_reasons(&workspace.layout, &barrier, request, &list.ranking, now, &mut withheld);
+            let until = add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
             valid_until = valid_until.min(until);
         }
         let id = reservation.map(|(id, reservation)| {

@@ -1,7 +1,6 @@
 //! The steps of one decision that are neither ranking nor filling.
 
 use crate::catalog::Catalog;
-use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Outcome};
 use crate::decision::{facts::Layout, fold, gate};
 use crate::domain::decision::{Decision, Filled, Ranking, Rung, Withheld};
@@ -110,24 +109,21 @@ pub(super) fn unanswered(
     }
 }
 
-/// Adds why each offer that is not in the ranking is not, unless the barrier stops it anyway, and returns until when those
-/// reasons stay.
+/// Adds why each offer that is not in the ranking is not, and returns until when those reasons stay.
 pub(super) fn add_gate_reasons(
+    catalog: &Catalog,
     layout: &Layout,
-    barrier: &Barrier<'_>,
     request: &OffersRequest,
     ranking: &Ranking,
     now: Timestamp,
     withheld: &mut Vec<Withheld>,
 ) -> Timestamp {
-    let catalog = barrier.catalog;
     let mut valid_until = Timestamp::FAR_FUTURE;
     let mut passed = vec![false; catalog.offers.len()];
     for ranked in &ranking.offers {
         passed[usize::from(ranked.offer)] = true;
     }
-    let is_told = |&offer: &usize| !passed[offer] && !barrier.stops(offer);
-    for offer in (0..catalog.offers.len()).filter(is_told) {
+    for offer in (0..catalog.offers.len()).filter(|&offer| !passed[offer]) {
         let until = gate::explain(catalog, layout, &request.context, now, offer, withheld);
         valid_until = valid_until.min(until);
     }

@@ -8,8 +8,9 @@
 //! What happens: profiles are written, replaced and forgotten; events come in time, late, ahead of the clock, repeated and
 //! shuffled; offers are asked for on all channels, for campaigns and by themselves, in several placements, with and without
 //! duplicates, reasons and events, really and as previews; customers live in several zones, whose clocks change, and the bank's clock
-//! steps back; outcomes come once, twice, late, and for what was never shown; customers opt out and in; the
-//! catalog changes; the model fails and recovers.
+//! steps back; outcomes come once, twice, late, and for what was never shown; customers opt out and in, agree and object;
+//! channels keep still at times, and some customers are held out; somebody without any id asks; the catalog changes; the model
+//! fails and recovers.
 //!
 //! What is checked at every step:
 //!
@@ -31,6 +32,7 @@ mod blueprint;
 mod condition;
 mod engine_side;
 mod expected;
+mod gates;
 mod happenings;
 mod limits;
 mod outcomes;
@@ -119,6 +121,16 @@ pub struct Summary {
     pub rested: u64,
     /// Of them attempt limits.
     pub attempts_used: u64,
+    /// Reasons that were quiet hours.
+    pub quiet: u64,
+    /// Reasons that were missing consent or an objection.
+    pub refused_purposes: u64,
+    /// Answers to somebody who is held out.
+    pub held_out: u64,
+    /// Offers shown with their control content.
+    pub controls: u64,
+    /// Questions without any id.
+    pub nobody: u64,
     /// Offers shown that no limit can stop.
     pub exempt: u64,
     /// Steps back of the clock.
@@ -158,7 +170,7 @@ pub struct Summary {
 impl Summary {
     /// Returns what was counted, each with its name.
     #[must_use]
-    pub fn counts(&self) -> [(u64, &'static str); 24] {
+    pub fn counts(&self) -> [(u64, &'static str); 29] {
         [
             (self.answers, "answers judged"),
             (self.shown, "offers shown"),
@@ -168,6 +180,11 @@ impl Summary {
             (self.capped, "of them contact limits"),
             (self.rested, "of these cool-downs"),
             (self.attempts_used, "of these attempt limits"),
+            (self.quiet, "reasons of quiet hours"),
+            (self.refused_purposes, "reasons of consent"),
+            (self.held_out, "answers to customers held out"),
+            (self.controls, "offers shown with control content"),
+            (self.nobody, "questions without any id"),
             (self.exempt, "exempt offers shown"),
             (self.steps_back, "steps back of the clock"),
             (self.turns, "changes of the clocks met"),
@@ -289,11 +306,13 @@ impl Simulation {
             28..=53 => self.ask(who)?,
             54..=77 => self.report(who)?,
             78..=85 => self.write(who)?,
-            86..=89 => self.opt(who)?,
+            86 | 87 => self.opt(who)?,
+            88 | 89 => self.consent(who)?,
             90 => self.forget(who)?,
             91 | 92 => self.reload()?,
             93..=96 => self.break_or_mend(),
             97 if self.draw.chance(0.15) => self.crowd(who)?,
+            98 => self.ask_as_nobody()?,
             _ => self.twins()?,
         }
         self.look(who)
@@ -354,6 +373,10 @@ impl Simulation {
             _ if self.draw.chance(0.2) => self.now + Millis::DAY.times(self.some(40)),
             _ => self.now,
         };
+    }
+
+    fn is_failing(&self) -> bool {
+        self.fails.load(Ordering::Relaxed)
     }
 
     /// Tells whether the catalog serves known customers only, and this is none.

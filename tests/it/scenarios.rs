@@ -48,6 +48,7 @@
 //!   not known                             the customer is not
 //!   valid until 2026-03-04 09:00 / valid for ever
 //!   withheld fund_x: suitability fund.no_default, missing profile.age, 3 of 2, again at 2026-03-04 09:00
+//!   blamed fund_x: eligibility fund.adult   the same, and no other reason stands before it
 //!   reason fund_x "Why, in words for people"
 //! ```
 //!

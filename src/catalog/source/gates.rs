@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Weekday;
+
 /// Why customers are contacted. Groups and offers name theirs; customers consent or object to it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +33,7 @@ pub enum ConsentRule {
 #[serde(deny_unknown_fields, default)]
 pub struct Quiet {
     /// Only on these days of the week; every day when empty.
-    pub days: Vec<DayName>,
+    pub days: Vec<Weekday>,
     /// Only on these dates, `YYYY-MM-DD`; every date when empty.
     pub dates: Vec<String>,
     /// The time of day at which it begins, `HH:MM`; the day's beginning when absent.
@@ -40,26 +42,6 @@ pub struct Quiet {
     pub until: Option<String>,
     /// Why, in words for people.
     pub because: String,
-}
-
-/// A day of the week.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DayName {
-    /// Monday.
-    Monday,
-    /// Tuesday.
-    Tuesday,
-    /// Wednesday.
-    Wednesday,
-    /// Thursday.
-    Thursday,
-    /// Friday.
-    Friday,
-    /// Saturday.
-    Saturday,
-    /// Sunday.
-    Sunday,
 }
 
 /// A share of the customers that gets no offers, or other content, so that it can be measured what offers bring about.

@@ -107,6 +107,11 @@ impl Clock {
     }
 }
 
+/// Returns what the clock on the wall shows, in milliseconds since it showed the beginning of 1970.
+pub(super) fn wall(zone: usize, at: Timestamp) -> i64 {
+    at.as_millis() + i64::from(LOADED[zone].to_offset(jiff(at)).seconds()) * 1_000
+}
+
 /// Returns the next change of the clocks in a zone, if there is one.
 pub(super) fn next_turn(zone: usize, now: Timestamp) -> Option<Timestamp> {
     let turn = LOADED[zone].following(jiff(now)).next()?;

@@ -119,7 +119,7 @@ fn lasting(decision: &Decision) -> Decision {
 
 impl Simulation {
     /// Draws a question.
-    fn question(&mut self) -> Ask {
+    pub(super) fn question(&mut self) -> Ask {
         let draw = &mut self.draw;
         let count = 1 + draw.skewed(3);
         let placements = (0..count)
@@ -133,6 +133,7 @@ impl Simulation {
             duplicates: draw.chance(0.3),
             explain: draw.chance(0.4),
             preview: false,
+            nobody: false,
             events: Vec::new(),
         }
     }
@@ -242,7 +243,7 @@ impl Simulation {
         same("the placements of one too many", &empty, &true)
     }
 
-    fn decide(&mut self, request: &OffersRequest) -> Result<Decision, String> {
+    pub(super) fn decide(&mut self, request: &OffersRequest) -> Result<Decision, String> {
         let decision = self
             .engine
             .offers(&self.active, request, self.now)
@@ -262,9 +263,15 @@ impl Simulation {
         let begins = |with: &str| capped.clone().filter(|reason| reason.rule.starts_with(with)).count() as u64;
         summary.rested += begins("rest");
         summary.attempts_used += CAMPAIGNS.iter().map(|campaign| begins(campaign)).sum::<u64>();
+        let of_rules =
+            |is: &dyn Fn(&str) -> bool| decision.withheld.iter().filter(|reason| is(&reason.rule)).count() as u64;
+        summary.quiet += of_rules(&|rule| rule.ends_with(".quiet"));
+        summary.refused_purposes += of_rules(&|rule| ["no-consent", "objected"].contains(&rule));
+        summary.held_out += u64::from(!decision.hold_outs.is_empty());
         let exempt = |shown: &&Shown| self.catalog.offers[shown.offer].is_exempt();
         let shown_of = || decision.placements.iter().flat_map(|filled| &filled.offers);
         summary.exempt += shown_of().filter(exempt).count() as u64;
+        summary.controls += shown_of().filter(|shown| shown.control).count() as u64;
         let last_good = decision.placements.iter().flat_map(|filled| &filled.offers);
         summary.last_good += last_good.filter(|shown| shown.rung == Rung::LastGood).count() as u64;
         for shown in decision.placements.iter().flat_map(|filled| &filled.offers) {
@@ -276,7 +283,13 @@ impl Simulation {
     }
 
     /// Compares an answer with what it must be.
-    fn judge(&self, person: &Person, known: bool, ask: &Ask, decision: &Decision) -> Result<Expected, String> {
+    pub(super) fn judge(
+        &self,
+        person: &Person,
+        known: bool,
+        ask: &Ask,
+        decision: &Decision,
+    ) -> Result<Expected, String> {
         let model = match (self.fails.load(Ordering::Relaxed), decision.cached) {
             (false, _) => ModelState::Works,
             (true, false) => ModelState::Fails,
@@ -397,7 +410,7 @@ impl Simulation {
     }
 
     /// Asks the same at later instants, up to the last millisecond of the answer's validity, and just after.
-    fn look_ahead(
+    pub(super) fn look_ahead(
         &mut self,
         request: &OffersRequest,
         profile: Option<&Profile>,

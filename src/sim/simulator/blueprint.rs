@@ -13,6 +13,7 @@ use crate::sim::draw::Draw;
 
 use super::almanac::Clock;
 use super::condition::{Condition, LOCAL, Vocabulary};
+use super::gates::Gates;
 use super::person::Person;
 use super::rulebook::{self, Attempts, CAMPAIGNS, Cap, CoolDown, EACH, Filter, Policy, Window};
 
@@ -127,6 +128,7 @@ pub(super) struct Blueprint {
     pub(super) offers: Vec<Offer>,
     pub(super) caps: Vec<Cap>,
     pub(super) cool_downs: Vec<CoolDown>,
+    pub(super) gates: Gates,
     pub(super) attempts: [Attempts; CAMPAIGNS.len()],
     /// By channel.
     pub(super) outbound: [bool; CHANNELS.len()],
@@ -186,6 +188,7 @@ impl Blueprint {
         let caps = caps.collect();
         let cool_downs = (0..draw.below(4)).map(|number| rulebook::cool_down(draw, number, &offers));
         let cool_downs = cool_downs.collect();
+        let gates = Gates::draw(draw, now, &offers);
         let mut columns = vec![
             Column::Age,
             Column::OwnsFund,
@@ -201,6 +204,7 @@ impl Blueprint {
             offers,
             caps,
             cool_downs,
+            gates,
             attempts: [0; CAMPAIGNS.len()].map(|_| Attempts::draw(draw)),
             outbound: [0.2, 0.4, 0.7].map(|share| draw.chance(share)),
             own_zones: draw.chance(0.7),

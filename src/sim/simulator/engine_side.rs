@@ -72,7 +72,7 @@ pub(super) fn active(bank: &Blueprint, catalog: &Arc<Catalog>, fails: &Arc<Atomi
     Active::new(Arc::clone(catalog), vec![bank.model_loads.then_some(model)])
 }
 
-fn named(catalog: &Catalog, name: &str) -> Result<Symbol, String> {
+pub(super) fn named(catalog: &Catalog, name: &str) -> Result<Symbol, String> {
     catalog
         .symbols
         .find(name)
@@ -115,7 +115,7 @@ pub(super) fn request(ask: &Ask, person: &Person, catalog: &Catalog) -> Result<O
         position(&catalog.campaigns, |campaign| *campaign.id == *name, name)
     });
     Ok(OffersRequest {
-        customer: Some(person.id.clone()),
+        customer: (!ask.nobody).then(|| person.id.clone()),
         channel,
         campaign: campaign.transpose()?,
         placements: placements.collect::<Result<_, String>>()?,
@@ -127,7 +127,7 @@ pub(super) fn request(ask: &Ask, person: &Person, catalog: &Catalog) -> Result<O
             .map(|happening| event(happening, catalog))
             .collect::<Result<_, _>>()?,
         explain: ask.explain,
-        preview: ask.preview,
+        preview: ask.preview && !ask.nobody,
     })
 }
 

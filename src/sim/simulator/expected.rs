@@ -6,10 +6,11 @@ use crate::domain::profile::{CONTACTS_KEPT, CONTACTS_MAX};
 use crate::domain::time::Timestamp;
 use crate::model::Scorer as _;
 
-use super::blueprint::{Blueprint, GROUPS, Offer, PLACEMENTS};
+use super::blueprint::{Blueprint, CHANNELS, GROUPS, Offer, PLACEMENTS};
 use super::condition::View;
 use super::limits::{Candidate, Tally};
 use super::person::{Contact, Happening, Person, takes};
+use super::rulebook::Policy;
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Ask {
     pub(super) duplicates: bool,
     pub(super) explain: bool,
     pub(super) preview: bool,
+    /// Whether no id is given.
+    pub(super) nobody: bool,
     pub(super) events: Vec<Happening>,
 }
 
@@ -36,6 +39,7 @@ pub(super) struct Ranked {
     value: f64,
     lever: f64,
     priority: f64,
+    control: bool,
 }
 
 /// Why an offer is not shown.
@@ -62,6 +66,7 @@ pub(super) struct Expected {
     pub(super) suppressed: bool,
     /// Whether that is because the contact history is full.
     pub(super) full: bool,
+    held: Vec<&'static str>,
 }
 
 /// What the model does at the moment.
@@ -99,12 +104,17 @@ pub(super) fn answer(
             reasons: withheld("unknown-customer"),
             suppressed: true,
             full: false,
+            held: bank.gates.held(&person.id, ask),
         };
     }
     let mut view = person.view(now, bank);
     (view.channel, view.page) = (ask.channel, ask.page);
     let mut ranking = Vec::new();
     let mut reasons = Vec::new();
+    for offer in &bank.offers {
+        let rules = bars(bank, offer, person, ask).into_iter();
+        reasons.extend(rules.map(|rule| Reason::plain(offer, None, Stage::HardSuppression, rule)));
+    }
     for offer in &bank.offers {
         view.rate = offer.rate;
         let stops = gate(offer, &view, bank);
@@ -142,7 +152,13 @@ pub(super) fn answer(
         reasons,
         suppressed: suppressed.is_some(),
         full: suppressed.is_some() && full,
+        held: bank.gates.held(&person.id, ask),
     }
+}
+
+fn bars(bank: &Blueprint, offer: &Offer, person: &Person, ask: &Ask) -> Vec<&'static str> {
+    let is_exempt = bank.policy_of(offer) != Policy::Applies;
+    bank.gates.bars(offer, is_exempt, person, ask)
 }
 
 fn is_full(person: &Person, ask: &Ask, now: Timestamp, bank: &Blueprint) -> bool {
@@ -236,6 +252,7 @@ fn rank(offer: &Offer, view: &View, person: &Person, bank: &Blueprint, model: Mo
         value: offer.value,
         lever: offer.lever,
         priority: on.map(|(factor, _)| factor).product(),
+        control: false,
     }
 }
 
@@ -248,6 +265,7 @@ fn fill(
     reasons: &mut Vec<Reason>,
 ) -> Vec<Vec<Ranked>> {
     let mut tally = Tally::new(bank, person, now);
+    let quiet = bank.gates.quiet(ask.channel, bank.clock_of(person).zone, now);
     let before = tally.contacts.len();
     let mut placements = Vec::new();
     for (at, &(placement, count)) in ask.placements.iter().enumerate() {
@@ -279,14 +297,20 @@ fn fill(
             let plain = |rule: &str| Reason::plain(offer, Some(at), Stage::Placement, rule);
             let met = of_placement.iter().filter(|(_, is_met)| *is_met);
             let mut obstacles: Vec<Reason> = met.map(|(rule, _)| plain(rule)).collect();
+            let is_exempt = bank.policy_of(offer) != Policy::Applies;
+            let rule = format!("{}.quiet", CHANNELS[ask.channel].0);
+            obstacles.extend(quiet.filter(|_| !is_exempt).map(|again| Reason {
+                again,
+                ..Reason::plain(offer, Some(at), Stage::ContactPolicy, &rule)
+            }));
             let candidate = Candidate {
                 offer,
                 channel: ask.channel,
                 placement,
                 campaign: ask.campaign,
             };
-            obstacles.extend(tally.stops(candidate).into_iter().map(|stop| Reason {
-                count: Some(stop.count),
+            obstacles.extend(tally.stops(candidate, ask.nobody).into_iter().map(|stop| Reason {
+                count: stop.count,
                 limit: Some(stop.limit),
                 again: stop.again,
                 ..Reason::plain(offer, Some(at), Stage::ContactPolicy, &stop.rule)
@@ -294,7 +318,7 @@ fn fill(
             if filled.len() == count {
                 obstacles.push(plain("outranked"));
             }
-            if obstacles.is_empty() {
+            if obstacles.is_empty() && bars(bank, offer, person, ask).is_empty() {
                 let mut times = [None; 7];
                 times[0] = Some(now);
                 tally.push(Contact {
@@ -306,7 +330,10 @@ fn fill(
                     campaign: ask.campaign,
                     times,
                 });
-                filled.push(ranked.clone());
+                filled.push(Ranked {
+                    control: bank.gates.shows_control(offer, is_exempt, person, ask),
+                    ..ranked.clone()
+                });
             }
             reasons.extend(obstacles);
         }
@@ -352,6 +379,14 @@ pub(super) fn compare(decision: &Decision, catalog: &Catalog, ask: &Ask, expecte
     if decision.known_customer != expected.known {
         return differs("known customer", &decision.known_customer, &expected.known);
     }
+    let held: Vec<&str> = decision
+        .hold_outs
+        .iter()
+        .map(|&at| &*catalog.hold_outs[at].id)
+        .collect();
+    if held != expected.held {
+        return differs("hold-outs", &held, &expected.held);
+    }
     if decision.placements.len() != expected.placements.len() {
         return differs(
             "number of placements",
@@ -377,6 +412,7 @@ pub(super) fn compare(decision: &Decision, catalog: &Catalog, ask: &Ask, expecte
             value: shown.factors.value,
             lever: shown.factors.lever,
             priority: shown.priority,
+            control: shown.control,
         });
         let found: Vec<Ranked> = offers.collect();
         if found != *wanted {

@@ -8,6 +8,7 @@ use crate::engine::Rejection;
 use super::almanac::ZONES;
 use super::blueprint::{CATEGORIES, CHANNELS, HOLDINGS, SEGMENTS};
 use super::condition::Known;
+use super::gates::Gates;
 use super::person::{Deed, Happening, Person};
 use super::{CROWD, Simulation, engine_side, rulebook, same, too_many};
 
@@ -190,6 +191,7 @@ impl Simulation {
         let mut bank = self.bank.clone();
         bank.caps = vec![rulebook::never_reached()];
         (bank.cool_downs, bank.attempts) = (Vec::new(), Default::default());
+        bank.gates = Gates::default();
         self.put_in_force(bank)?;
         let change = ProfileChange {
             opt_out_of_all: Some(false),

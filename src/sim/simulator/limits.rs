@@ -21,7 +21,8 @@ pub(super) struct Candidate<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stop {
     pub(super) rule: String,
-    pub(super) count: usize,
+    /// Absent for somebody who cannot be counted.
+    pub(super) count: Option<usize>,
     pub(super) limit: usize,
     pub(super) again: Option<Timestamp>,
 }
@@ -246,22 +247,22 @@ impl<'a> Tally<'a> {
         counts.count()
     }
 
-    /// Returns every limit that stops the candidate, in the order of the reasons.
-    pub(super) fn stops(&self, candidate: Candidate<'_>) -> Vec<Stop> {
+    /// Returns every limit that stops the candidate, in the order of the reasons; `nobody` is whether there is no id.
+    pub(super) fn stops(&self, candidate: Candidate<'_>, nobody: bool) -> Vec<Stop> {
         if self.bank.policy_of(candidate.offer) != Policy::Applies {
             return Vec::new();
         }
-        let caps = (0..self.first_attempts).filter_map(|at| self.cap_stops(at, candidate));
+        let caps = (0..self.first_attempts).filter_map(|at| self.cap_stops(at, candidate, nobody));
         let cool_downs = self
             .bank
             .cool_downs
             .iter()
             .filter_map(|rest| self.rest_stops(rest, candidate));
-        let attempts = (self.first_attempts..self.caps.len()).filter_map(|at| self.cap_stops(at, candidate));
+        let attempts = (self.first_attempts..self.caps.len()).filter_map(|at| self.cap_stops(at, candidate, nobody));
         caps.chain(cool_downs).chain(attempts).collect()
     }
 
-    fn cap_stops(&self, at: usize, candidate: Candidate<'_>) -> Option<Stop> {
+    fn cap_stops(&self, at: usize, candidate: Candidate<'_>, nobody: bool) -> Option<Stop> {
         let (cap, offer) = (&self.caps[at], candidate.offer);
         let about = cap
             .contacts
@@ -273,6 +274,14 @@ impl<'a> Tally<'a> {
         {
             return None;
         }
+        if nobody && !cap.is_open() {
+            return Some(Stop {
+                rule: cap.id.clone(),
+                count: None,
+                limit: cap.at_most,
+                again: None,
+            });
+        }
         let count = self.count(at, candidate, self.now);
         if count < cap.at_most {
             return None;
@@ -281,7 +290,7 @@ impl<'a> Tally<'a> {
         let is_stopped = |instant: &Timestamp| self.count(at, candidate, *instant) >= cap.at_most;
         Some(Stop {
             rule: cap.id.clone(),
-            count,
+            count: Some(count),
             limit: cap.at_most,
             again: first_free(instants, self.now, is_stopped),
         })
@@ -294,7 +303,7 @@ impl<'a> Tally<'a> {
         }
         Some(Stop {
             rule: cool_down.id.clone(),
-            count: cool_down.times,
+            count: Some(cool_down.times),
             limit: cool_down.times,
             again: first_free(cool_down.ends(&self.contacts), self.now, rests),
         })

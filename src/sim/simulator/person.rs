@@ -99,6 +99,8 @@ pub(super) struct Person {
     pub(super) known: Known,
     pub(super) opt_outs: [bool; CHANNELS.len()],
     pub(super) opted_out_of_all: bool,
+    /// Answers: for which purpose, on which channel or on all, and whether the customer agreed.
+    pub(super) consents: Vec<(usize, Option<usize>, bool)>,
     pub(super) contacts: Vec<Contact>,
     /// The scores that the engine can fall back on, by offer.
     pub(super) good_scores: Vec<(String, f32)>,
@@ -117,6 +119,7 @@ impl Person {
             known: Known::default(),
             opt_outs: [false; CHANNELS.len()],
             opted_out_of_all: false,
+            consents: Vec::new(),
             contacts: Vec::new(),
             good_scores: Vec::new(),
             ids: Vec::new(),

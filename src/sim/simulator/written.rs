@@ -27,17 +27,19 @@ impl Blueprint {
         self.write_settings(text)?;
         self.write_groups(text)?;
         self.write_offers(text)?;
+        self.gates.write(text)?;
         self.write_limits(text)
     }
 
     fn write_groups(&self, text: &mut String) -> std::fmt::Result {
         writeln!(text, "groups:")?;
-        for (group, id) in self.groups.iter().zip(GROUPS) {
+        for (at, (group, id)) in self.groups.iter().zip(GROUPS).enumerate() {
             write!(
                 text,
-                "  - {{id: {id}, start_propensity: 0.1, labels: [{}]{}, intents: {{",
+                "  - {{id: {id}, start_propensity: 0.1, labels: [{}]{}{}, intents: {{",
                 names(&group.labels, &LABELS),
-                policy(group.policy)
+                policy(group.policy),
+                self.gates.of_group(at)
             )?;
             for (weight, intent) in group.intents.iter().zip(INTENTS) {
                 if let Some(weight) = weight {
@@ -54,11 +56,12 @@ impl Blueprint {
         for offer in &self.offers {
             write!(
                 text,
-                "  - {{id: {}, group: {}, name: N, labels: [{}]{}",
+                "  - {{id: {}, group: {}, name: N, labels: [{}]{}{}",
                 offer.id,
                 GROUPS[offer.group],
                 names(&offer.labels, &LABELS),
-                policy(offer.policy)
+                policy(offer.policy),
+                self.gates.of_offer(&offer.id)
             )?;
             write!(
                 text,
@@ -104,11 +107,12 @@ impl Blueprint {
             "  factors: {{propensity: {propensity}, context_weight: {context_weight}, value: {value}, lever: {lever}}}"
         )?;
         writeln!(text, "models: [linear]\nchannels:")?;
-        for ((id, reservation, _), outbound) in CHANNELS.iter().zip(self.outbound) {
+        for (at, ((id, reservation, _), outbound)) in CHANNELS.iter().zip(self.outbound).enumerate() {
             let direction = DIRECTIONS[usize::from(outbound)];
+            let quiet = self.gates.of_channel(at);
             writeln!(
                 text,
-                "  - {{id: {id}, direction: {direction}, reservation: {reservation}}}"
+                "  - {{id: {id}, direction: {direction}, reservation: {reservation}{quiet}}}"
             )?;
         }
         writeln!(text, "{}", SCHEMA.replace("ZONES", &ZONES.join(", ")))?;
@@ -230,7 +234,7 @@ aggregates:
   - {id: last_category, keep: last, of: search, attribute: category, where: event.results > 0}
   - {id: visits_1d, keep: sessions, within: 1d}"#;
 
-const WEEKDAYS: [&str; 7] = [
+pub(super) const WEEKDAYS: [&str; 7] = [
     "monday",
     "tuesday",
     "wednesday",

@@ -30,6 +30,8 @@ impl Blueprint {
             let placements = PLACEMENTS.map(|placement| placement.id);
             write!(text, "{}", filter(&cap.contacts))?;
             write!(text, ", placements: [{}]", names(&cap.contacts.placements, &placements))?;
+            let without_id = if cap.is_open() { "open" } else { "closed" };
+            write!(text, ", without_id: {without_id}")?;
             writeln!(text, ", campaigns: [{}]}}", names(&cap.contacts.campaigns, &CAMPAIGNS))?;
         }
         self.write_cool_downs(text)?;

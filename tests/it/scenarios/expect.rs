@@ -11,7 +11,7 @@ use super::text::{Line, Problem, parts, unquoted, word, written};
 
 /// Tells whether a line needs the reasons of withheld offers.
 pub(super) fn is_about_reasons(line: &Line) -> bool {
-    matches!(word(&line.text).0, "withheld" | "reason")
+    matches!(word(&line.text).0, "withheld" | "blamed" | "reason")
 }
 
 /// Tells whether an answer shows the offer.
@@ -100,7 +100,8 @@ impl Judged<'_> {
             "control" => self.control(filled, rest),
             "held" => self.held_out(rest)?,
             "reserved" => self.decision.id.map(|id| format!("the decision {id}")),
-            "withheld" => self.withheld(rest)?,
+            "withheld" => self.withheld(rest, false)?,
+            "blamed" => self.withheld(rest, true)?,
             "reason" => self.reason(rest)?,
             _ => match first.strip_suffix('.').and_then(|rank| rank.parse::<usize>().ok()) {
                 Some(rank) => self.rank(filled, rank, rest),
@@ -247,7 +248,8 @@ impl Judged<'_> {
             .collect())
     }
 
-    fn withheld(&self, expected: &str) -> Result<Option<String>, String> {
+    /// Looks for a reason among all of an offer; with `first`, it must be the first, which is the one that counts.
+    fn withheld(&self, expected: &str, first: bool) -> Result<Option<String>, String> {
         let (name, rest) = expected
             .split_once(':')
             .ok_or("write `withheld <offer>: <stage> <rule>`")?;
@@ -257,7 +259,8 @@ impl Judged<'_> {
             .map(|reason| self.words(reason))
             .collect();
         let wanted = parts(rest).join(", ");
-        if found.contains(&wanted) {
+        let considered = if first { found.len().min(1) } else { found.len() };
+        if found[..considered].contains(&wanted) {
             return Ok(None);
         }
         Ok(Some(if found.is_empty() {
