@@ -181,10 +181,21 @@ async fn a_cancellation_has_to_name_a_decision_and_what_it_showed() {
     let status = behaviour.cancel(cancel(&nobodys, "", "")).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound, "{status:?}");
     let answer = served.decisions().get_offers(hero("anna")).await.unwrap().into_inner();
-    for (offer, placement) in [("fund_world", ""), ("", "home_side")] {
+    for (offer, placement, told) in [
+        (
+            "fund_world",
+            "",
+            "`fund_world` was not shown by this decision; it showed savings_easy",
+        ),
+        (
+            "",
+            "home_side",
+            "`home_side` showed nothing in this decision; home_hero",
+        ),
+    ] {
         let status = behaviour.cancel(cancel(&answer.decision_id, offer, placement)).await;
         let status = status.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
-        assert!(status.message().contains("did not show this offer"), "{status:?}");
+        assert!(status.message().contains(told), "{status:?}");
     }
 }
