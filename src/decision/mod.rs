@@ -7,10 +7,12 @@
 //! * [`rank`] multiplies the factors and puts the offers in order.
 //! * [`policy`] counts contacts against caps.
 //! * [`fill`] picks offers for placements, best first, within the caps.
+//! * [`assign`] finds who of many gets the offers that there are not enough of, and [`steer`] brings that into a decision.
 //!
 //! Nothing here reads a clock, locks, or fails. Each verb also says until when its result stays the same if only time
 //! passes, so a result may be kept exactly that long.
 
+pub mod assign;
 pub mod facts;
 pub mod features;
 pub mod fill;
@@ -18,6 +20,7 @@ pub mod fold;
 pub mod gate;
 pub mod policy;
 pub mod rank;
+pub mod steer;
 
 #[cfg(test)]
 mod fold_tests;

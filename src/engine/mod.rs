@@ -25,7 +25,7 @@ use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{facts::Layout, features::Rows, fold};
+use crate::decision::{facts::Layout, features::Rows, fold, steer::Steering};
 use crate::domain::decision::Decision;
 use crate::domain::entry::{Entry, OutcomeReport, ProfileChange};
 use crate::domain::event::Event;
@@ -206,13 +206,28 @@ impl Engine {
     /// # Errors
     /// [`Rejection::TooManyCustomers`] when there is no room for somebody new and the call carries events.
     pub fn offers(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Result<Decision, Rejection> {
+        self.offers_steered(active, request, None, now)
+    }
+
+    /// Decides as [`Engine::offers`] does, in the order that a plan over many customers wants.
+    ///
+    /// # Errors
+    /// As for [`Engine::offers`].
+    pub fn offers_steered(
+        &self,
+        active: &Active,
+        request: &OffersRequest,
+        steering: Option<Steering<'_>>,
+        now: Timestamp,
+    ) -> Result<Decision, Rejection> {
         let key = request.customer.key();
         let decided = WORKSPACE.with_borrow_mut(|workspace| {
             let mut buffers = std::mem::take(&mut workspace.buffers);
             let decided = self
                 .store
                 .with(key, Some(&request.customer), &mut buffers, |profile, known| {
-                    let (decision, changed) = self.decide(active, request, key, profile, known, now, workspace);
+                    let (decision, changed) =
+                        self.decide(active, request, steering, key, profile, known, now, workspace);
                     ((decision, changed), if changed { Then::Keep } else { Then::Leave })
                 });
             workspace.buffers = buffers;
@@ -246,6 +261,7 @@ impl Engine {
         &self,
         active: &Active,
         request: &OffersRequest,
+        steering: Option<Steering<'_>>,
         key: CustomerKey,
         profile: &mut Profile,
         known: bool,
@@ -272,12 +288,14 @@ impl Engine {
             );
         }
         let (list, cached) = self.list(active, request, key, profile, keep, now, workspace);
+        let steered = steering.map(|steering| steering.apply(&list.ranking));
+        let ranking = steered.as_ref().unwrap_or(&list.ranking);
         let mut withheld = Vec::new();
         let explain = request.explain.then_some(&mut withheld);
         let Outcome {
             placements,
             mut valid_until,
-        } = fill::fill(catalog, &list.ranking, profile, request, now, explain);
+        } = fill::fill(catalog, ranking, profile, request, now, explain);
         if request.explain {
             valid_until = valid_until.min(workspace.layout.fill(catalog, profile, now));
             let until = add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
