@@ -5,6 +5,7 @@
 //! may touch the store again. The number of shards is large, so that two callers rarely want the same one.
 
 mod codec;
+mod keys;
 pub mod packed;
 
 use std::hash::{BuildHasherDefault, Hasher};
