@@ -9,13 +9,14 @@ use prost::Message as _;
 use crate::tell_cargo;
 
 const ROOT: &str = "proto";
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "nbo/v1/common.proto",
     "nbo/v1/event.proto",
     "nbo/v1/decisions.proto",
     "nbo/v1/behaviour.proto",
     "nbo/v1/profiles.proto",
     "nbo/v1/catalog.proto",
+    "nbo/v1/campaigns.proto",
 ];
 
 /// Writes `nbo.v1.rs` and `nbo.v1.bin`, the descriptor set, to cargo's output folder.

@@ -1,6 +1,7 @@
 //! What callers can rely on, told by a real client over a real connection.
 
 mod behaviour;
+mod campaigns;
 mod decisions;
 mod profiles;
 mod service;
