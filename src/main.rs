@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use nbo::cli::{bench, check, import, load, schema, serve, sim};
+use nbo::cli::{bench, campaign, check, import, load, schema, serve, sim};
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
 #[global_allocator]
@@ -29,6 +29,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::Args),
+    Campaign(campaign::Args),
     Check(check::Args),
     Import(import::Args),
     Load(load::Args),
@@ -42,6 +43,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let code = match command {
         Command::Bench(bench) => bench.run(&mut out),
+        Command::Campaign(campaign) => campaign.run(&mut out),
         Command::Check(check) => check.run(&mut out),
         Command::Import(import) => import.run(&mut out),
         Command::Load(load) => load.run(&mut out),

@@ -1,6 +1,7 @@
 //! The commands of `nbo`, one file each: arguments in, text out, exit code back. What they do is done by the layers below.
 
 pub mod bench;
+pub mod campaign;
 pub mod check;
 pub mod import;
 pub mod load;
