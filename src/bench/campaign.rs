@@ -368,7 +368,7 @@ mod tests {
         assert_eq!((report.runs.len(), report.live.len()), (4, 2));
         assert!(report.runs.iter().all(|run| run.rate > 0.0));
         let gap = report.runs[2].gap.unwrap();
-        assert!((-1e-9..0.01).contains(&gap), "{gap}");
+        assert!((-1e-9..0.05).contains(&gap), "{gap}");
         assert!(report.table().contains("live calls beside runs"));
     }
 }

@@ -198,7 +198,7 @@ pub struct Plan<'a> {
     chosen: Vec<bool>,
     /// The sum of the priorities of what is given.
     pub objective: f64,
-    /// No assignment of this block that keeps the limits is worth more.
+    /// No assignment of this block that keeps the limits, and gives as much of what should be given, is worth more.
     pub bound: f64,
 }
 
@@ -236,6 +236,10 @@ pub fn assign<'a>(block: &'a Block, limits: &Limits, room: &[Room], prices: &mut
         }
     }
     repair.improve();
+    // Where what should be given could not be, the bound is that of giving as much as was given.
+    let lacking = repair.lacking().zip(&prices.0);
+    let relaxed: f64 = lacking.map(|(lacking, price)| (-price).max(0.0) * lacking as f64).sum();
+    let bound = bound + relaxed;
     let chosen = repair.into_chosen();
     let given = block.choices.iter().zip(&chosen).filter(|(_, chosen)| **chosen);
     Plan {

@@ -42,6 +42,12 @@ impl<'a> Repair<'a> {
         self.chosen
     }
 
+    /// Returns how many units each limit lacks to what should be given.
+    pub(super) fn lacking(&self) -> impl Iterator<Item = u64> + '_ {
+        let used = self.used.iter().zip(self.room);
+        used.map(|(used, room)| room.at_least.saturating_sub(*used))
+    }
+
     /// Gives a choice when the customer has a place and every limit has room.
     pub(super) fn take_if_room(&mut self, customer: usize, take: usize) {
         if self.has_place(customer) && !self.chosen[take] && self.fits(Some(take), None) {

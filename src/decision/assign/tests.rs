@@ -282,6 +282,39 @@ fn blocks_together_never_give_more_than_there_is_and_leave_little() {
 }
 
 #[test]
+fn what_cannot_be_given_in_full_is_given_as_far_as_it_goes_and_the_bound_still_is_one() {
+    let mut block = Block::new(1);
+    for customer in 0..50 {
+        let wanted = Choice {
+            offer: 0,
+            priority: 0.1,
+        };
+        let other = Choice {
+            offer: 1,
+            priority: 1.0,
+        };
+        let choices = [other, wanted];
+        block.push(if customer < 20 { &choices } else { &choices[..1] });
+    }
+    let limits = Limits::new(
+        vec![Limit {
+            offers: vec![true, false],
+            at_most: None,
+            at_least: 40,
+        }],
+        2,
+    );
+    let plan = assign(&block, &limits, &limits.room(&[0], 1.0), &mut Prices::default());
+    assert_eq!((0..50).filter(|&customer| plan.of(customer).eq([0])).count(), 20);
+    assert!((plan.objective - 32.0).abs() < 1e-9, "{}", plan.objective);
+    assert!(
+        plan.bound >= plan.objective - 1e-9 && plan.bound < 33.0,
+        "{}",
+        plan.bound
+    );
+}
+
+#[test]
 fn a_limit_of_zero_is_never_and_none_is_no_limit() {
     let mut block = Block::new(2);
     block.push(&[
