@@ -9,7 +9,7 @@ use prost::Message as _;
 use crate::tell_cargo;
 
 const ROOT: &str = "proto";
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "nbo/v1/common.proto",
     "nbo/v1/event.proto",
     "nbo/v1/decisions.proto",
@@ -17,6 +17,7 @@ const FILES: [&str; 7] = [
     "nbo/v1/profiles.proto",
     "nbo/v1/catalog.proto",
     "nbo/v1/contacts.proto",
+    "nbo/v1/campaigns.proto",
 ];
 
 /// Writes `nbo.v1.rs` and `nbo.v1.bin`, the descriptor set, to cargo's output folder.

@@ -26,6 +26,7 @@
 //! * [`model`]: scoring through ONNX Runtime, loaded at run time.
 //! * [`store`]: all customers, sharded and packed.
 //! * [`engine`]: the conductor, one function per kind of request.
+//! * [`campaign`]: the same for many customers at once, within limits over all of them.
 //! * The shell, the only part with async, I/O and a clock: [`clock`], [`config`], [`telemetry`], [`server`], [`sim`], [`load`],
 //!   [`import`], [`bench`], [`cli`].
 //!
@@ -45,6 +46,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod campaign;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

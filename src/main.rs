@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use nbo::cli::{audit, bench, check, export, import, load, schema, serve, sim};
+use nbo::cli::{audit, bench, campaign, check, export, import, load, schema, serve, sim};
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
 #[global_allocator]
@@ -34,6 +34,7 @@ struct Arguments {
 enum Command {
     Audit(audit::Args),
     Bench(bench::Args),
+    Campaign(campaign::Args),
     Check(check::Args),
     Export(export::Args),
     Import(import::Args),
@@ -91,6 +92,7 @@ fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
     let code = match command {
         Command::Audit(audit) => audit.run(out),
         Command::Bench(bench) => bench.run(out),
+        Command::Campaign(campaign) => campaign.run(out),
         Command::Check(check) => check.run(out),
         Command::Export(export) => export.run(out),
         Command::Import(import) => import.run(out),

@@ -66,6 +66,8 @@ pub struct Meters {
     cancelled_contacts: Counter,
     refused: [Counter; 2],
     watchers: Gauge,
+    campaign_customers: Counter,
+    campaign_runs: Gauge,
     reloads: [Counter; 3],
 }
 
@@ -122,6 +124,8 @@ impl Meters {
             cancelled_contacts: counter!("nbo_cancelled_contacts_total"),
             refused: ["caller", "server"].map(|by| counter!("nbo_refused_total", "because_of" => by)),
             watchers: gauge!("nbo_watchers"),
+            campaign_customers: counter!("nbo_campaign_customers_total"),
+            campaign_runs: gauge!("nbo_campaign_runs"),
             reloads: ["applied", "unchanged", "refused"]
                 .map(|result| counter!("nbo_reloads_total", "result" => result)),
         }
@@ -186,6 +190,16 @@ impl Meters {
         self.watchers.set(watchers as f64);
     }
 
+    /// Counts customers that campaign runs asked for.
+    pub fn campaigned(&self, customers: u64) {
+        self.campaign_customers.increment(customers);
+    }
+
+    /// Says how many campaign runs are under way.
+    pub fn campaign_runs(&self, runs: usize) {
+        self.campaign_runs.set(runs as f64);
+    }
+
     /// Counts a reload.
     pub fn reloaded(&self, result: Reloaded) {
         self.reloads[result as usize].increment(1);
@@ -227,6 +241,8 @@ fn describe() {
         "Refused calls and items, by whether the caller or the server is the reason"
     );
     describe_gauge!("nbo_watchers", "Open watches");
+    describe_counter!("nbo_campaign_customers_total", "Customers that campaign runs asked for");
+    describe_gauge!("nbo_campaign_runs", "Campaign runs under way");
     describe_counter!(
         "nbo_reloads_total",
         "Reloads of the catalog and its models, by what came of them"

@@ -314,6 +314,8 @@ impl Loader {
             events,
             aggregates: aggregates.aggregates,
             intents: intents.intents,
+            behaviour_variables: aggregates.attributes.variables,
+            intent_variables: intents.variables,
             groups,
             offer_positions: offers
                 .iter()

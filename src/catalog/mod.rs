@@ -77,6 +77,10 @@ pub struct Catalog {
     pub aggregates: Vec<Aggregate>,
     /// The intents; parallel to the variables of the space `intent`.
     pub intents: Vec<Intent>,
+    /// The aggregates as conditions see them; parallel to `aggregates`.
+    pub behaviour_variables: Vec<Variable>,
+    /// The intents as conditions see them; parallel to `intents`.
+    pub intent_variables: Vec<Variable>,
     /// The groups.
     pub groups: Vec<Group>,
     /// The offers, by id.

@@ -20,7 +20,7 @@ pub struct Single<T> {
 /// Something wrong with what a file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
-    /// The keys that lead to it, from the top of the file.
+    /// The keys that lead to it, from the top of the file; an element of a list by its number, from 0.
     pub path: Vec<String>,
     /// What is wrong.
     pub message: String,
@@ -72,7 +72,11 @@ impl<T> Single<T> {
         for fault in faults {
             let mut at = document.top();
             for key in &fault.path {
-                let value = at.key(key);
+                let is_list = at.node().is_some_and(|node| matches!(node.data, Data::List(_)));
+                let value = match key.parse() {
+                    Ok(index) if is_list => at.item(index),
+                    _ => at.key(key),
+                };
                 let is_map = value.node().is_some_and(|node| matches!(node.data, Data::Map(_)));
                 let is_last = std::ptr::eq(key, fault.path.last().unwrap_or(key));
                 at = if is_last && is_map { at.name_of(key) } else { value };

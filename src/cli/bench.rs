@@ -29,6 +29,9 @@ pub struct Args {
     /// How many calls each scenario makes at most
     #[arg(long, default_value_t = Options::default().calls, value_name = "COUNT")]
     calls: usize,
+    /// Measure campaign runs instead, and what live calls feel of them
+    #[arg(long)]
+    campaign: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -47,6 +50,18 @@ impl Args {
         };
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        if self.campaign {
+            let report = bench::campaign::measure(&options, &|what| bar.set_message(what.to_owned()));
+            bar.finish_and_clear();
+            let report = report?;
+            if self.json {
+                serde_json::to_writer_pretty(&mut *out, &report)?;
+                writeln!(out)?;
+            } else {
+                write!(out, "{}", report.table())?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let report = bench::run(&options, &|what| bar.set_message(what.to_owned()));
         bar.finish_and_clear();
         let report = report?;

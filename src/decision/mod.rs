@@ -12,10 +12,12 @@
 //!   cannot count.
 //! * [`volumes`] sees how much room the limits over all customers have.
 //! * [`fill`] picks offers for placements, best first, within the contact policy and the volumes.
+//! * [`assign`] finds who of many gets the offers that there are not enough of, and [`steer`] brings that into a decision.
 //!
 //! Nothing here reads a clock, locks, or fails. Each verb also says until when its result stays the same if only time
 //! passes, so a result may be kept exactly that long.
 
+pub mod assign;
 pub mod barrier;
 pub mod calendar;
 pub mod consent;
@@ -29,6 +31,7 @@ pub mod nobody;
 pub mod policy;
 pub mod quiet;
 pub mod rank;
+pub mod steer;
 pub mod volumes;
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{Active, Answer, Limits, Rejection, Replay, Workspace};
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{fold, hold_out};
+use crate::decision::{fold, hold_out, steer::Steering};
 use crate::domain::decision::{Decision, Ranking, Withheld};
 use crate::domain::entry::{Entry, Reservation};
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
@@ -37,6 +37,8 @@ pub(super) struct Call<'a> {
     pub(super) request: &'a OffersRequest,
     /// By what a repeat is recognised, when the call has an id.
     pub(super) once: Option<RequestKey>,
+    /// What a plan over many customers says, if there is one.
+    pub(super) steering: Option<Steering<'a>>,
     /// Whose; absent for a visitor without any id, for whom nothing can be kept.
     pub(super) key: Option<CustomerKey>,
     pub(super) now: Timestamp,
@@ -190,7 +192,9 @@ impl<L: Locked<Books>> Conductor<L> {
             .list(active, request, list_key, profile, keep, now, workspace);
         let mut withheld = Vec::new();
         let profile_version = profile.version;
-        let (outcome, reservation) = self.choose(call, once, &list.ranking, profile, &hold_outs, &mut withheld);
+        let steered = call.steering.map(|steering| steering.apply(&list.ranking));
+        let ranking = steered.as_ref().unwrap_or(&list.ranking);
+        let (outcome, reservation) = self.choose(call, once, ranking, profile, &hold_outs, &mut withheld);
         let Outcome {
             placements,
             mut valid_until,

@@ -63,6 +63,7 @@ impl Scene {
             active: &self.active,
             request: &request,
             once,
+            steering: None,
             key: Some(id.key()),
             now,
         };

@@ -39,7 +39,7 @@ use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill;
-use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts, hold_out};
+use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts, hold_out, steer::Steering};
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, ProfileChange};
 use crate::domain::event::Event;
@@ -184,6 +184,20 @@ impl Engine {
     /// # Errors
     /// [`Rejection::TooManyCustomers`] when there is no room for somebody new and the call carries events.
     pub fn offers(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Result<Decision, Rejection> {
+        self.offers_steered(active, request, None, now)
+    }
+
+    /// Decides as [`Engine::offers`] does, in the order that a plan over many customers wants.
+    ///
+    /// # Errors
+    /// As for [`Engine::offers`].
+    pub fn offers_steered(
+        &self,
+        active: &Active,
+        request: &OffersRequest,
+        steering: Option<Steering<'_>>,
+        now: Timestamp,
+    ) -> Result<Decision, Rejection> {
         let Some(customer) = &request.customer else {
             return Ok(self.offers_to_nobody(active, request, now));
         };
@@ -191,6 +205,7 @@ impl Engine {
             active,
             request,
             once: None,
+            steering,
             key: Some(customer.key()),
             now,
         };
@@ -207,6 +222,7 @@ impl Engine {
             active,
             request,
             once: None,
+            steering: None,
             key: None,
             now,
         };
@@ -234,6 +250,21 @@ impl Engine {
         once: Option<RequestKey>,
         now: Timestamp,
     ) -> Result<Answer, Rejection> {
+        self.answer_steered(active, request, None, once, now)
+    }
+
+    /// Answers as [`Engine::answer`] does, in the order that a plan over many customers wants.
+    ///
+    /// # Errors
+    /// As for [`Engine::answer`].
+    pub fn answer_steered(
+        &self,
+        active: &Arc<Active>,
+        request: &OffersRequest,
+        steering: Option<Steering<'_>>,
+        once: Option<RequestKey>,
+        now: Timestamp,
+    ) -> Result<Answer, Rejection> {
         let Some(customer) = &request.customer else {
             return Ok(Answer {
                 decision: self.offers_to_nobody(active, request, now),
@@ -242,7 +273,15 @@ impl Engine {
                 replay: None,
             });
         };
-        let answered = self.answered(active, customer, request, once, false, now)?;
+        let call = Call {
+            active,
+            request,
+            once,
+            steering,
+            key: Some(customer.key()),
+            now,
+        };
+        let answered = self.answered(active, customer, &call, false)?;
         answered.or_else(|full| {
             let decision = no_room(active, request, customer, full, now)?;
             Ok(Answer {
@@ -267,7 +306,15 @@ impl Engine {
         once: Option<RequestKey>,
         now: Timestamp,
     ) -> Result<(EventsReceipt, Answer), Rejection> {
-        let answer = self.answered(active, customer, request, once, true, now)??;
+        let call = Call {
+            active,
+            request,
+            once,
+            steering: None,
+            key: Some(customer.key()),
+            now,
+        };
+        let answer = self.answered(active, customer, &call, true)??;
         let receipt = EventsReceipt {
             applied: answer.applied,
             duplicates: request.events.len() - answer.applied,
@@ -281,24 +328,15 @@ impl Engine {
         &self,
         active: &Arc<Active>,
         customer: &CustomerId,
-        request: &OffersRequest,
-        once: Option<RequestKey>,
+        call: &Call<'_>,
         strict: bool,
-        now: Timestamp,
     ) -> Result<Result<Answer, Full>, Rejection> {
-        let call = Call {
-            active,
-            request,
-            once,
-            key: Some(customer.key()),
-            now,
-        };
         let refuse_unknown = strict && records_known_only(&active.catalog, customer);
-        let answered = self.locked(customer, &call, |profile, known, workspace| {
+        let answered = self.locked(customer, call, |profile, known, workspace| {
             if !known && refuse_unknown {
                 return (Err(Rejection::UnknownCustomer), false);
             }
-            match self.conductor.answer(active, &call, profile, known, workspace) {
+            match self.conductor.answer(active, call, profile, known, workspace) {
                 Ok((answer, changed)) => (Ok(answer), changed),
                 Err(rejection) => (Err(rejection), false),
             }

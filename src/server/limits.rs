@@ -27,6 +27,21 @@ pub const FAULTS_LISTED_MAX: u64 = 1_000;
 /// Attributes in one map of a call: more than any schema has, so that the excess is refused in one line.
 pub const ATTRIBUTES_PER_MAP_MAX: usize = 256;
 
+/// Customers in the list of one campaign run; some 20 MB of ordinary ids. More are a segment, or everyone.
+pub const CUSTOMERS_PER_RUN_MAX: usize = 1_000_000;
+
+/// Bytes in one request for a campaign run: the longest list of ids of up to 56 bytes.
+pub const CAMPAIGN_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Limits over all customers of one campaign run: planning takes time for each.
+pub const OFFER_LIMITS_PER_RUN_MAX: usize = 100;
+
+/// Campaign runs at a time: each takes what the machine has left, so more would only wait for each other.
+pub const CAMPAIGN_RUNS_MAX: usize = 2;
+
+/// Batches of a campaign run that wait for a slow reader before the run waits as well.
+pub const CAMPAIGN_BATCHES_WAITING: usize = 4;
+
 /// How far ahead of the server's clock an event may lie: clocks of phones differ, but not by more.
 pub const AHEAD_MAX: Millis = CLOCK_SKEW_MAX;
 

@@ -32,31 +32,34 @@ use crate::engine::Engine;
 use crate::telemetry::Meters;
 use desk::Desk;
 use grpc::behaviour::Behaviour;
+use grpc::campaigns::Campaigns;
 use grpc::catalog::Catalogs;
 use grpc::contacts::Contacts;
 use grpc::decisions::Decisions;
 use grpc::profiles::Profiles;
 use limits::{
-    HEADER_BYTES_MAX, KEEP_ALIVE_EVERY, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE,
-    STREAMS_PER_CONNECTION_MAX,
+    CAMPAIGN_MESSAGE_BYTES_MAX, HEADER_BYTES_MAX, KEEP_ALIVE_EVERY, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX,
+    SHUTDOWN_GRACE, STREAMS_PER_CONNECTION_MAX,
 };
 use policies::PolicyLog;
 use reload::{Loading, ReloadStatus, Reloader};
 use watch::WatchHub;
 use wire::behaviour_service_server::BehaviourServiceServer;
+use wire::campaign_service_server::CampaignServiceServer;
 use wire::catalog_service_server::CatalogServiceServer;
 use wire::contact_service_server::ContactServiceServer;
 use wire::decision_service_server::DecisionServiceServer;
 use wire::profile_service_server::ProfileServiceServer;
 
 /// The services that the health service answers for; the empty name is the whole server.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "",
     wire::decision_service_server::SERVICE_NAME,
     wire::behaviour_service_server::SERVICE_NAME,
     wire::profile_service_server::SERVICE_NAME,
     wire::catalog_service_server::SERVICE_NAME,
     wire::contact_service_server::SERVICE_NAME,
+    wire::campaign_service_server::SERVICE_NAME,
 ];
 
 /// Why serving came to an end before it was asked to.
@@ -149,7 +152,7 @@ impl Server {
     }
 }
 
-/// Puts the services together: the five of the contract, health, and reflection in both versions that clients speak.
+/// Puts the services together: the six of the contract, health, and reflection in both versions that clients speak.
 async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError> {
     let decisions =
         DecisionServiceServer::new(Decisions(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -158,6 +161,8 @@ async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError
     let profiles = ProfileServiceServer::new(Profiles(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let catalogs = CatalogServiceServer::new(Catalogs(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let contacts = ContactServiceServer::new(Contacts(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let campaigns =
+        CampaignServiceServer::new(Campaigns::new(desk)).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
@@ -177,6 +182,7 @@ async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError
         .add_service(profiles)
         .add_service(catalogs)
         .add_service(contacts)
+        .add_service(campaigns)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

@@ -8,7 +8,8 @@
 //! | the decision did not show the offer | `INVALID_ARGUMENT` | not unchanged |
 //! | the request id was used for another request | `ALREADY_EXISTS` | with an id of its own |
 //! | the request was answered, and the answer is no longer kept | `ABORTED` | with another id, after a cancellation |
-//! | no room: customers, watchers | `RESOURCE_EXHAUSTED` | later |
+//! | no room: customers, watchers, campaign runs | `RESOURCE_EXHAUSTED` | later |
+//! | a campaign run died | `INTERNAL` | going on after its last token |
 //! | the server is shutting down | `UNAVAILABLE` | at once, elsewhere |
 
 use tonic::{Code, Status};
@@ -33,6 +34,12 @@ pub enum Refusal {
     /// Too many watch already.
     #[error("{0} watchers are open already, no more are allowed; close some or try again later")]
     TooManyWatchers(usize),
+    /// Too many campaigns run already.
+    #[error("{0} campaign runs are under way already, no more are allowed; try again when one has ended")]
+    TooManyRuns(usize),
+    /// A thread of a campaign run died.
+    #[error("the campaign run broke off by a fault of the server; go on after the last `resume_token`")]
+    RunBroken,
     /// The server is going down.
     #[error("the server is shutting down; connect again")]
     ShuttingDown,
@@ -55,7 +62,10 @@ impl Refusal {
             }
             Self::Rejected(Rejection::RequestIdReused) => Code::AlreadyExists,
             Self::Rejected(Rejection::AnswerNotKept(_)) => Code::Aborted,
-            Self::Rejected(Rejection::TooManyCustomers(_)) | Self::TooManyWatchers(_) => Code::ResourceExhausted,
+            Self::Rejected(Rejection::TooManyCustomers(_)) | Self::TooManyWatchers(_) | Self::TooManyRuns(_) => {
+                Code::ResourceExhausted
+            }
+            Self::RunBroken => Code::Internal,
             Self::ShuttingDown => Code::Unavailable,
         }
     }

@@ -5,6 +5,7 @@
 //! may touch the store again. The number of shards is large, so that two callers rarely want the same one.
 
 mod codec;
+mod keys;
 pub mod packed;
 mod rarities;
 
@@ -168,22 +169,6 @@ impl Store {
             }
             None => false,
         }
-    }
-
-    /// Returns the keys of all customers, in ascending order: a list of 16 bytes a customer, by which they can be visited one at
-    /// a time without keeping others waiting. Who comes meanwhile may be missing.
-    #[must_use]
-    pub fn keys(&self) -> Vec<CustomerKey> {
-        let mut keys: Vec<u128> = self.customers.iter().map(|entry| *entry.key()).collect();
-        keys.sort_unstable();
-        keys.into_iter().map(CustomerKey::from_packed).collect()
-    }
-
-    /// Reads one customer by the key and returns whose profile it is; `None` when there is none.
-    pub fn read_known(&self, key: CustomerKey, profile: &mut Profile) -> Option<CustomerId> {
-        let bytes = self.customers.get(&key.get())?;
-        packed::unpack(&bytes, profile);
-        packed::unpack_id(&bytes)
     }
 
     /// Removes one customer; tells whether there was one. `then` gets the profile and runs under the customer's lock.

@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod bank;
 #[cfg(test)]
+mod campaign;
+#[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod contract;

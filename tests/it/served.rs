@@ -11,6 +11,7 @@ use nbo::server::Server;
 use nbo::server::wire;
 use nbo::server::wire::attribute_value::Kind;
 use nbo::server::wire::behaviour_service_client::BehaviourServiceClient;
+use nbo::server::wire::campaign_service_client::CampaignServiceClient;
 use nbo::server::wire::catalog_service_client::CatalogServiceClient;
 use nbo::server::wire::contact_service_client::ContactServiceClient;
 use nbo::server::wire::customer::Identity;
@@ -170,6 +171,10 @@ impl Served {
 
     pub(crate) fn catalogs(&self) -> CatalogServiceClient<Channel> {
         CatalogServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn campaigns(&self) -> CampaignServiceClient<Channel> {
+        CampaignServiceClient::new(self.channel())
     }
 
     /// Begins a customer of 40 years.

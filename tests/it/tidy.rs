@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use source::Token;
 
 /// The layers, lowest first; `src/lib.rs` tells what each is for. A layer may name itself and those before it.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "audit",
     "domain",
     "rules",
@@ -22,6 +22,7 @@ const LAYERS: [&str; 18] = [
     "model",
     "store",
     "engine",
+    "campaign",
     "clock",
     "config",
     "telemetry",
@@ -37,7 +38,7 @@ const LAYERS: [&str; 18] = [
 /// The layers of the pure core, up to here.
 const PURE_UP_TO: &str = "decision";
 /// The layers in which nothing waits, up to here: so no lock can be held across a wait.
-const SYNCHRONOUS_UP_TO: &str = "engine";
+const SYNCHRONOUS_UP_TO: &str = "campaign";
 
 /// The layer that judges what the others did: it may name none of them, so that no fault can hide in shared code.
 const ALONE: &str = "audit";
@@ -226,15 +227,18 @@ fn layers(file: &File, tokens: &[Token]) -> Vec<Fault> {
         } else if is_up_to(SYNCHRONOUS_UP_TO) && path.segments[0] == "tokio" {
             faults.push(file.fault(
                 path.line,
-                format!("`{named}`: nothing up to the engine waits; wait in the shell"),
+                format!("`{named}`: nothing up to the campaigns waits; wait in the shell"),
             ));
         }
     }
     if is_up_to(SYNCHRONOUS_UP_TO) {
         let waits = tokens.iter().filter(|token| token.text == "async");
-        faults.extend(
-            waits.map(|token| file.fault(token.line, "`async`: nothing up to the engine waits; wait in the shell")),
-        );
+        faults.extend(waits.map(|token| {
+            file.fault(
+                token.line,
+                "`async`: nothing up to the campaigns waits; wait in the shell",
+            )
+        }));
     }
     faults
 }

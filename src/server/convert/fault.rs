@@ -46,6 +46,20 @@ impl Faults {
         result.map_err(|fault| self.add(field, fault)).ok()
     }
 
+    /// Takes in the faults of a part that was judged by itself; `field` says what each is called here, nothing
+    /// for one that is left out.
+    pub fn take_in(&mut self, part: Self, field: impl Fn(&str) -> Option<String>) {
+        for fault in part.listed {
+            let Some(field) = field(&fault.field) else { continue };
+            if self.listed.len() < LISTED_MAX {
+                self.listed.push(FieldFault { field, ..fault });
+            } else {
+                self.unlisted += 1;
+            }
+        }
+        self.unlisted += part.unlisted;
+    }
+
     /// Returns what was converted, when there was no fault.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! used without a further check. A fault names the field by its path, the value, and what is allowed.
 
 pub mod answer;
+pub mod campaigns;
 pub mod catalog;
 pub mod contacts;
 pub mod events;

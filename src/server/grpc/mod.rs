@@ -2,6 +2,7 @@
 //! in between, so a call that is dropped half-way has either done all of it or nothing.
 
 pub(super) mod behaviour;
+pub(super) mod campaigns;
 pub(super) mod catalog;
 pub(super) mod contacts;
 pub(super) mod decisions;

@@ -1,5 +1,6 @@
 //! Bad input changes nothing and says which field, which value and what is allowed: one row each.
 
+mod campaigns;
 mod events;
 mod hostile;
 mod offers;

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod contacts;
+mod campaigns;
 mod decisions;
 mod gates;
 mod profiles;

@@ -99,6 +99,7 @@ async fn health_answers_for_the_server_and_each_service() {
         "nbo.v1.BehaviourService",
         "nbo.v1.ProfileService",
         "nbo.v1.CatalogService",
+        "nbo.v1.CampaignService",
     ] {
         let request = tonic_health::pb::HealthCheckRequest {
             service: service.to_owned(),
@@ -137,6 +138,7 @@ async fn reflection_describes_every_service() {
         "nbo.v1.BehaviourService",
         "nbo.v1.ProfileService",
         "nbo.v1.CatalogService",
+        "nbo.v1.CampaignService",
     ] {
         assert!(names.contains(&service), "{service} is not in {names:?}");
     }

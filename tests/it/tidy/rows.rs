@@ -132,12 +132,12 @@ fn nothing_up_to_the_engine_waits() {
     check_body(
         "src/store/mod.rs",
         "async fn f() {}",
-        &[(2, "nothing up to the engine waits")],
+        &[(2, "nothing up to the campaigns waits")],
     );
     check_body(
         "src/engine/mod.rs",
         "use tokio::sync::watch;",
-        &[(2, "nothing up to the engine waits")],
+        &[(2, "nothing up to the campaigns waits")],
     );
     check_body("src/server/mod.rs", "async fn f() { tokio::spawn(g()); }", &[]);
 }

@@ -1,0 +1,293 @@
+//! What the threads of a run do: choose who is meant, look, decide.
+
+use std::sync::Arc;
+
+use super::audience::Part;
+use super::pool::Tasks;
+use super::{Asked, CHOICES_MORE, Caller, RUN_LIMIT};
+use crate::decision::assign::Choice;
+use crate::decision::facts::Layout;
+use crate::decision::fill;
+use crate::decision::steer::Steering;
+use crate::domain::decision::{Decision, Stage, Withheld};
+use crate::domain::ids::{CustomerId, CustomerKey};
+use crate::domain::profile::Profile;
+use crate::domain::request::OffersRequest;
+use crate::domain::time::Timestamp;
+use crate::engine::Engine;
+use crate::rules::Truth;
+
+/// One customer of the audience.
+pub(super) type Member = (CustomerKey, CustomerId);
+
+/// A task.
+pub(super) struct Job {
+    pub(super) asked: Arc<Asked>,
+    pub(super) now: Timestamp,
+    pub(super) work: Work,
+}
+
+/// What is to be done.
+pub(super) enum Work {
+    /// Find out who of these is meant.
+    Select(Part),
+    /// Look what each could be given.
+    Look(Vec<Member>),
+    /// Decide, with what a plan says about each, if there is one.
+    Decide(Vec<Member>, Option<Planned>),
+}
+
+/// What a plan says about the customers of one task.
+pub(super) struct Planned {
+    /// One list of offers for each customer.
+    pub(super) first: Vec<Vec<u16>>,
+    /// The offers that are in a limit.
+    pub(super) barred: Arc<Vec<bool>>,
+    /// How many units of each limit were used before.
+    pub(super) used: Arc<Vec<u64>>,
+}
+
+/// What came of it.
+pub(super) enum Done<A> {
+    Selected(Vec<Member>),
+    Looked(Vec<Member>, Vec<Looked>),
+    Decided(Decided<A>),
+}
+
+/// What one customer could be given.
+#[derive(Default)]
+pub(super) struct Looked {
+    pub(super) choices: Vec<Choice>,
+    /// The sum of the priorities that the customer would get without limits.
+    pub(super) without_limits: f64,
+}
+
+/// What some customers were given.
+pub(super) struct Decided<A> {
+    pub(super) asked: Arc<Asked>,
+    pub(super) customers: u64,
+    pub(super) given: u64,
+    pub(super) answers: Vec<A>,
+    /// Every offer given: its position and priority.
+    pub(super) shown: Vec<Choice>,
+}
+
+/// Works off tasks until there are no more.
+pub(super) fn work<C: Caller>(engine: &Engine, caller: &C, tasks: &Tasks<Job, Done<C::Answer>>) {
+    step_back();
+    let mut worker = Worker {
+        engine,
+        caller,
+        profile: Profile::default(),
+        layout: Layout::default(),
+    };
+    while let Some(task) = tasks.next() {
+        let done = worker.done(task.job);
+        // The run may have ended meanwhile.
+        let _ = task.done.send(done);
+        std::thread::yield_now();
+    }
+}
+
+/// Lets live traffic go first: a lower priority for this thread, for good, so it must not be one that others use.
+fn step_back() {
+    // Only here a priority is a thread's own; elsewhere it is the whole process's. When it is refused, all stays as it was.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
+/// At 10, the share of a core is a tenth of that of a thread at 0, and all of it while nobody else wants it. Lower still,
+/// and a thread could be kept waiting long while it holds a customer's lock.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
+struct Worker<'a, C> {
+    engine: &'a Engine,
+    caller: &'a C,
+    profile: Profile,
+    layout: Layout,
+}
+
+impl<C: Caller> Worker<'_, C> {
+    fn done(&mut self, job: Job) -> Done<C::Answer> {
+        let Job { asked, now, work } = job;
+        match work {
+            Work::Select(part) => Done::Selected(self.select(&asked, part, now)),
+            Work::Look(members) => {
+                let mut request = asked.request.clone();
+                request.preview = true;
+                request.explain = false;
+                let looked = members.iter().map(|(_, id)| self.look(&asked, &mut request, id, now));
+                let looked = looked.collect();
+                Done::Looked(members, looked)
+            }
+            Work::Decide(members, planned) => Done::Decided(self.decide(asked, &members, planned.as_ref(), now)),
+        }
+    }
+
+    fn select(&mut self, asked: &Asked, part: Part, now: Timestamp) -> Vec<Member> {
+        match part {
+            Part::Listed(members) => members,
+            Part::Keys(keys) => {
+                let store = self.engine.store();
+                let is_meant = |key: CustomerKey| {
+                    let wanted = asked.segment.is_some().then_some(&mut self.profile);
+                    let id = store.look(key, wanted).filter(|id| !id.is_anonymous())?;
+                    let Some(segment) = &asked.segment else {
+                        return Some((key, id));
+                    };
+                    self.layout.fill(asked.catalog(), &self.profile, now);
+                    let facts = self.layout.facts(&[], &[], now);
+                    (segment.evaluate(&facts).truth == Truth::True).then_some((key, id))
+                };
+                keys.into_iter().filter_map(is_meant).collect()
+            }
+        }
+    }
+
+    /// Looks twice: at the best offers, and at the best ones should all limited offers among them go to others.
+    fn look(&self, asked: &Asked, request: &mut OffersRequest, id: &CustomerId, now: Timestamp) -> Looked {
+        let count = asked.request.placements[0].count;
+        request.customer = Some(id.clone());
+        request.placements[0].count = count + CHOICES_MORE;
+        let mut found = self.best(asked, request, &[], now);
+        if found.is_empty() {
+            // A history that is nearly full has room for fewer.
+            request.placements[0].count = count;
+            found = self.best(asked, request, &[], now);
+        }
+        let without_limits = found.iter().take(count).map(|choice| choice.priority).sum();
+        let mut barred = vec![false; asked.catalog().offers.len()];
+        for choice in &found {
+            barred[usize::from(choice.offer)] = !asked.limits.of(choice.offer).is_empty();
+        }
+        if barred.contains(&true) {
+            let others = self.best(asked, request, &barred, now);
+            let new = others
+                .into_iter()
+                .filter(|other| !found.iter().any(|choice| choice.offer == other.offer));
+            let new: Vec<Choice> = new.collect();
+            found.extend(new);
+        }
+        Looked {
+            choices: found,
+            without_limits,
+        }
+    }
+
+    fn best(&self, asked: &Asked, request: &OffersRequest, barred: &[bool], now: Timestamp) -> Vec<Choice> {
+        let steering = (!barred.is_empty()).then_some(Steering { first: &[], barred });
+        match self.engine.offers_steered(&asked.active, request, steering, now) {
+            Ok(decision) => choices(&decision).collect(),
+            // Only calls with events are refused, and there are none.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn decide(
+        &self,
+        asked: Arc<Asked>,
+        members: &[Member],
+        planned: Option<&Planned>,
+        now: Timestamp,
+    ) -> Decided<C::Answer> {
+        let mut request = asked.request.clone();
+        let mut decided = Decided {
+            customers: members.len() as u64,
+            given: 0,
+            answers: Vec::with_capacity(members.len()),
+            shown: Vec::with_capacity(members.len()),
+            asked: Arc::clone(&asked),
+        };
+        for (at, (_, id)) in members.iter().enumerate() {
+            request.customer = Some(id.clone());
+            let steering = planned.map(|planned| Steering {
+                first: &planned.first[at],
+                barred: &planned.barred,
+            });
+            // To be asked before something is reserved, which would be a reason by itself.
+            let own_reasons = planned
+                .filter(|_| request.explain)
+                .map(|_| self.own_reasons(&asked, &request, now));
+            // Only what was answered so long ago that nobody keeps the answer is refused.
+            let Ok(answer) = self.engine.answer_steered(&asked.active, &request, steering, asked.once, now) else {
+                continue;
+            };
+            if let Some(replay) = &answer.replay {
+                // It was reserved before the run broke; the positions are those of then.
+                decided.given += u64::from(answer.decision.id.is_some());
+                decided.answers.extend(self.caller.present(replay.active(), replay.request(), &answer.decision));
+                continue;
+            }
+            let mut decision = answer.decision;
+            if let (Some(planned), Some(own)) = (planned, own_reasons) {
+                add_limit_reasons(&asked, planned, &own, &mut decision);
+            }
+            let before = decided.shown.len();
+            decided.shown.extend(choices(&decision));
+            decided.given += u64::from(decided.shown.len() > before);
+            decided.answers.extend(self.caller.present(&asked.active, &request, &decision));
+        }
+        decided
+    }
+
+    /// The reasons that a customer has without any limit of the run.
+    fn own_reasons(&self, asked: &Asked, request: &OffersRequest, now: Timestamp) -> Vec<Withheld> {
+        let preview = OffersRequest {
+            preview: true,
+            ..request.clone()
+        };
+        let looked = self.engine.offers(&asked.active, &preview, now);
+        looked.map(|decision| decision.withheld).unwrap_or_default()
+    }
+}
+
+fn choices(decision: &Decision) -> impl Iterator<Item = Choice> + '_ {
+    let shown = decision.placements.iter().flat_map(|filled| &filled.offers);
+    shown.filter_map(|shown| {
+        let offer = u16::try_from(shown.offer).ok()?;
+        Some(Choice {
+            offer,
+            priority: shown.priority,
+        })
+    })
+}
+
+/// Gives each offer that the plan left out its reason: the customer's own when there is one, else that others get it.
+fn add_limit_reasons(asked: &Asked, planned: &Planned, own: &[Withheld], decision: &mut Decision) {
+    let mut explained = vec![false; asked.catalog().offers.len()];
+    let shown = decision.placements.iter().flat_map(|filled| &filled.offers);
+    let withheld = decision.withheld.iter().map(|reason| reason.offer);
+    for offer in shown.map(|shown| shown.offer).chain(withheld) {
+        explained[offer] = true;
+    }
+    for offer in (0..explained.len()).filter(|&offer| !explained[offer]) {
+        let mut own = own
+            .iter()
+            .filter(|reason| reason.offer == offer && *reason.rule != *fill::OUTRANKED);
+        if let Some(reason) = own.next() {
+            decision.withheld.push(reason.clone());
+            continue;
+        }
+        let limits = u16::try_from(offer).map_or(&[][..], |offer| asked.limits.of(offer));
+        let Some(&limit) = limits.first() else { continue };
+        decision
+            .withheld
+            .push(given_to_others(asked, planned, offer, usize::from(limit)));
+    }
+}
+
+fn given_to_others(asked: &Asked, planned: &Planned, offer: usize, limit: usize) -> Withheld {
+    let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    Withheld {
+        offer,
+        placement: Some(0),
+        stage: Stage::ContactPolicy,
+        rule: RUN_LIMIT.into(),
+        because: Arc::clone(&asked.limit_names[limit]),
+        missing: None,
+        count: Some(number(planned.used[limit])),
+        limit: asked.limits.all()[limit].at_most.map(number),
+        eligible_again_at: None,
+    }
+}
