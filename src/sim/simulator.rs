@@ -333,7 +333,7 @@ impl Simulation {
     fn pass_time(&mut self) {
         match self.draw.below(200) {
             0 | 1 => self.step_back(),
-            2 => self.meet_a_turn(),
+            2..=5 => self.meet_a_turn(),
             _ => self.go_on(),
         }
         self.latest = self.latest.max(self.now);

@@ -32,8 +32,8 @@ impl Loader {
     }
 
     /// Finds the purpose that a group or an offer names.
-    pub(super) fn purpose(&mut self, at: At<'_>, named: Option<&String>, names: &Names) -> Option<usize> {
-        names.purposes.find(at.key("purpose"), named?, &mut self.report)
+    pub(super) fn purpose(&mut self, at: At<'_>, given: Option<&String>, names: &Names) -> Option<usize> {
+        names.purposes.find(at.key("purpose"), given?, &mut self.report)
     }
 
     pub(super) fn quiet(&mut self, at: At<'_>, entries: &[source::Quiet]) -> Vec<Quiet> {
@@ -98,14 +98,13 @@ impl Loader {
         }
         let mut dates = Vec::new();
         for (index, text) in listed.iter().enumerate() {
-            match parse_date(text) {
-                Some(date) => dates.push(date),
-                None => {
-                    let hint = "write it as `YYYY-MM-DD`, as in `2026-12-25`";
-                    self.report
-                        .error_with_hint(at.item(index), format!("`{text}` is not a date"), hint);
-                }
+            let date = parse_date(text);
+            if date.is_none() {
+                let hint = "write it as `YYYY-MM-DD`, as in `2026-12-25`";
+                self.report
+                    .error_with_hint(at.item(index), format!("`{text}` is not a date"), hint);
             }
+            dates.extend(date);
         }
         dates.sort_unstable();
         dates.dedup();

@@ -265,7 +265,7 @@ impl Simulation {
         summary.attempts_used += CAMPAIGNS.iter().map(|campaign| begins(campaign)).sum::<u64>();
         let of_rules =
             |is: &dyn Fn(&str) -> bool| decision.withheld.iter().filter(|reason| is(&reason.rule)).count() as u64;
-        summary.quiet += of_rules(&|rule| rule.ends_with(".quiet"));
+        summary.quiet += of_rules(&|rule| rule.strip_suffix(".quiet").is_some());
         summary.refused_purposes += of_rules(&|rule| ["no-consent", "objected"].contains(&rule));
         summary.held_out += u64::from(!decision.hold_outs.is_empty());
         let exempt = |shown: &&Shown| self.catalog.offers[shown.offer].is_exempt();

@@ -14,6 +14,7 @@ use super::rulebook::Policy;
 
 /// A question.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is said or not by itself")]
 pub(super) struct Ask {
     pub(super) channel: usize,
     pub(super) page: Option<usize>,
@@ -299,8 +300,8 @@ fn fill(
             let mut obstacles: Vec<Reason> = met.map(|(rule, _)| plain(rule)).collect();
             let is_exempt = bank.policy_of(offer) != Policy::Applies;
             let rule = format!("{}.quiet", CHANNELS[ask.channel].0);
-            obstacles.extend(quiet.filter(|_| !is_exempt).map(|again| Reason {
-                again,
+            obstacles.extend(quiet.filter(|_| !is_exempt).map(|silence| Reason {
+                again: silence.ends_at,
                 ..Reason::plain(offer, Some(at), Stage::ContactPolicy, &rule)
             }));
             let candidate = Candidate {

@@ -37,10 +37,18 @@ struct Quiet {
     until: Option<i64>,
 }
 
+/// A channel that is quiet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Silence {
+    /// The first instant at which it no longer is, when that can be told.
+    pub(super) ends_at: Option<Timestamp>,
+}
+
 #[derive(Clone, Debug)]
 struct HoldOut {
     name: usize,
-    share: f64,
+    /// Of the customers, in twentieths.
+    twentieths: u32,
     groups: Vec<usize>,
     control: bool,
     salt: &'static str,
@@ -77,7 +85,7 @@ impl Gates {
                 let groups = (0..GROUPS.len()).filter(|_| draw.chance(0.4)).collect();
                 gates.hold_outs.push(HoldOut {
                     name,
-                    share: [0.1, 0.25, 0.5, 1.0][draw.skewed(4)],
+                    twentieths: [2, 5, 10, 20][draw.skewed(4)],
                     groups,
                     control: draw.chance(0.6),
                     salt: ["", "again"][draw.below(2)],
@@ -125,7 +133,7 @@ impl Gates {
                 text,
                 "  - {{id: {}, share: {}, groups: [{}], gets: {}, salt: '{}'}}",
                 HOLD_OUTS[hold_out.name],
-                hold_out.share,
+                f64::from(hold_out.twentieths) / 20.0,
                 names(&hold_out.groups, &GROUPS),
                 if hold_out.control { "control" } else { "nothing" },
                 hold_out.salt
@@ -186,7 +194,7 @@ impl Gates {
     }
 
     /// Tells whether a channel is quiet, and if so, when that ends.
-    pub(super) fn quiet(&self, channel: usize, zone: usize, now: Timestamp) -> Option<Option<Timestamp>> {
+    pub(super) fn quiet(&self, channel: usize, zone: usize, now: Timestamp) -> Option<Silence> {
         let is_quiet = |at: Timestamp| {
             let shown = almanac::wall(zone, at);
             self.quiet[channel].iter().any(|entry| entry.holds(shown))
@@ -198,10 +206,10 @@ impl Gates {
         while is_quiet(at) {
             at = at + GRAIN;
             if at > now + AHEAD {
-                return Some(None);
+                return Some(Silence { ends_at: None });
             }
         }
-        Some(Some(at))
+        Some(Silence { ends_at: Some(at) })
     }
 }
 
@@ -278,8 +286,7 @@ impl HoldOut {
         let drawn = hash.as_bytes()[..8]
             .iter()
             .fold(0_u128, |drawn, byte| drawn << 8 | u128::from(*byte));
-        // Shares are drawn as multiples of a twentieth.
-        drawn * 20 < (1_u128 << 64) * (self.share * 20.0).round() as u128
+        drawn * 20 < (1_u128 << 64) * u128::from(self.twentieths)
     }
 }
 
