@@ -394,6 +394,9 @@ pub struct Contact {
     pub cancelled_at: Option<Instant>,
     /// When the latest report came that told of an instant before it came; absent when all came at once.
     pub backdated_at: Option<Instant>,
+    /// Whether volumes count it: it was decided while the catalog had volumes.
+    #[serde(default = "yes")]
+    pub in_volumes: bool,
     /// When each outcome happened.
     #[serde(default)]
     pub outcomes: BTreeMap<What, Instant>,

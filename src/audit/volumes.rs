@@ -34,8 +34,9 @@ impl Volumes {
             for (at, policy) in header.policies.iter().enumerate() {
                 let is_judged = header.in_force(contact.decided_at) == Some(at) && policy.stops(&contact.offer);
                 let volumes = policy.volumes.iter().enumerate();
-                let concerning =
-                    volumes.filter(|(_, volume)| policy.counts(&contact.offer) && volume.scope.holds(&contact));
+                let concerning = volumes.filter(|(_, volume)| {
+                    contact.in_volumes && policy.counts(&contact.offer) && volume.scope.holds(&contact)
+                });
                 self.concerned.extend(concerning.map(|(volume, _)| Concerned {
                     rule: (at, volume),
                     contact: self.contacts.len(),

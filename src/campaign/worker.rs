@@ -210,13 +210,18 @@ impl<C: Caller> Worker<'_, C> {
                 .filter(|_| request.explain)
                 .map(|_| self.own_reasons(&asked, &request, now));
             // Only what was answered so long ago that nobody keeps the answer is refused.
-            let Ok(answer) = self.engine.answer_steered(&asked.active, &request, steering, asked.once, now) else {
+            let Ok(answer) = self
+                .engine
+                .answer_steered(&asked.active, &request, steering, asked.once, now)
+            else {
                 continue;
             };
             if let Some(replay) = &answer.replay {
                 // It was reserved before the run broke; the positions are those of then.
                 decided.given += u64::from(answer.decision.id.is_some());
-                decided.answers.extend(self.caller.present(replay.active(), replay.request(), &answer.decision));
+                decided
+                    .answers
+                    .extend(self.caller.present(replay.active(), replay.request(), &answer.decision));
                 continue;
             }
             let mut decision = answer.decision;
@@ -226,7 +231,9 @@ impl<C: Caller> Worker<'_, C> {
             let before = decided.shown.len();
             decided.shown.extend(choices(&decision));
             decided.given += u64::from(decided.shown.len() > before);
-            decided.answers.extend(self.caller.present(&asked.active, &request, &decision));
+            decided
+                .answers
+                .extend(self.caller.present(&asked.active, &request, &decision));
         }
         decided
     }

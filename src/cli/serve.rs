@@ -94,6 +94,7 @@ impl Args {
         let _watcher = self.files_step(&reloader, &requests, out)?;
         tokio::spawn(reloader.run(requested));
         reload_on_hangup(requests)?;
+        let stop = told_to_stop()?;
         let listener = TcpListener::bind(self.listen).await;
         let listener =
             listener.with_context(|| format!("cannot listen on {}, the address of --listen", self.listen))?;
@@ -101,7 +102,7 @@ impl Args {
         step(out, "listening", &format!("http://{address}, ready"), whole)?;
         self.invite(address, &engine, out)?;
         out.flush()?;
-        server.serve(listener, told_to_stop()).await?;
+        server.serve(listener, stop).await?;
         writeln!(out, "stopped")?;
         Ok(ExitCode::SUCCESS)
     }
@@ -323,18 +324,26 @@ fn reload_on_hangup(requests: mpsc::Sender<()>) -> Result<()> {
     Ok(())
 }
 
-/// Waits for Ctrl-C, or SIGTERM where there is one.
-async fn told_to_stop() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
+/// Listens for Ctrl-C, and for SIGTERM where there is one, from now on; the result is done when one came. To be called before
+/// anybody is told that the server is ready: a signal that comes earlier ends the program as it ends any other.
+#[cfg(unix)]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
         }
-    }
-    let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+/// Listens for Ctrl-C from now on; the result is done when it came.
+#[cfg(windows)]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupts = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        let _ = interrupts.recv().await;
+    })
 }

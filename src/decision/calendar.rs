@@ -28,10 +28,16 @@ pub struct Period {
 
 impl Period {
     /// All of time, where there is no calendar.
-    const ALWAYS: Self = Self {
+    pub const ALWAYS: Self = Self {
         start: Timestamp::FAR_PAST,
         end: Timestamp::FAR_FUTURE,
     };
+
+    /// Tells whether an instant lies in it.
+    #[must_use]
+    pub fn contains(self, at: Timestamp) -> bool {
+        (self.start..self.end).contains(&at)
+    }
 }
 
 /// Returns the period that an instant lies in.

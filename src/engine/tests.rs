@@ -402,8 +402,12 @@ fn a_visitor_without_an_id_is_answered_on_an_empty_profile_and_leaves_no_trace()
         (decision.id, decision.known_customer, decision.profile_version),
         (None, false, 0)
     );
-    assert_eq!(decision.withheld.len(), 1);
-    assert_eq!(decision.withheld[0].missing.as_deref(), Some("profile.age"));
+    let missing: Vec<_> = decision
+        .withheld
+        .iter()
+        .map(|reason| reason.missing.as_deref())
+        .collect();
+    assert_eq!(missing, [Some("profile.age"), Some("profile.holdings")]);
     assert_eq!(bench.engine.customers(), 1, "nobody but Anna is known");
     let again = bench.ask(&request, T0);
     assert!(again.cached, "one list serves all of whom nothing is known");

@@ -348,9 +348,9 @@ impl Simulation {
 
     /// Goes to the last hours before the clocks of some zone change, if that is soon.
     fn meet_a_turn(&mut self) {
-        let zone = self.draw.below(ZONES.len());
         let before = Millis::new(self.some(2 * 3_600_000));
-        let turn = almanac::next_turn(zone, self.now).filter(|turn| *turn - self.now < Millis::DAY.times(20));
+        let turns = (0..ZONES.len()).filter_map(|zone| almanac::next_turn(zone, self.now));
+        let turn = turns.min().filter(|turn| *turn - self.now < Millis::DAY.times(30));
         if let Some(turn) = turn.map(|turn| turn - before).filter(|turn| *turn > self.now) {
             self.summary.turns += 1;
             self.now = turn;

@@ -116,6 +116,15 @@ async fn without_the_runtime_it_warns_and_serves_from_the_lower_rung() {
 }
 
 #[test]
+fn a_signal_that_comes_as_soon_as_it_is_ready_stops_it_in_order() {
+    for _ in 0..5 {
+        let mut program = Program::start(&["--customers", "1"], &[]);
+        program.read_to("listening");
+        program.stop();
+    }
+}
+
+#[test]
 fn files_with_faults_are_not_served() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.yaml"), "ofers: []\n").unwrap();

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::super::Active;
-use super::period::{Period, period};
 use super::series::{Series, step};
-use crate::catalog::{Catalog, Volume};
+use crate::catalog::{Catalog, Per, Volume, VolumePer};
+use crate::decision::calendar::{self, Period};
 use crate::decision::policy::counted_at;
 use crate::decision::volumes::{Room, Rooms};
 use crate::domain::contact::{Contact, Counted};
@@ -253,7 +253,7 @@ impl Books {
         if view.window.contains(now) {
             return view;
         }
-        let window = period(volume.per, &catalog.time_zone, now);
+        let window = window(catalog, volume, now);
         let counted = self.counted(catalog, volume, window);
         self.views[at] = View {
             window,
@@ -265,7 +265,7 @@ impl Books {
 
     /// Counts anew what counts against a volume.
     fn view(&self, catalog: &Catalog, volume: &Volume, now: Timestamp) -> View {
-        let window = period(volume.per, &catalog.time_zone, now);
+        let window = window(catalog, volume, now);
         let queues = self.held.iter().filter(|((counted, _), _)| *counted == volume.counted);
         let held = queues.flat_map(|((_, channel), queue)| {
             let concerned = queue.iter().filter(|(held, _)| {
@@ -309,6 +309,18 @@ impl Books {
         });
         first.min()
     }
+}
+
+/// Returns the window of a volume that an instant lies in, by the catalog's clock and weeks.
+pub(super) fn window(catalog: &Catalog, volume: &Volume, at: Timestamp) -> Period {
+    let per = match volume.per {
+        VolumePer::Hour => Per::Hour,
+        VolumePer::Day => Per::Day,
+        VolumePer::Week => Per::Week,
+        VolumePer::Month => Per::Month,
+        VolumePer::Ever => return Period::ALWAYS,
+    };
+    calendar::period(per, catalog.week_starts, &catalog.time_zone, at)
 }
 
 fn is_exempt(catalog: &Catalog, contact: &Contact) -> bool {

@@ -23,7 +23,6 @@
 //! catalog count where all offers do.
 
 pub(super) mod books;
-mod period;
 mod series;
 #[cfg(test)]
 pub(super) mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{Active, Engine, Limits, Rejection};
-use super::period::period;
+use super::books::window;
 use crate::catalog::Catalog;
 use crate::decision::policy::counted_at;
 use crate::decision::testing::{T0, catalog_with, symbol};
@@ -19,7 +19,7 @@ use crate::domain::value::Value;
 /// Counts by brute force what counts against a volume: looks at every contact of everybody.
 pub(in crate::engine) fn recount(catalog: &Catalog, volume: usize, profiles: &[Profile], now: Timestamp) -> u64 {
     let volume = &catalog.volumes[volume];
-    let window = period(volume.per, &catalog.time_zone, now);
+    let window = window(catalog, volume, now);
     let counts = |contact: &&Contact| {
         let reservation = catalog
             .channels

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use crate::audit::history::{
-    self, After, Cap, CoolDown, Customer, FORMAT, Header, Instant, Part, Policy, Rests, Scope, Unit, What, Window,
+    self, After, Cap, CoolDown, Customer, FORMAT, Header, Instant, Part, Policy, Rests, Scope, Unit, Volume, What,
+    Window,
 };
-use crate::catalog::{self, Catalog, ContactFilter, Per, RestsOn, Trigger};
+use crate::catalog::{self, Catalog, ContactFilter, Per, RestsOn, Trigger, VolumePer};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerId;
 use crate::domain::profile::Profile;
@@ -65,6 +66,7 @@ fn contact(contact: &Contact, catalog: &Catalog) -> history::Contact {
         reserved_until: at(contact.decided_at() + reservation),
         cancelled_at: contact.cancelled.map(at),
         backdated_at: contact.backdated.map(at),
+        in_volumes: contact.in_volumes,
         outcomes: outcomes
             .filter_map(|counted| Some((what(counted), at(contact.time_of(counted)?))))
             .collect(),
@@ -113,7 +115,11 @@ fn policy(in_force: &InForce) -> Policy {
         offers: offers(catalog),
         caps: caps.map(|each| cap(each, catalog)).collect(),
         cool_downs: catalog.cool_downs.iter().map(|each| cool_down(each, catalog)).collect(),
-        volumes: Vec::new(),
+        volumes: catalog
+            .volumes
+            .iter()
+            .filter_map(|each| volume(each, catalog))
+            .collect(),
     }
 }
 
@@ -188,6 +194,38 @@ fn cap(cap: &catalog::Cap, catalog: &Catalog) -> Cap {
             .collect(),
         scope: scope(&cap.contacts, catalog),
     }
+}
+
+/// Writes a volume; `None` for one that is only a goal.
+fn volume(volume: &catalog::Volume, catalog: &Catalog) -> Option<Volume> {
+    let offers = || {
+        let meant = catalog.offers.iter().zip(&volume.offers).filter(|(_, meant)| **meant);
+        meant.map(|(offer, _)| offer.id.to_string()).collect()
+    };
+    let names = |symbols: &[Symbol]| {
+        symbols
+            .iter()
+            .map(|&each| catalog.symbols.name(each).to_owned())
+            .collect()
+    };
+    Some(Volume {
+        id: volume.id.to_string(),
+        at_most: u64::from(volume.at_most?),
+        of: what(volume.counted),
+        per: match volume.per {
+            VolumePer::Hour => Some(Unit::Hour),
+            VolumePer::Day => Some(Unit::Day),
+            VolumePer::Week => Some(Unit::Week),
+            VolumePer::Month => Some(Unit::Month),
+            VolumePer::Ever => None,
+        },
+        pace_even: volume.is_paced,
+        scope: Scope {
+            offers: (!volume.all_offers).then(offers),
+            channels: (!volume.channels.is_empty()).then(|| names(&volume.channels)),
+            ..Scope::default()
+        },
+    })
 }
 
 fn cool_down(cool_down: &catalog::CoolDown, catalog: &Catalog) -> CoolDown {

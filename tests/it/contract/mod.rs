@@ -1,8 +1,8 @@
 //! What callers can rely on, told by a real client over a real connection.
 
 mod behaviour;
-mod contacts;
 mod campaigns;
+mod contacts;
 mod decisions;
 mod gates;
 mod profiles;
