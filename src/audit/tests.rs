@@ -1,5 +1,7 @@
 //! Small histories, each with one thing in it that must or must not be found.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::{AuditError, Recounted, Violation, audit};
@@ -53,7 +55,7 @@ fn run(limits: &Value, customers: &[(&str, Vec<Value>)]) -> (Vec<Violation>, Rec
     let mut text = format!("{}\n", header(limits));
     for (customer, contacts) in customers {
         let line = json!({"customer": customer, "zone": null, "contacts": contacts});
-        text.push_str(&format!("{line}\n"));
+        let _ = writeln!(text, "{line}");
     }
     let mut violations = Vec::new();
     let recounted = audit(

@@ -191,7 +191,7 @@ impl Bench {
         })?;
         let over = AtomicBool::new(false);
         let beside = std::thread::scope(|scope| {
-            let calls = scope.spawn(|| self.calls("live calls beside runs", &over, Duration::from_secs(60)));
+            let calls = scope.spawn(|| self.calls("live calls beside runs", &over, Duration::from_mins(1)));
             let begun = measure::start();
             let mut runs = Ok(());
             while runs.is_ok() && begun.elapsed() < ALONE {

@@ -61,6 +61,10 @@ impl<D> Queue<D> {
     }
 
     /// Waits for the result of the oldest task; `None` when there is none under way, `Some(None)` when its thread died.
+    #[expect(
+        clippy::option_option,
+        reason = "whether there was a task, and whether it came to its end"
+    )]
     pub(super) fn take(&mut self) -> Option<Option<D>> {
         Some(self.0.pop_front()?.recv().ok())
     }

@@ -256,7 +256,7 @@ fn scarce_offers_go_to_those_for_whom_they_are_worth_most_and_the_others_are_tol
         seconds += usize::from(offers == ["savings_b"]);
         if offers == ["fund_a"] {
             assert_eq!(number % 3, 2, "{customer} has the strongest intent");
-        } else if number % 10 > 0 {
+        } else if !number.is_multiple_of(10) {
             assert!(
                 withheld.contains(&format!("fund_a {RUN_LIMIT}")),
                 "{customer}: {withheld:?}"

@@ -121,7 +121,7 @@ impl<C: Caller> Worker<'_, C> {
                 let looked = looked.collect();
                 Done::Looked(members, looked)
             }
-            Work::Decide(members, planned) => Done::Decided(self.decide(asked, &members, planned.as_ref(), now)),
+            Work::Decide(members, planned) => Done::Decided(self.decide(&asked, &members, planned.as_ref(), now)),
         }
     }
 
@@ -186,7 +186,7 @@ impl<C: Caller> Worker<'_, C> {
 
     fn decide(
         &self,
-        asked: Arc<Asked>,
+        asked: &Arc<Asked>,
         members: &[Member],
         planned: Option<&Planned>,
         now: Timestamp,
@@ -197,7 +197,7 @@ impl<C: Caller> Worker<'_, C> {
             given: 0,
             answers: Vec::with_capacity(members.len()),
             shown: Vec::with_capacity(members.len()),
-            asked: Arc::clone(&asked),
+            asked: Arc::clone(asked),
         };
         for (at, (_, id)) in members.iter().enumerate() {
             request.customer = Some(id.clone());
@@ -208,7 +208,7 @@ impl<C: Caller> Worker<'_, C> {
             // To be asked before something is reserved, which would be a reason by itself.
             let own_reasons = planned
                 .filter(|_| request.explain)
-                .map(|_| self.own_reasons(&asked, &request, now));
+                .map(|_| self.own_reasons(asked, &request, now));
             // Only what was answered so long ago that nobody keeps the answer is refused.
             let Ok(answer) = self
                 .engine
@@ -226,7 +226,7 @@ impl<C: Caller> Worker<'_, C> {
             }
             let mut decision = answer.decision;
             if let (Some(planned), Some(own)) = (planned, own_reasons) {
-                add_limit_reasons(&asked, planned, &own, &mut decision);
+                add_limit_reasons(asked, planned, &own, &mut decision);
             }
             let before = decided.shown.len();
             decided.shown.extend(choices(&decision));

@@ -78,8 +78,8 @@ impl<T> Single<T> {
                     _ => at.key(key),
                 };
                 let is_map = value.node().is_some_and(|node| matches!(node.data, Data::Map(_)));
-                let is_last = std::ptr::eq(key, fault.path.last().unwrap_or(key));
-                at = if is_last && is_map { at.name_of(key) } else { value };
+                let ends_here = std::ptr::eq(key, fault.path.last().unwrap_or(key));
+                at = if ends_here && is_map { at.name_of(key) } else { value };
             }
             match fault.hint {
                 Some(hint) => report.error_with_hint(at, fault.message, hint),

@@ -261,7 +261,7 @@ fn other_hold_outs_and_customers_move_nobody_and_a_larger_share_loses_nobody() {
         "hold_outs: [{id: a, share: 0.05, salt: s}]",
         "hold_outs: [{id: a2, share: 0.05}]",
     ] {
-        let other = changed.contains("a2").then_some("a2").unwrap_or("a");
+        let other = if changed.contains("a2") { "a2" } else { "a" };
         let drawn = members(&catalog_with(changed), other, &keys);
         let both = drawn.intersection(&before).count();
         assert!(

@@ -66,14 +66,14 @@ fn plan(catalog: &Catalog) -> ModelPlan {
         clip: Some((0.0, 9.0)),
         log1p: true,
     };
-    let mut plan = ModelPlan {
+    let mut model = ModelPlan {
         name: "model".into(),
         version: "1".into(),
         columns: columns.map(column).into(),
         by_offer: Vec::new(),
     };
-    plan.encode_offers(&catalog.offers);
-    plan
+    model.encode_offers(&catalog.offers);
+    model
 }
 
 fn somebody(catalog: &Catalog) -> Profile {

@@ -263,7 +263,8 @@ fn drawn() -> impl Strategy<Value = Drawn> {
 fn compiled(entry: &Drawn) -> Quiet {
     let time = |minutes: Option<i64>| {
         let minutes = minutes.unwrap_or(0);
-        jiff::civil::time((minutes / 60) as i8, (minutes % 60) as i8, 0, 0)
+        let part = |number: i64| i8::try_from(number).unwrap();
+        jiff::civil::time(part(minutes / 60), part(minutes % 60), 0, 0)
     };
     let mut days = [entry.days.is_empty(); 7];
     entry.days.iter().for_each(|&day| days[day] = true);

@@ -86,11 +86,11 @@ impl Lists {
                 && list.sound
                 && same_context
         };
-        let last = match kept {
+        let before = match kept {
             Some(list) if holds(&list) => return (list, true),
-            last => last,
+            outdated => outdated,
         };
-        let (ranking, sound) = rank_now(active, request, profile, last.as_deref(), now, workspace);
+        let (ranking, sound) = rank_now(active, request, profile, before.as_deref(), now, workspace);
         let read = active.catalog.context_read.iter();
         let context = read
             .map(|&at| request.context.get(at).copied().unwrap_or_default())

@@ -150,19 +150,19 @@ impl Reloader {
             }
             let _ = request.try_send(());
         })?;
-        let mut watched = Watched {
+        let mut state = Watched {
             watcher,
             folders: Vec::new(),
         };
         for folder in folders {
             let identity = std::fs::metadata(folder).ok().map(Identity::from);
             if identity.is_some() {
-                watched.watcher.watch(folder, RecursiveMode::Recursive)?;
+                state.watcher.watch(folder, RecursiveMode::Recursive)?;
             }
-            watched.folders.push((folder.clone(), identity));
+            state.folders.push((folder.clone(), identity));
         }
         self.status.send_modify(|status| status.watching = true);
-        Ok(FileWatch(tokio::spawn(watched.follow(requests))))
+        Ok(FileWatch(tokio::spawn(state.follow(requests))))
     }
 
     /// Reloads whenever `requests` brings something and then stays quiet, until all senders are gone.

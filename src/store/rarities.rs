@@ -119,9 +119,9 @@ fn unpack_sparse(
     }
 }
 
-fn after_decision(reader: &mut Reader<'_>, contact: &Contact) -> Option<Timestamp> {
+fn after_decision(reader: &mut Reader<'_>, contact: &Contact) -> Timestamp {
     let millis = contact.decided_at().as_millis().wrapping_add(reader.signed());
-    Some(Timestamp::from_millis(millis))
+    Timestamp::from_millis(millis)
 }
 
 /// Reads it, up to the end of the bytes.
@@ -134,10 +134,10 @@ pub(super) fn unpack_rarities(reader: &mut Reader<'_>, profile: &mut Profile) {
     loop {
         match reader.unsigned() {
             rarity::CANCELLED => unpack_sparse(reader, contacts, |reader, contact| {
-                contact.cancelled = after_decision(reader, contact);
+                contact.cancelled = Some(after_decision(reader, contact));
             }),
             rarity::BACKDATED => unpack_sparse(reader, contacts, |reader, contact| {
-                contact.backdated = after_decision(reader, contact);
+                contact.backdated = Some(after_decision(reader, contact));
             }),
             rarity::CAMPAIGNS => {
                 let mut campaign = 0;

@@ -46,7 +46,7 @@ fn case(seed: u64, customers: usize, offers: usize, with_at_least: bool) -> Case
         }
         block.push(&choices);
     }
-    let limits = (0..1 + draws.below(6)).map(|at| {
+    let limits = (0..=draws.below(6)).map(|at| {
         let covered = (0..offers).map(|offer| if at == 0 { offer == 0 } else { draws.below(2) == 0 });
         let offers: Vec<bool> = covered.collect();
         let at_most = draws.below(customers / 2 + 1) as u64;
@@ -115,7 +115,9 @@ fn first_come_first_served(case: &Case) -> f64 {
             if given < case.block.count && fits {
                 given += 1;
                 sum += choice.priority;
-                limits.iter().for_each(|&limit| used[usize::from(limit)] += 1);
+                for &limit in limits {
+                    used[usize::from(limit)] += 1;
+                }
             }
         }
     }
@@ -213,10 +215,10 @@ fn a_scarce_offer_goes_to_those_for_whom_it_is_worth_most_whoever_comes_first() 
         }],
         2,
     );
-    let plan = assign(&block, &limits, &limits.room(&[0], 1.0), &mut Prices::default());
-    let lucky: Vec<usize> = (0..100).filter(|&customer| plan.of(customer).eq([0])).collect();
+    let given = assign(&block, &limits, &limits.room(&[0], 1.0), &mut Prices::default());
+    let lucky: Vec<usize> = (0..100).filter(|&customer| given.of(customer).eq([0])).collect();
     assert_eq!(lucky, (90..100).collect::<Vec<_>>());
-    assert!((0..90).all(|customer| plan.of(customer).eq([1])));
+    assert!((0..90).all(|customer| given.of(customer).eq([1])));
 }
 
 #[test]

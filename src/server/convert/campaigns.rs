@@ -359,7 +359,7 @@ pub fn batch(batch: Batch<wire::CustomerOffers>, fingerprint: u64) -> wire::Rank
 /// Puts the end of a run into a message.
 #[must_use]
 pub fn summary(
-    summary: Summary,
+    summary: &Summary,
     order: &Order,
     given: &wire::RankCustomersRequest,
     resume_token: String,

@@ -191,6 +191,7 @@ fn query(given: &wire::GetOffersRequest, catalog: &Catalog, path: &Path<'_>, fau
 }
 
 /// Finds a campaign by its id; an empty one is none.
+#[expect(clippy::option_option, reason = "whether it is right, and whether one was named")]
 fn campaign(id: &str, catalog: &Catalog, path: Path<'_>, faults: &mut Faults) -> Option<Option<usize>> {
     if id.is_empty() {
         return Some(None);

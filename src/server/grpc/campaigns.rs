@@ -105,7 +105,7 @@ impl Run {
         let end = match campaign::run(&self.desk.engine, &self, &self.order.audience, &options) {
             Ok(summary) => {
                 let token = std::mem::take(&mut *self.token.lock());
-                Ok(campaigns::summary(summary, &self.order, &self.given, token))
+                Ok(campaigns::summary(&summary, &self.order, &self.given, token))
             }
             Err(Stopped::Gone) => return,
             Err(Stopped::Unfit(faults)) => Err(self.desk.refuse(faults.into())),

@@ -37,7 +37,7 @@ impl Contacts {
             .0
             .engine
             .profile(&customer)
-            .ok_or_else(|| Refusal::UnknownProfile(customer))?;
+            .ok_or(Refusal::UnknownProfile(customer))?;
         let budget = policy::budget(&active.catalog, &profile, now);
         Ok(contacts::budget(
             &budget,

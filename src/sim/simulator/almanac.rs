@@ -36,9 +36,12 @@ pub(super) struct Clock {
     pub(super) week_starts: usize,
 }
 
+/// Ends by the clock, the unit, and what the clock shows.
+type Ends = HashMap<(Clock, Unit, (i64, i64)), Timestamp>;
+
 thread_local! {
     /// The ends that were searched for already.
-    static ENDS: RefCell<HashMap<(Clock, Unit, (i64, i64)), Timestamp>> = RefCell::default();
+    static ENDS: RefCell<Ends> = RefCell::default();
 }
 
 fn jiff(at: Timestamp) -> jiff::Timestamp {

@@ -122,6 +122,7 @@ pub(super) enum Column {
 
 /// One version of the bank.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
 pub(super) struct Blueprint {
     pub(super) groups: [Group; GROUPS.len()],
     /// By id.

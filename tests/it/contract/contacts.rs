@@ -66,7 +66,7 @@ async fn a_screen_is_told_what_is_left_on_each_limit_and_when_it_ends() {
             (limit.rule.as_str(), limit.because.as_str()),
             (RULE, "enough is enough")
         );
-        (limit.count, limit.limit, limit.left, limit.next_release_at.clone())
+        (limit.count, limit.limit, limit.left, limit.next_release_at)
     };
     assert_eq!(limit(&fresh), (0, 1, 1, None));
     shown(&served, "anna").await;

@@ -188,9 +188,10 @@ impl Judged<'_> {
             return Ok(Some(self.list(filled)));
         };
         let offer = &self.catalog.offers[shown.offer];
-        let treatment = match shown.control {
-            true => offer.control.as_ref(),
-            false => offer.treatments[self.request.channel].as_ref(),
+        let treatment = if shown.control {
+            offer.control.as_ref()
+        } else {
+            offer.treatments[self.request.channel].as_ref()
         };
         let found = treatment.and_then(|treatment| treatment.get(key));
         Ok((found.map(|found| &**found) != Some(text)).then(|| format!("{treatment:?}")))
