@@ -5,9 +5,9 @@
 //!
 //! # The file
 //!
-//! One JSON document a line. The first is the [`Header`](history::Header): the policies that were in force, each since
+//! One JSON document a line. The first is the [`Header`]: the policies that were in force, each since
 //! when, with every reference to offers and channels spelled out. Each other line is one
-//! [`Customer`](history::Customer) with all contacts, in the order in which they were decided. `nbo export contacts`
+//! [`Customer`] with all contacts, in the order in which they were decided. `nbo export contacts`
 //! writes such a file from a running server.
 //!
 //! # What is recounted

@@ -1,6 +1,6 @@
 //! Campaigns: decisions for many customers at once, by the same engine, rules and caps as everybody else's.
 //!
-//! [`run`] asks for each customer of an audience in the order of the hashes of their ids, on a few threads of its own,
+//! [`run()`] asks for each customer of an audience in the order of the hashes of their ids, on a few threads of its own,
 //! and hands on the answers in that order, batch by batch. Two runs over the same customers take the same order, so a
 //! run that broke off goes on after the last [`Position`] that was handed on.
 //!
