@@ -50,6 +50,9 @@ pub struct Header {
     pub exported_at: Instant,
     /// The policies, oldest first.
     pub policies: Vec<Policy>,
+    /// How long a call may be under way; no part of the file.
+    #[serde(skip)]
+    pub under_way_ms: i64,
 }
 
 impl Header {
@@ -404,11 +407,12 @@ pub struct Contact {
 
 impl Contact {
     /// Returns when the contact became `what` by reports that were surely known at `now`, which imply what comes before.
-    pub(super) fn known(&self, what: What, now: Instant) -> Option<Instant> {
-        if self.backdated_at.is_some_and(|at| now < at) {
+    pub(super) fn known(&self, what: What, now: Instant, under_way_ms: i64) -> Option<Instant> {
+        let by = Instant(now.0.saturating_sub(under_way_ms));
+        if self.backdated_at.is_some_and(|at| by < at) {
             return None;
         }
-        self.reported(what).filter(|&at| at <= now)
+        self.reported(what).filter(|&at| at <= by)
     }
 
     /// Returns when the contact became `what` by all reports, known then or not.
@@ -419,8 +423,9 @@ impl Contact {
         }
     }
 
-    /// Tells whether the contact was cancelled by `now`, with no report since that was surely known.
-    pub(super) fn is_cancelled(&self, now: Instant) -> bool {
-        self.cancelled_at.is_some_and(|at| at <= now) && self.known(What::Delivered, now).is_none()
+    /// Tells whether the contact may have been cancelled by `now`, with no report since that was surely known.
+    pub(super) fn is_cancelled(&self, now: Instant, under_way_ms: i64) -> bool {
+        let by = Instant(now.0.saturating_add(under_way_ms));
+        self.cancelled_at.is_some_and(|at| at <= by) && self.known(What::Delivered, now, under_way_ms).is_none()
     }
 }

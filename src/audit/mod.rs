@@ -23,11 +23,15 @@
 //!
 //! What a decision could know is what had been reported by then. A report is taken as known from the instant that it
 //! tells, unless the contact says that a report came later than what it tells (`backdated_at`): then none of the
-//! contact's reports is taken as known before. A contact that is presented (`delivered`, `seen`) counts while it is
+//! contact's reports is taken as known before. Calls under way at the same time read the clock before they wait for each other:
+//! a report is taken as known only [`UNDER_WAY_MS`] after its instant, and a contact as cancelled as long before. A contact that is presented (`delivered`, `seen`) counts while it is
 //! reserved, reported or not. Where both readings are possible the contact is not counted: **whatever is reported here
 //! is a violation**, and only what was told after the fact can hide one.
 //!
 //! A calendar window is recounted in the zone that the customer has in the export.
+
+/// How long a call may be under way, in milliseconds, when nothing else is said: longer than any call that touches one customer.
+pub const UNDER_WAY_MS: i64 = 1_000;
 
 mod calendar;
 pub mod history;
@@ -112,13 +116,14 @@ pub struct Recounted {
     pub checks: u64,
 }
 
-/// Reads the lines of a history and calls `found` for each violation until it says to stop. `progress` is told the bytes
-/// read so far.
+/// Reads the lines of a history and calls `found` for each violation until it says to stop. `under_way_ms` is how long a call
+/// may be under way; `progress` is told the bytes read so far.
 ///
 /// # Errors
 /// When a line cannot be read, or is not what it should be. What was found before has been told.
 pub fn audit<E: fmt::Display>(
     lines: impl IntoIterator<Item = Result<String, E>>,
+    under_way_ms: i64,
     mut found: impl FnMut(Violation) -> bool,
     mut progress: impl FnMut(u64),
 ) -> Result<Recounted, AuditError> {
@@ -127,7 +132,10 @@ pub fn audit<E: fmt::Display>(
         .into_iter()
         .map(|line| line.map_err(|error| AuditError::Read(error.to_string())));
     let first = lines.next().ok_or(AuditError::Empty)??;
-    let header = read_header(&first)?;
+    let header = Header {
+        under_way_ms,
+        ..read_header(&first)?
+    };
     let mut bytes = first.len() + 1;
     let mut volumes = Volumes::default();
     for (text, line) in lines.zip(2..) {

@@ -34,7 +34,7 @@ pub(super) fn customer(header: &Header, customer: &Customer, line: usize, recoun
         };
         for cap in policy.caps.iter().filter(|cap| cap.scope.holds(contact)) {
             recounted.checks += 1;
-            let counted = counting(policy, cap, contact, earlier, &zone);
+            let counted = counting(policy, cap, contact, earlier, (&zone, header.under_way_ms));
             if counted.len() >= cap.at_most {
                 let count = counted.len() + 1;
                 violations.push(violation(&cap.id, cap.allowed(), counted, count));
@@ -42,7 +42,7 @@ pub(super) fn customer(header: &Header, customer: &Customer, line: usize, recoun
         }
         for cool_down in &policy.cool_downs {
             recounted.checks += 1;
-            if let Some((until, times)) = rests::resting(policy, cool_down, contact, earlier) {
+            if let Some((until, times)) = rests::resting(policy, cool_down, contact, earlier, header.under_way_ms) {
                 let allowed = until.map_or_else(
                     || "it rests for good".to_owned(),
                     |until| format!("it rests until {until}"),
@@ -71,7 +71,13 @@ impl Cap {
 }
 
 /// Returns when each of the earlier contacts counted that counts against the cap at the moment of this one.
-fn counting(policy: &Policy, cap: &Cap, contact: &Contact, earlier: &[Contact], zone: &TimeZone) -> Vec<Instant> {
+fn counting(
+    policy: &Policy,
+    cap: &Cap,
+    contact: &Contact,
+    earlier: &[Contact],
+    (zone, under_way_ms): (&TimeZone, i64),
+) -> Vec<Instant> {
     let concerned = earlier.iter().filter(|other| {
         policy.counts(&other.offer)
             && cap.scope.holds(other)
@@ -80,7 +86,7 @@ fn counting(policy: &Policy, cap: &Cap, contact: &Contact, earlier: &[Contact], 
     let now = contact.decided_at;
     let mut times: Vec<Instant> = concerned
         .filter_map(|other| {
-            counted_since(other, cap.of, now, |since| {
+            counted_since(other, cap.of, now, under_way_ms, |since| {
                 in_window(policy, cap.window, since, now, zone)
             })
         })
@@ -112,9 +118,10 @@ pub(super) fn counted_since(
     contact: &Contact,
     of: What,
     now: Instant,
+    under_way_ms: i64,
     in_window: impl Fn(Instant) -> bool,
 ) -> Option<Instant> {
-    if contact.is_cancelled(now) {
+    if contact.is_cancelled(now, under_way_ms) {
         return None;
     }
     let since = match of {
@@ -126,7 +133,7 @@ pub(super) fn counted_since(
                 None => return Some(contact.decided_at),
             }
         }
-        _ => contact.known(of, now)?,
+        _ => contact.known(of, now, under_way_ms)?,
     };
     in_window(since).then_some(since)
 }

@@ -11,11 +11,14 @@ pub(super) fn resting(
     cool_down: &CoolDown,
     contact: &Contact,
     earlier: &[Contact],
+    under_way_ms: i64,
 ) -> Option<(Option<Instant>, Vec<Instant>)> {
     let now = contact.decided_at;
     let triggers: Vec<&Contact> = earlier
         .iter()
-        .filter(|other| policy.counts(&other.offer) && cool_down.scope.holds(other) && !other.is_cancelled(now))
+        .filter(|other| {
+            policy.counts(&other.offer) && cool_down.scope.holds(other) && !other.is_cancelled(now, under_way_ms)
+        })
         .collect();
     let sources: BTreeSet<&str> = triggers.iter().map(|other| other.offer.as_str()).collect();
     sources
@@ -24,7 +27,7 @@ pub(super) fn resting(
         .find_map(|source| {
             let of_source = triggers.iter().filter(|other| other.offer == source);
             let mut times: Vec<Instant> = of_source
-                .filter_map(|other| happened(other, cool_down.after, now))
+                .filter_map(|other| happened(other, cool_down.after, now, under_way_ms))
                 .collect();
             times.sort_unstable();
             fired(cool_down, &times, now)
@@ -43,18 +46,20 @@ fn spreads(policy: &Policy, cool_down: &CoolDown, source: &str, offer: &str) -> 
 }
 
 /// Returns when the contact surely was what starts the cool-down.
-fn happened(contact: &Contact, after: After, now: Instant) -> Option<Instant> {
+fn happened(contact: &Contact, after: After, now: Instant, under_way_ms: i64) -> Option<Instant> {
     match after {
-        After::Refused => contact.known(What::Refused, now),
-        After::Accepted => contact.known(What::Accepted, now),
-        After::Converted => contact.known(What::Converted, now),
-        After::Clicked => contact.known(What::Clicked, now),
+        After::Refused => contact.known(What::Refused, now, under_way_ms),
+        After::Accepted => contact.known(What::Accepted, now, under_way_ms),
+        After::Converted => contact.known(What::Converted, now, under_way_ms),
+        After::Clicked => contact.known(What::Clicked, now, under_way_ms),
         After::Attempted => Some(contact.decided_at),
         After::Ignored => {
             let was_taken_up = [What::Clicked, What::Accepted, What::Converted]
                 .into_iter()
                 .any(|what| contact.outcomes.contains_key(&what));
-            (!was_taken_up).then(|| contact.known(What::Delivered, now)).flatten()
+            (!was_taken_up)
+                .then(|| contact.known(What::Delivered, now, under_way_ms))
+                .flatten()
         }
     }
 }

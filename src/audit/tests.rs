@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{AuditError, Recounted, Violation, audit};
+use super::{AuditError, Recounted, UNDER_WAY_MS, Violation, audit};
 
 /// 2026-03-02, a Monday; `time` as in `09:00`.
 fn at(time: &str) -> String {
@@ -60,6 +60,7 @@ fn run(limits: &Value, customers: &[(&str, Vec<Value>)]) -> (Vec<Violation>, Rec
     let mut violations = Vec::new();
     let recounted = audit(
         lines(&text),
+        UNDER_WAY_MS,
         |violation| {
             violations.push(violation);
             true
@@ -146,7 +147,7 @@ fn what_was_told_after_the_fact_is_no_violation_of_what_was_decided_before() {
         )
     };
     assert_eq!(after("09:39"), []);
-    assert_eq!(after("09:40"), one("cap", "b", 2));
+    assert_eq!(after("09:41"), one("cap", "b", 2));
     assert_eq!(after("09:06"), one("cap", "b", 2));
 }
 
@@ -205,6 +206,7 @@ fn a_calendar_day_is_the_customers_own_and_the_nights_of_the_clock_change_have_2
         let mut violations = Vec::new();
         let result = audit(
             lines(&text),
+            UNDER_WAY_MS,
             |violation| {
                 violations.push(violation);
                 true
@@ -385,6 +387,7 @@ fn decisions_are_judged_by_the_policy_of_their_time() {
     let mut violations = Vec::new();
     let recounted = audit(
         lines(&text),
+        UNDER_WAY_MS,
         |violation| {
             violations.push(violation);
             true
@@ -402,7 +405,7 @@ fn decisions_are_judged_by_the_policy_of_their_time() {
 
 #[test]
 fn what_is_no_history_is_refused_with_its_line() {
-    let line_of = |text: &str| match audit(lines(text), |_| true, |_| ()) {
+    let line_of = |text: &str| match audit(lines(text), UNDER_WAY_MS, |_| true, |_| ()) {
         Err(AuditError::Line { line, .. }) => Some(line),
         Err(AuditError::Empty) => None,
         other => panic!("{other:?}"),

@@ -68,7 +68,8 @@ impl Volumes {
                 };
                 let length = rest.iter().take_while(|one| one.decided_at < window.1).count();
                 let (inside, after) = rest.split_at(length.max(1));
-                self.recount_window(volume, window, inside, recounted, &mut violations);
+                let limit = (volume, window, header.under_way_ms);
+                self.recount_window(limit, inside, recounted, &mut violations);
                 rest = after;
             }
         }
@@ -77,8 +78,7 @@ impl Volumes {
 
     fn recount_window(
         &self,
-        volume: &Volume,
-        window: (Instant, Instant),
+        (volume, window, under_way_ms): (&Volume, (Instant, Instant), i64),
         inside: &[Concerned],
         recounted: &mut Recounted,
         violations: &mut Vec<Violation>,
@@ -89,7 +89,8 @@ impl Volumes {
             recounted.checks += 1;
             let now = one.decided_at;
             let in_window = |since: Instant| since >= window.0;
-            let counts = |other: &&Concerned| counted_since(contact(other), volume.of, now, in_window).is_some();
+            let counts =
+                |other: &&Concerned| counted_since(contact(other), volume.of, now, under_way_ms, in_window).is_some();
             let count = if all_count {
                 before
             } else {

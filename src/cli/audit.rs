@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::numbers::{counted, grouped};
-use crate::audit::{AuditError, Recounted, Violation, audit};
+use crate::audit::{AuditError, Recounted, UNDER_WAY_MS, Violation, audit};
 
 /// Recounts every contact limit over an exported contact history, by brute force, with no code of the engine.
 ///
@@ -52,6 +52,7 @@ impl Args {
         let mut violations = Vec::new();
         let result = audit(
             BufReader::with_capacity(1 << 20, file).lines(),
+            UNDER_WAY_MS,
             |violation| {
                 violations.push(violation);
                 self.all

@@ -23,6 +23,7 @@ pub(in crate::server) fn header(policies: &[InForce], now: Timestamp) -> Header 
         nbo_contacts: FORMAT,
         exported_at: at(now),
         policies: policies.iter().map(policy).collect(),
+        under_way_ms: 0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What contact limits leave, how many they stop, and the history that proves it.
 
-use nbo::audit::{Recounted, Violation, audit};
+use nbo::audit::{Recounted, UNDER_WAY_MS, Violation, audit};
 use nbo::domain::time::Millis;
 use nbo::server::wire::{self, Outcome};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ async fn shown(served: &Served, id: &str) -> String {
     answer.decision_id
 }
 
-async fn exported(served: &Served) -> Vec<String> {
+pub(crate) async fn exported(served: &Served) -> Vec<String> {
     let request = wire::ExportContactsRequest {};
     let mut messages = served.contacts().export_contacts(request).await.unwrap().into_inner();
     let mut lines = Vec::new();
@@ -41,11 +41,12 @@ async fn exported(served: &Served) -> Vec<String> {
     lines
 }
 
-fn audited(lines: &[String]) -> (Recounted, Vec<Violation>) {
+pub(crate) fn audited(lines: &[String], under_way_ms: i64) -> (Recounted, Vec<Violation>) {
     let mut violations = Vec::new();
     let lines = lines.iter().map(|line| Ok::<_, std::convert::Infallible>(line.clone()));
     let recounted = audit(
         lines,
+        under_way_ms,
         |violation| {
             violations.push(violation);
             true
@@ -140,7 +141,7 @@ async fn an_exported_history_is_recounted_and_one_contact_more_is_found() {
     served.begin("carl").await;
     let mut lines = exported(&served).await;
     assert_eq!(lines.len(), 3, "the policies, and the two customers with contacts");
-    let (recounted, violations) = audited(&lines);
+    let (recounted, violations) = audited(&lines, UNDER_WAY_MS);
     assert_eq!(violations, []);
     assert!(recounted.checks > 0 && recounted.without_policy == 0);
 
@@ -153,7 +154,7 @@ async fn an_exported_history_is_recounted_and_one_contact_more_is_found() {
     let again = travel.clone();
     contacts.push(again);
     lines[1] = line.to_string();
-    let (_, violations) = audited(&lines);
+    let (_, violations) = audited(&lines, UNDER_WAY_MS);
     assert_eq!(violations.len(), 1);
     assert_eq!((violations[0].rule.as_str(), violations[0].count), (RULE, 2));
 }

@@ -2,7 +2,7 @@
 
 mod behaviour;
 mod campaigns;
-mod contacts;
+pub(crate) mod contacts;
 mod decisions;
 mod gates;
 mod profiles;

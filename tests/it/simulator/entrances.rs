@@ -8,6 +8,7 @@ use nbo::domain::ids::{CustomerId, DecisionId};
 use nbo::domain::time::{Millis, Timestamp};
 use nbo::server::wire::{self, Outcome};
 
+use crate::contract::contacts::{audited, exported};
 use crate::served::{MORNING, Served, customer, placement};
 
 const CALLERS: usize = 8;
@@ -217,6 +218,12 @@ async fn whatever_entrances_they_take_no_volume_is_exceeded_and_none_is_left_unu
         found = (found.0 + shows("a1"), found.1 + shows("b1"));
     }
     assert_eq!(found, free);
+
+    // And by the auditor, which knows nothing of the engine: every cap and volume at every decision. Each call moves the clock by
+    // six seconds, so calls that are under way together lie minutes apart.
+    let (recounted, violations) = audited(&exported(&served).await, Millis::MINUTE.times(5).get());
+    assert_eq!(violations, []);
+    assert!(recounted.checks > 500 && recounted.without_policy == 0, "{recounted:?}");
 }
 
 /// Drives all at once, and returns what each returns.
