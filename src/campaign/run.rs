@@ -29,6 +29,8 @@ pub enum Stopped<F> {
     Unfit(F),
     /// Nobody listens any more.
     Gone,
+    /// The run's name was used before for customers of another request.
+    NameReused,
     /// A thread of the run died.
     Broken,
 }
@@ -107,6 +109,16 @@ struct Cut {
     upto: Option<CustomerKey>,
 }
 
+/// A block of customers and what they can be given.
+struct Seen {
+    members: Vec<Member>,
+    block: Block,
+    /// Everybody up to here lies behind with them.
+    upto: Option<CustomerKey>,
+    /// Units of each limit that were used before, also by these customers before the run broke off.
+    used: Vec<u64>,
+}
+
 /// The answers that wait for their turn, and up to whom each reaches.
 struct Deciding<A> {
     queue: Queue<Done<A>>,
@@ -167,22 +179,35 @@ impl<'a, C: Caller> Run<'a, C> {
         loop {
             self.renew()?;
             let begun_at = self.position.after;
-            let (members, block, upto) = self.look()?;
+            let Seen {
+                members,
+                block,
+                upto,
+                used,
+            } = self.look()?;
             if members.is_empty() {
                 return Ok(());
             }
             let share = self.share_of_block(begun_at, upto, members.len());
-            let room = self.asked.limits.room(&self.position.used, share);
+            let room = self.asked.limits.room(&used, share);
             let plan = assign::assign(&block, &self.asked.limits, &room, &mut prices);
             self.bound += plan.bound;
             let barred = (0..self.asked.catalog().offers.len())
                 .map(|offer| u16::try_from(offer).is_ok_and(|offer| !self.asked.limits.of(offer).is_empty()));
             let barred: Arc<Vec<bool>> = Arc::new(barred.collect());
-            let used = Arc::new(self.position.used.clone());
+            let used = Arc::new(used);
             let mut deciding = Deciding::new();
             let mut members = members.into_iter();
             let mut next = 0;
             loop {
+                if self.engine.active().generation != self.asked.active.generation {
+                    // Whoever has not had a turn is looked at anew.
+                    self.taken -= members.len() as u64;
+                    members
+                        .by_ref()
+                        .rev()
+                        .for_each(|member| self.pending.push_front(member));
+                }
                 while deciding.queue.len() < self.under_way_max && members.len() > 0 {
                     let some: Vec<Member> = members.by_ref().take(self.batch).collect();
                     let first = (next..next + some.len()).map(|customer| plan.of(customer).collect());
@@ -204,11 +229,13 @@ impl<'a, C: Caller> Run<'a, C> {
     }
 
     /// Looks at everybody of the next block; empty at the end.
-    #[expect(clippy::type_complexity, reason = "three parallel results of one walk")]
-    fn look(&mut self) -> Result<(Vec<Member>, Block, Option<CustomerKey>), Stopped<C::Fault>> {
-        let mut block = Block::new(self.asked.request.placements[0].count);
-        let mut all = Vec::new();
-        let mut upto = self.scanned;
+    fn look(&mut self) -> Result<Seen, Stopped<C::Fault>> {
+        let mut seen = Seen {
+            members: Vec::new(),
+            block: Block::new(self.asked.request.placements[0].count),
+            upto: self.scanned,
+            used: self.position.used.clone(),
+        };
         let (mut looking, mut cut_count, mut more) = (Queue::default(), 0, true);
         loop {
             while more && cut_count < BLOCK && looking.len() < self.under_way_max {
@@ -216,22 +243,28 @@ impl<'a, C: Caller> Run<'a, C> {
                     more = false;
                     break;
                 };
-                upto = cut.upto;
+                seen.upto = cut.upto;
                 if cut.members.is_empty() {
-                    self.tell_progress(upto)?;
+                    self.tell_progress(cut.upto)?;
                     continue;
                 }
                 cut_count += cut.members.len();
                 looking.submit(&self.tasks, self.job(Work::Look(cut.members)));
             }
             match looking.take() {
-                None => return Ok((all, block, upto)),
+                None => return Ok(seen),
                 Some(Some(Done::Looked(members, looked))) => {
                     for looked in &looked {
-                        block.push(&looked.choices);
+                        seen.block.push(&looked.choices);
                         self.without_limits += looked.without_limits;
+                        for given in &looked.given {
+                            self.bound += given.priority;
+                            for &limit in self.asked.limits.of(given.offer) {
+                                seen.used[usize::from(limit)] += 1;
+                            }
+                        }
                     }
-                    all.extend(members);
+                    seen.members.extend(members);
                 }
                 Some(_) => return Err(Stopped::Broken),
             }
@@ -311,7 +344,7 @@ impl<'a, C: Caller> Run<'a, C> {
         let size = self
             .pending
             .len()
-            .min(BATCH)
+            .min(self.batch)
             .min(usize::try_from(left).unwrap_or(usize::MAX));
         if size == 0 && (selected == 0 || self.is_full()) {
             return Ok(None);
@@ -337,6 +370,7 @@ impl<'a, C: Caller> Run<'a, C> {
     fn hand_on(&mut self, deciding: &mut Deciding<C::Answer>) -> Result<bool, Stopped<C::Fault>> {
         let decided = match deciding.queue.take() {
             None => return Ok(false),
+            Some(Some(Done::Decided(decided))) if decided.name_was_used => return Err(Stopped::NameReused),
             Some(Some(Done::Decided(decided))) => decided,
             Some(_) => return Err(Stopped::Broken),
         };

@@ -33,6 +33,8 @@ struct Tester {
     batches_max: usize,
     /// What comes into force after the first batch.
     next_catalog: Mutex<Option<Arc<Catalog>>>,
+    /// Whether a thread of the run dies.
+    breaks: bool,
 }
 
 fn id(number: usize) -> CustomerId {
@@ -82,6 +84,7 @@ impl Tester {
             positions: Mutex::default(),
             batches_max: usize::MAX,
             next_catalog: Mutex::default(),
+            breaks: false,
         }
     }
 
@@ -143,6 +146,7 @@ impl Caller for Tester {
     }
 
     fn present(&self, active: &Active, request: &OffersRequest, decision: &Decision) -> Option<Told> {
+        assert!(!self.breaks, "a thread of the run dies, as it should here");
         let name = |offer: usize| active.catalog.offers[offer].id.to_string();
         let shown = decision.placements[0].offers.iter().map(|shown| name(shown.offer));
         let withheld = decision
@@ -200,6 +204,14 @@ fn everyone_is_answered_once_by_key_as_a_call_for_each_would_be() {
         (0..CUSTOMERS).all(|number| tester.contacts(number) == 0),
         "a preview reserves nothing"
     );
+}
+
+#[test]
+fn a_run_says_that_it_broke_when_a_thread_dies() {
+    let mut tester = Tester::new("caps: []");
+    tester.breaks = true;
+    let stopped = tester.run(&Audience::Everyone, Position::default()).unwrap_err();
+    assert_eq!(stopped, Stopped::Broken);
 }
 
 #[test]

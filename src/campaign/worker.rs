@@ -1,5 +1,6 @@
 //! What the threads of a run do: choose who is meant, look, decide.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::audience::Part;
@@ -14,7 +15,7 @@ use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
-use crate::engine::Engine;
+use crate::engine::{Engine, Rejection, Replay};
 use crate::rules::Truth;
 
 /// One customer of the audience.
@@ -58,6 +59,8 @@ pub(super) enum Done<A> {
 #[derive(Default)]
 pub(super) struct Looked {
     pub(super) choices: Vec<Choice>,
+    /// What the customer was given before the run broke off; then there are no choices.
+    pub(super) given: Vec<Choice>,
     /// The sum of the priorities that the customer would get without limits.
     pub(super) without_limits: f64,
 }
@@ -70,6 +73,8 @@ pub(super) struct Decided<A> {
     pub(super) answers: Vec<A>,
     /// Every offer given: its position and priority.
     pub(super) shown: Vec<Choice>,
+    /// Whether somebody was answered under the run's name to another request.
+    pub(super) name_was_used: bool,
 }
 
 /// Works off tasks until there are no more.
@@ -82,7 +87,10 @@ pub(super) fn work<C: Caller>(engine: &Engine, caller: &C, tasks: &Tasks<Job, Do
         layout: Layout::default(),
     };
     while let Some(task) = tasks.next() {
-        let done = worker.done(task.job);
+        // A result that never comes tells the run that it is broken.
+        let Ok(done) = catch_unwind(AssertUnwindSafe(|| worker.done(task.job))) else {
+            return;
+        };
         // The run may have ended meanwhile.
         let _ = task.done.send(done);
         std::thread::yield_now();
@@ -147,6 +155,15 @@ impl<C: Caller> Worker<'_, C> {
 
     /// Looks twice: at the best offers, and at the best ones should all limited offers among them go to others.
     fn look(&self, asked: &Asked, request: &mut OffersRequest, id: &CustomerId, now: Timestamp) -> Looked {
+        let before = asked.once.and_then(|once| self.engine.answered_before(id, once));
+        if let Some(before) = before {
+            let given = given_before(asked, &before);
+            return Looked {
+                choices: Vec::new(),
+                without_limits: given.iter().map(|choice| choice.priority).sum(),
+                given,
+            };
+        }
         let count = asked.request.placements[0].count;
         request.customer = Some(id.clone());
         request.placements[0].count = count + CHOICES_MORE;
@@ -171,6 +188,7 @@ impl<C: Caller> Worker<'_, C> {
         }
         Looked {
             choices: found,
+            given: Vec::new(),
             without_limits,
         }
     }
@@ -197,6 +215,7 @@ impl<C: Caller> Worker<'_, C> {
             given: 0,
             answers: Vec::with_capacity(members.len()),
             shown: Vec::with_capacity(members.len()),
+            name_was_used: false,
             asked: Arc::clone(asked),
         };
         for (at, (_, id)) in members.iter().enumerate() {
@@ -209,15 +228,20 @@ impl<C: Caller> Worker<'_, C> {
             let own_reasons = planned
                 .filter(|_| request.explain)
                 .map(|_| self.own_reasons(asked, &request, now));
-            // Only what was answered so long ago that nobody keeps the answer is refused.
-            let Ok(answer) = self
+            let answer = self
                 .engine
-                .answer_steered(&asked.active, &request, steering, asked.once, now)
-            else {
-                continue;
+                .answer_steered(&asked.active, &request, steering, asked.once, now);
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(rejection) => {
+                    // Else it was answered so long ago that nobody keeps the answer.
+                    decided.name_was_used |= rejection == Rejection::RequestIdReused;
+                    continue;
+                }
             };
             if let Some(replay) = &answer.replay {
-                // It was reserved before the run broke; the positions are those of then.
+                // It was reserved before the run broke off.
+                decided.shown.extend(given_before(asked, replay));
                 decided.given += u64::from(answer.decision.id.is_some());
                 decided
                     .answers
@@ -247,6 +271,23 @@ impl<C: Caller> Worker<'_, C> {
         let looked = self.engine.offers(&asked.active, &preview, now);
         looked.map(|decision| decision.withheld).unwrap_or_default()
     }
+}
+
+/// What an earlier answer gave, by the positions of now; offers that have left the catalog are in no limit.
+fn given_before(asked: &Asked, replay: &Replay) -> Vec<Choice> {
+    let now = asked.catalog();
+    let then = &replay.active().catalog;
+    let is_same = replay.active().generation == asked.active.generation;
+    let position_now = |given: Choice| {
+        let id = &then.offers[usize::from(given.offer)].id;
+        let at = now.offers.iter().position(|offer| offer.id == *id)?;
+        let offer = u16::try_from(at).ok()?;
+        Some(Choice { offer, ..given })
+    };
+    let given = choices(replay.decision());
+    given
+        .filter_map(|given| if is_same { Some(given) } else { position_now(given) })
+        .collect()
 }
 
 fn choices(decision: &Decision) -> impl Iterator<Item = Choice> + '_ {

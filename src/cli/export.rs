@@ -13,6 +13,9 @@ use super::numbers::counted;
 use crate::server::wire;
 use crate::server::wire::contact_service_client::ContactServiceClient;
 
+/// The longest message that is taken: the policies of many reloads of a large catalog come in one.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
 /// Writes data of a running server into a file.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -69,6 +72,7 @@ async fn contacts(to: &str, file: &PathBuf) -> Result<(u64, u64)> {
         .with_context(|| format!("cannot connect to {to}; is `nbo serve` running there?"))?;
     let request = wire::ExportContactsRequest {};
     let mut messages = ContactServiceClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .export_contacts(request)
         .await?
         .into_inner();

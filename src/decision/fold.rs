@@ -384,6 +384,10 @@ fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: 
         let Some(at) = policy::oldest_unneeded(profile, catalog, reservation.at) else {
             break;
         };
+        if profile.contacts[at].decision == reservation.decision {
+            // What is answered now must be there to be reported on.
+            break;
+        }
         let dropped = profile.contacts.remove(at);
         moves_ranking |= features::counts_contact(catalog, &dropped, reservation.at);
     }

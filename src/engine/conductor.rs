@@ -116,7 +116,7 @@ impl<L: Locked<Books>> Conductor<L> {
     }
 
     /// Finds the answer to a repeated call; `None` when the call is no repeat as far as anybody remembers.
-    fn recall(
+    pub(super) fn recall(
         &self,
         customer: CustomerKey,
         once: RequestKey,

@@ -253,6 +253,16 @@ impl Engine {
         self.answer_steered(active, request, None, once, now)
     }
 
+    /// Finds the answer that [`Engine::answer`] would repeat for a call of the customer; `None` when it would decide or refuse.
+    #[must_use]
+    pub fn answered_before(&self, customer: &CustomerId, once: RequestKey) -> Option<Replay> {
+        // Nearly nobody has one.
+        self.conductor.answers.find(customer.key(), once.id)?;
+        let profile = self.profile(customer)?;
+        let kept = self.conductor.recall(customer.key(), once, &profile).ok()??;
+        Some(Replay(kept))
+    }
+
     /// Answers as [`Engine::answer`] does, in the order that a plan over many customers wants.
     ///
     /// # Errors

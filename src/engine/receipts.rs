@@ -105,6 +105,12 @@ impl Replay {
         &self.0.active
     }
 
+    /// Returns the decision.
+    #[must_use]
+    pub fn decision(&self) -> &Decision {
+        &self.0.decision
+    }
+
     /// Returns the request as it was converted then, without its events.
     #[must_use]
     pub fn request(&self) -> &OffersRequest {

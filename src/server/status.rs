@@ -37,6 +37,11 @@ pub enum Refusal {
     /// Too many campaigns run already.
     #[error("{0} campaign runs are under way already, no more are allowed; try again when one has ended")]
     TooManyRuns(usize),
+    /// A campaign run has the name of another one.
+    #[error(
+        "`run_id` was used before for another request; give a new run an id of its own, and go on with an old one as it was"
+    )]
+    RunIdReused,
     /// A thread of a campaign run died.
     #[error("the campaign run broke off by a fault of the server; go on after the last `resume_token`")]
     RunBroken,
@@ -60,7 +65,7 @@ impl Refusal {
             Self::Rejected(Rejection::UnknownCustomer | Rejection::UnknownDecision(_)) | Self::UnknownProfile(_) => {
                 Code::NotFound
             }
-            Self::Rejected(Rejection::RequestIdReused) => Code::AlreadyExists,
+            Self::Rejected(Rejection::RequestIdReused) | Self::RunIdReused => Code::AlreadyExists,
             Self::Rejected(Rejection::AnswerNotKept(_)) => Code::Aborted,
             Self::Rejected(Rejection::TooManyCustomers(_)) | Self::TooManyWatchers(_) | Self::TooManyRuns(_) => {
                 Code::ResourceExhausted

@@ -109,6 +109,7 @@ impl Run {
             }
             Err(Stopped::Gone) => return,
             Err(Stopped::Unfit(faults)) => Err(self.desk.refuse(faults.into())),
+            Err(Stopped::NameReused) => Err(self.desk.refuse(Refusal::RunIdReused)),
             Err(Stopped::Broken) => Err(self.desk.refuse(Refusal::RunBroken)),
         };
         drop(place);

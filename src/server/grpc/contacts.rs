@@ -19,8 +19,11 @@ use crate::server::wire;
 use crate::server::wire::contact_service_server::ContactService;
 use crate::store::Store;
 
-/// Customers in one message of an export: some 100 kB.
-const CUSTOMERS_PER_MESSAGE: usize = 200;
+/// Customers in one message of an export, at most.
+const CUSTOMERS_PER_MESSAGE: u64 = 200;
+
+/// A message of an export is sent when it has so many bytes: far below the 4 MB that clients take, one customer more included.
+const MESSAGE_BYTES: usize = 256 << 10;
 
 /// Messages that wait for a slow reader before the export waits as well.
 const MESSAGES_WAITING_MAX: usize = 4;
@@ -132,21 +135,25 @@ fn export(
         customers_total: keys.len() as u64,
     };
     let mut profile = Profile::default();
-    for chunk in keys.chunks(CUSTOMERS_PER_MESSAGE) {
-        let (active, _) = desk.begin();
-        for &key in chunk {
-            let known = store.look(key, Some(&mut profile));
-            let customer = known.and_then(|id| history::customer(&id, &profile, &active.catalog));
-            message.lines.extend(customer.as_ref().map(line));
+    let (mut bytes, mut sent) = (message.lines[0].len(), 0);
+    for key in keys {
+        if message.customers - sent >= CUSTOMERS_PER_MESSAGE || bytes >= MESSAGE_BYTES {
+            sender.blocking_send(Ok(message.clone()))?;
+            sent = message.customers;
+            message.lines.clear();
+            bytes = 0;
         }
-        message.customers += chunk.len() as u64;
-        sender.blocking_send(Ok(message.clone()))?;
-        message.lines.clear();
+        let (active, _) = desk.begin();
+        let known = store.look(key, Some(&mut profile));
+        let customer = known.and_then(|id| history::customer(&id, &profile, &active.catalog));
+        if let Some(customer) = customer {
+            let line = line(&customer);
+            bytes += line.len();
+            message.lines.push(line);
+        }
+        message.customers += 1;
     }
-    if keys.is_empty() {
-        sender.blocking_send(Ok(message))?;
-    }
-    Ok(())
+    sender.blocking_send(Ok(message))
 }
 
 /// Writes a document as one line.

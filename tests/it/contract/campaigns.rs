@@ -249,6 +249,44 @@ async fn a_stream_that_broke_off_goes_on_after_the_last_token_and_answers_nobody
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_reserved_and_never_arrived_counts_in_the_limits_when_the_run_goes_on() {
+    let served = Served::start().await;
+    begin(&served, 600).await;
+    let mut request = RankCustomersRequest {
+        limits: vec![at_most(Scope::OfferId("fund_world".to_owned()), 50)],
+        ..reserving("lost")
+    };
+    let first = run(&served, request.clone()).await.unwrap();
+    assert!(first.len() > 2);
+    // All but the first message were lost on their way, and a third more customers came since.
+    begin(&served, 800).await;
+    request.resume_after.clone_from(&first[0].resume_token);
+    let mut messages = run(&served, request.clone()).await.unwrap();
+    let end = summary(&messages).clone();
+    messages.insert(0, first[0].clone());
+    let told = told(&messages);
+    let funds = told.values().filter(|offers| *offers == &["fund_world"]).count() as u64;
+    assert!(funds <= 50 && funds == end.limits[0].used, "{funds} {end:?}");
+    let mut reserved = 0;
+    served.engine.store().for_each(|_, profile| {
+        assert!(profile.contacts.len() <= 1, "nobody is reserved for twice");
+        reserved += profile.contacts.len();
+    });
+    assert_eq!(told.values().filter(|offers| !offers.is_empty()).count(), reserved);
+    assert!(end.objective <= end.objective_bound.unwrap() + 1e-6);
+
+    // The name is the run's own.
+    let other = RankCustomersRequest {
+        max_customers: Some(700),
+        resume_after: String::new(),
+        ..request
+    };
+    let refused = run(&served, other).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists);
+    assert!(refused.message().starts_with("`run_id` was used before"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn caps_hold_while_calls_for_the_same_customers_come_in() {
     let one_a_day = CORNER_BANK.replace(
         "caps:\n",
