@@ -131,7 +131,7 @@ pub struct DecisionId {
     /// Whose decision it is.
     pub customer: CustomerKey,
     /// Which of the customer's decisions it is: each one more than the one before. The first is the second of its making,
-    /// counted from 2024, so that the numbers of somebody who was forgotten and came back are new.
+    /// counted from 2024, or a later number, so that the numbers of somebody who was forgotten and came back are new.
     pub number: u32,
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::answers::{Answers, Kept};
+use super::numbers::Numbers;
 use super::ranking::Lists;
 use super::steps::{add_gate_reasons, apply_events, lowest_rung, reservation, unanswered};
 use super::sync::Locked;
@@ -29,6 +30,7 @@ pub(super) struct Conductor<L = Mutex<Books>> {
     pub(super) lists: Lists,
     pub(super) answers: Answers,
     pub(super) volumes: Volumes<L>,
+    pub(super) numbers: Numbers,
 }
 
 /// One call for offers: what is asked, of which snapshot, when.
@@ -63,6 +65,7 @@ impl<L: Locked<Books>> Conductor<L> {
             lists: Lists::new(limits.ranked_lists_bytes_max),
             answers: Answers::new(limits.answers_bytes_max),
             volumes: Volumes::new(),
+            numbers: Numbers::default(),
         }
     }
 
@@ -261,7 +264,8 @@ impl<L: Locked<Books>> Conductor<L> {
             let Some(customer) = key.filter(|_| !request.preview) else {
                 return (outcome, None);
             };
-            let Some(reservation) = reservation(catalog, request, once, profile, &outcome.placements, now) else {
+            let number = || self.numbers.next(customer, profile, now);
+            let Some(reservation) = reservation(catalog, request, once, number, &outcome.placements, now) else {
                 return (outcome, None);
             };
             match self.volumes.take(active, customer, &reservation, now) {

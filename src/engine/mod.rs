@@ -22,6 +22,7 @@ mod answers;
 mod conductor;
 #[cfg(test)]
 mod interleavings;
+mod numbers;
 mod ranking;
 mod receipts;
 mod reports;
@@ -475,6 +476,7 @@ impl Engine {
             self.conductor.lists.forget(key);
             self.conductor.answers.forget(key);
             self.conductor.volumes.forget(key, &profile.contacts);
+            self.conductor.numbers.forget(key, profile);
         });
         if removed {
             self.changed(key);

@@ -29,15 +29,12 @@ pub(super) fn apply_events(profile: &mut Profile, events: &[Event], catalog: &Ca
     events.iter().filter(new).count()
 }
 
-/// The first decision of a customer is numbered by its second since then: 2024-01-01T00:00:00Z.
-const NUMBERS_BEGIN: Timestamp = Timestamp::from_millis(1_704_067_200_000);
-
-/// Makes the reservation of what is shown; `None` when nothing is.
+/// Makes the reservation of what is shown, under the number that `number` gives; `None` when nothing is.
 pub(super) fn reservation(
     catalog: &Catalog,
     request: &OffersRequest,
     once: Option<RequestKey>,
-    profile: &Profile,
+    number: impl FnOnce() -> u32,
     placements: &[Filled],
     now: Timestamp,
 ) -> Option<Reservation> {
@@ -50,13 +47,8 @@ pub(super) fn reservation(
     if contacts.is_empty() {
         return None;
     }
-    let second = (now - NUMBERS_BEGIN).get() / Millis::SECOND.get();
-    let decision = match profile.decisions {
-        0 => u32::try_from(second).unwrap_or(1).max(1),
-        latest => latest.saturating_add(1),
-    };
     Some(Reservation {
-        decision,
+        decision: number(),
         channel: catalog.channels[request.channel].symbol,
         campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
         at: now,

@@ -160,7 +160,7 @@ async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError
         BehaviourServiceServer::new(Behaviour(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let profiles = ProfileServiceServer::new(Profiles(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let catalogs = CatalogServiceServer::new(Catalogs(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let contacts = ContactServiceServer::new(Contacts(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let contacts = ContactServiceServer::new(Contacts::new(desk)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let campaigns =
         CampaignServiceServer::new(Campaigns::new(desk)).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
     let (health, health_service) = tonic_health::server::health_reporter();

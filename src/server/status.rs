@@ -37,6 +37,9 @@ pub enum Refusal {
     /// Too many campaigns run already.
     #[error("{0} campaign runs are under way already, no more are allowed; try again when one has ended")]
     TooManyRuns(usize),
+    /// Too many walk over all customers already.
+    #[error("{0} forecasts and exports are under way already, no more are allowed; try again when one has ended")]
+    TooManyWalks(usize),
     /// A campaign run has the name of another one.
     #[error(
         "`run_id` was used before for another request; give a new run an id of its own, and go on with an old one as it was"
@@ -67,9 +70,10 @@ impl Refusal {
             }
             Self::Rejected(Rejection::RequestIdReused) | Self::RunIdReused => Code::AlreadyExists,
             Self::Rejected(Rejection::AnswerNotKept(_)) => Code::Aborted,
-            Self::Rejected(Rejection::TooManyCustomers(_)) | Self::TooManyWatchers(_) | Self::TooManyRuns(_) => {
-                Code::ResourceExhausted
-            }
+            Self::Rejected(Rejection::TooManyCustomers(_))
+            | Self::TooManyWatchers(_)
+            | Self::TooManyRuns(_)
+            | Self::TooManyWalks(_) => Code::ResourceExhausted,
             Self::RunBroken => Code::Internal,
             Self::ShuttingDown => Code::Unavailable,
         }

@@ -71,7 +71,8 @@ fn somebody_who_was_deleted_and_comes_back_never_meets_the_old_answer() {
     let first = ask(T0);
     bench.engine.delete_profile(&bench.anna);
     bench.set_age(12.0);
-    let second = ask(T0 + Millis::SECOND);
+    // In the same millisecond.
+    let second = ask(T0);
     assert!(second.replay.is_none());
     assert_ne!(second.decision.id, first.decision.id);
     assert_eq!(bench.names(&second.decision), ["savings_a", "savings_b"]);

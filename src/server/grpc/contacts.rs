@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, async_trait};
@@ -14,6 +14,7 @@ use crate::domain::profile::Profile;
 use crate::server::convert::contacts::{self, Forecast};
 use crate::server::convert::history;
 use crate::server::desk::Desk;
+use crate::server::limits::WALKS_MAX;
 use crate::server::status::Refusal;
 use crate::server::wire;
 use crate::server::wire::contact_service_server::ContactService;
@@ -30,14 +31,30 @@ const MESSAGES_WAITING_MAX: usize = 4;
 
 /// Answers `ContactService`.
 #[derive(Clone)]
-pub(in crate::server) struct Contacts(pub(in crate::server) Arc<Desk>);
+pub(in crate::server) struct Contacts {
+    desk: Arc<Desk>,
+    places: Arc<Semaphore>,
+}
 
 impl Contacts {
+    pub(in crate::server) fn new(desk: &Arc<Desk>) -> Self {
+        Self {
+            desk: Arc::clone(desk),
+            places: Arc::new(Semaphore::new(WALKS_MAX)),
+        }
+    }
+
+    /// Takes a place for a walk over all customers.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map_err(|_| self.desk.refuse(Refusal::TooManyWalks(WALKS_MAX)))
+    }
+
     fn budget(&self, given: &wire::GetContactBudgetRequest) -> Result<wire::GetContactBudgetResponse, Refusal> {
-        let (active, now) = self.0.begin();
+        let (active, now) = self.desk.begin();
         let (customer, channel) = contacts::budget_request(given, &active.catalog)?;
         let profile = self
-            .0
+            .desk
             .engine
             .profile(&customer)
             .ok_or(Refusal::UnknownProfile(customer))?;
@@ -62,16 +79,18 @@ impl ContactService for Contacts {
     ) -> Result<Response<wire::GetContactBudgetResponse>, Status> {
         self.budget(request.get_ref())
             .map(Response::new)
-            .map_err(|refusal| self.0.refuse(refusal))
+            .map_err(|refusal| self.desk.refuse(refusal))
     }
 
     async fn forecast_limits(
         &self,
         request: Request<wire::ForecastLimitsRequest>,
     ) -> Result<Response<wire::ForecastLimitsResponse>, Status> {
-        let ahead = contacts::ahead(request.into_inner()).map_err(|faults| self.0.refuse(faults.into()))?;
-        let desk = Arc::clone(&self.0);
+        let ahead = contacts::ahead(request.into_inner()).map_err(|faults| self.desk.refuse(faults.into()))?;
+        let desk = Arc::clone(&self.desk);
+        let place = self.place()?;
         let forecast = spawn_blocking(move || {
+            let _place = place;
             let (active, now) = desk.begin();
             let catalog = &active.catalog;
             let later = now + ahead;
@@ -94,9 +113,11 @@ impl ContactService for Contacts {
         &self,
         _request: Request<wire::ExportContactsRequest>,
     ) -> Result<Response<Self::ExportContactsStream>, Status> {
+        let place = self.place()?;
         let (sender, receiver) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let desk = Arc::clone(&self.0);
+        let desk = Arc::clone(&self.desk);
         spawn_blocking(move || {
+            let _place = place;
             // Only a reader that left ends an export early.
             let _ = export(&desk, &sender);
         });

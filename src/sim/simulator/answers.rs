@@ -360,7 +360,13 @@ impl Simulation {
         if self.people[who].contacts.len() > CONTACTS_KEPT {
             let mut tally = Tally::new(&self.bank, &self.people[who], self.now);
             while tally.contacts.len() > CONTACTS_KEPT {
-                let Some(at) = (0..tally.contacts.len()).find(|&at| !tally.needs(at)) else {
+                // What is answered now stays, needed or not.
+                let before = tally
+                    .contacts
+                    .iter()
+                    .filter(|contact| contact.decision != id.number)
+                    .count();
+                let Some(at) = (0..before).find(|&at| !tally.needs(at)) else {
                     break;
                 };
                 tally.remove(at);

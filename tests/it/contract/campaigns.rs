@@ -21,7 +21,7 @@ fn everyone() -> RankCustomersRequest {
     }
 }
 
-fn reserving(run_id: &str) -> RankCustomersRequest {
+pub(super) fn reserving(run_id: &str) -> RankCustomersRequest {
     RankCustomersRequest {
         reserve: true,
         run_id: run_id.to_owned(),
@@ -37,7 +37,7 @@ fn at_most(scope: Scope, at_most: u64) -> wire::OfferLimit {
     }
 }
 
-async fn run(served: &Served, request: RankCustomersRequest) -> Result<Vec<RankCustomersResponse>, Status> {
+pub(super) async fn run(served: &Served, request: RankCustomersRequest) -> Result<Vec<RankCustomersResponse>, Status> {
     let mut stream = served.campaigns().rank_customers(request).await?.into_inner();
     let mut messages = Vec::new();
     while let Some(message) = stream.message().await? {
@@ -67,7 +67,7 @@ fn summary(messages: &[RankCustomersResponse]) -> &wire::CampaignSummary {
 }
 
 /// Every third customer searches for funds.
-async fn begin(served: &Served, customers: usize) {
+pub(super) async fn begin(served: &Served, customers: usize) {
     for number in 0..customers {
         let id = format!("c-{number}");
         served.begin(&id).await;

@@ -6,7 +6,7 @@ use nbo::server::wire::{self, Outcome};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use super::events;
+use super::{campaigns, events};
 use crate::served::{MORNING, Served, customer, hero, search};
 
 const RULE: &str = "travel_once_an_hour";
@@ -207,4 +207,38 @@ async fn what_is_asked_about_limits_changes_nothing() {
     exported(&served).await;
     let after = served.behaviour().record_events(request).await.unwrap().into_inner();
     assert_eq!(after.profile_version, before.profile_version);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_walk_over_all_customers_at_a_time() {
+    let served = Served::start().await;
+    campaigns::begin(&served, 2_000).await;
+    campaigns::run(&served, campaigns::reserving("walks")).await.unwrap();
+    let export = || async { served.contacts().export_contacts(wire::ExportContactsRequest {}).await };
+    // Nobody reads these: they wait.
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = export().await.unwrap().into_inner();
+        stream.message().await.unwrap();
+        open.push(stream);
+    }
+    assert_eq!(export().await.unwrap_err().code(), Code::ResourceExhausted);
+    let forecast = wire::ForecastLimitsRequest::default();
+    let refused = served.contacts().forecast_limits(forecast).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    for mut stream in open {
+        while stream.message().await.unwrap().is_some() {}
+    }
+    assert!(forecast_works(&served).await, "there is room again");
+}
+
+/// The server gives a place back after the stream's end, which may be a moment later.
+async fn forecast_works(served: &Served) -> bool {
+    for _ in 0..10_000 {
+        let forecast = wire::ForecastLimitsRequest::default();
+        if served.contacts().forecast_limits(forecast).await.is_ok() {
+            return true;
+        }
+    }
+    false
 }
