@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use tonic::transport::Endpoint;
 
-use super::numbers::counted;
+use super::numbers::{counted, grouped};
 use crate::server::wire;
 use crate::server::wire::contact_service_client::ContactServiceClient;
 
@@ -57,7 +57,7 @@ impl Args {
             out,
             "{} looked at, {} with contacts written to {}",
             counted(customers, "customer"),
-            lines.saturating_sub(1),
+            grouped(lines.saturating_sub(1)),
             file.display()
         )?;
         Ok(ExitCode::SUCCESS)
