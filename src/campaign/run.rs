@@ -117,6 +117,8 @@ struct Seen {
     upto: Option<CustomerKey>,
     /// Units of each limit that were used before, also by these customers before the run broke off.
     used: Vec<u64>,
+    /// What each would get without limits, as a sum of priorities; parallel to `members`.
+    without_limits: Vec<f64>,
 }
 
 /// The answers that wait for their turn, and up to whom each reaches.
@@ -184,6 +186,7 @@ impl<'a, C: Caller> Run<'a, C> {
                 block,
                 upto,
                 used,
+                without_limits,
             } = self.look()?;
             if members.is_empty() {
                 return Ok(());
@@ -201,7 +204,7 @@ impl<'a, C: Caller> Run<'a, C> {
             let mut next = 0;
             loop {
                 if self.engine.active().generation != self.asked.active.generation {
-                    // Whoever has not had a turn is looked at anew.
+                    // Whoever has not had a turn is looked at anew; the bound counts them twice and is still one.
                     self.taken -= members.len() as u64;
                     members
                         .by_ref()
@@ -216,6 +219,8 @@ impl<'a, C: Caller> Run<'a, C> {
                         barred: Arc::clone(&barred),
                         used: Arc::clone(&used),
                     };
+                    let those = next..next + some.len();
+                    self.without_limits += without_limits[those].iter().sum::<f64>();
                     next += some.len();
                     let last = some.last().map(|(key, _)| *key);
                     let upto = if members.len() == 0 { upto } else { last };
@@ -235,6 +240,7 @@ impl<'a, C: Caller> Run<'a, C> {
             block: Block::new(self.asked.request.placements[0].count),
             upto: self.scanned,
             used: self.position.used.clone(),
+            without_limits: Vec::new(),
         };
         let (mut looking, mut cut_count, mut more) = (Queue::default(), 0, true);
         loop {
@@ -256,7 +262,7 @@ impl<'a, C: Caller> Run<'a, C> {
                 Some(Some(Done::Looked(members, looked))) => {
                     for looked in &looked {
                         seen.block.push(&looked.choices);
-                        self.without_limits += looked.without_limits;
+                        seen.without_limits.push(looked.without_limits);
                         for given in &looked.given {
                             self.bound += given.priority;
                             for &limit in self.asked.limits.of(given.offer) {
