@@ -326,7 +326,7 @@ fn can_stop(cap: &Cap, asked: Asked) -> bool {
     cap.contacts.channels.takes(asked.channel) && cap.contacts.takes_campaign(asked.campaign)
 }
 
-fn reservation(catalog: &Catalog, channel: Symbol) -> Millis {
+pub(super) fn reservation(catalog: &Catalog, channel: Symbol) -> Millis {
     let found = catalog.channels.iter().find(|candidate| candidate.symbol == channel);
     found.map_or(Millis::HOUR, |found| found.reservation)
 }

@@ -273,7 +273,7 @@ impl<L: Locked<Books>> Conductor<L> {
                     let number = reservation.decision;
                     return (outcome, Some((DecisionId { customer, number }, reservation)));
                 }
-                Err(found) => rooms.lower(&found),
+                Err(found) => rooms.lower(found),
             }
         }
     }
