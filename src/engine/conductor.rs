@@ -279,7 +279,7 @@ impl<L: Locked<Books>> Conductor<L> {
     }
 }
 
-fn barrier<'a>(
+pub(super) fn barrier<'a>(
     catalog: &'a Catalog,
     profile: &'a Profile,
     request: &OffersRequest,

@@ -12,13 +12,10 @@ use crate::decision::volumes::{Room, Rooms};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerKey;
 use crate::domain::symbol::Symbol;
-use crate::domain::time::{Millis, Timestamp};
+use crate::domain::time::Timestamp;
 
 /// What volumes can count.
 pub(super) const KINDS: [Counted; 3] = [Counted::Decided, Counted::Delivered, Counted::Seen];
-
-/// For how long an open contact of a channel that the catalog no longer has counts as a reservation.
-const RESERVATION_OF_OTHERS: Millis = Millis::HOUR;
 
 /// What is counted together, for each of [`KINDS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -271,10 +268,4 @@ fn standing(contact: &Contact, counted: Counted) -> Standing {
         Some(at) => Standing::At(at),
         None => Standing::Held,
     }
-}
-
-/// Returns for how long an open contact of a channel counts as a reservation.
-pub(super) fn reservation(catalog: &Catalog, channel: Symbol) -> Millis {
-    let found = catalog.channels.iter().find(|candidate| candidate.symbol == channel);
-    found.map_or(RESERVATION_OF_OTHERS, |found| found.reservation)
 }

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::Active;
-use super::books::{Cell, KINDS, Ledger, reservation};
+use super::books::{Cell, KINDS, Ledger};
 use super::series::step;
 use crate::catalog::{Catalog, Volume};
 use crate::decision::calendar::Period;
+use crate::decision::policy::reservation;
 use crate::decision::volumes::window;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
