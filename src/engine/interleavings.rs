@@ -222,7 +222,7 @@ fn a_report_that_races_with_the_time_out_counts_once_and_exceeds_nothing_unless_
         let (books, contacts) = scene.counts(over);
         assert_eq!(books, contacts);
         // When it was released before, somebody else may have the room: then the report was a late one.
-        assert!(books == 2 || was_late && books == 3, "{books}, late: {was_late}");
+        assert_eq!(books > 2, was_late && books == 3, "{books}, late: {was_late}");
     });
 }
 

@@ -12,7 +12,7 @@ use crate::decision::volumes::{Room, Rooms};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerKey;
 use crate::domain::symbol::Symbol;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 
 /// What volumes can count.
 pub(super) const KINDS: [Counted; 3] = [Counted::Decided, Counted::Delivered, Counted::Seen];
@@ -65,38 +65,57 @@ pub(super) struct Ledger {
     pub(super) held: BTreeMap<Symbol, BTreeMap<Held, Open>>,
 }
 
+/// For how long a reservation is remembered after its time is over, since calls come here in another order than they read the
+/// clock in: longer than any call takes from the one to the other.
+const KEPT_AFTER: Millis = Millis::MINUTE;
+
 /// The books.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct Books {
     ledger: Ledger,
     editions: Editions,
+    /// The latest instant of any call so far: what was over by then may have been given to others.
+    latest: Timestamp,
+}
+
+impl Default for Books {
+    fn default() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            editions: Editions::default(),
+            latest: Timestamp::FAR_PAST,
+        }
+    }
 }
 
 impl Books {
     /// Goes over to the catalog of a call, when it is newer.
     pub(super) fn adopt(&mut self, active: &Active, now: Timestamp) {
         if self.editions.is_news(active) {
-            // Whoever comes into a new view must still be open then.
-            self.release_overdue(now);
-            self.editions.find(active, &self.ledger, now);
+            self.pass(now);
+            self.editions.find(active, &self.ledger, (now, self.latest));
         }
     }
 
     /// Says what the volumes of the call's catalog have left.
     pub(super) fn rooms(&mut self, active: &Active, now: Timestamp) -> Rooms {
         self.adopt(active, now);
-        self.release_overdue(now);
-        let Self { ledger, editions } = self;
-        let edition = editions.find(active, ledger, now);
+        self.pass(now);
+        let Self {
+            ledger,
+            editions,
+            latest,
+        } = self;
+        let edition = editions.find(active, ledger, (now, *latest));
         edition.roll(ledger, now);
         let views = edition.catalog.volumes.iter().zip(&edition.views);
         let rooms = views.map(|(volume, view)| {
             let room = Room::new(volume, view.window, view.counted, now);
-            if view.held == 0 {
+            let held = view.held_at(now, *latest);
+            if held == 0 {
                 return room;
             }
-            let open = view.open.iter().map(|(&at, &number)| (at, number));
-            room.with_held(volume, view.held, open)
+            room.with_held(volume, held, view.open_after(now))
         });
         Rooms::new(rooms.collect())
     }
@@ -112,7 +131,7 @@ impl Books {
         let catalog = &active.catalog;
         if catalog.volumes.is_empty() {
             self.adopt(active, now);
-            self.release_overdue(now);
+            self.pass(now);
         } else {
             let rooms = self.rooms(active, now);
             // What is exempt is not stopped, but takes room from what was chosen after it.
@@ -132,8 +151,8 @@ impl Books {
         Ok(())
     }
 
-    /// Moves a contact from what it was to what it is. Tells whether it took place although its reservation had been given back: then
-    /// others may have its room, whatever the caller's clock said.
+    /// Moves a contact from what it was to what it is. Tells whether it took place although its reservation was over for a call before,
+    /// and others were given its room, so that a limit is exceeded by it, whatever the caller's clock said.
     pub(super) fn change(
         &mut self,
         customer: CustomerKey,
@@ -149,18 +168,21 @@ impl Books {
             if was == is {
                 continue;
             }
+            let mut was_over = false;
             match was {
                 Standing::Nothing => {}
                 Standing::Held => {
-                    let was_open = self.release(customer, contact, kind);
-                    is_late |= !was_open && is != Standing::Nothing;
+                    was_over = !self.release(customer, contact, kind);
                 }
                 Standing::At(at) => self.count(contact, kind, at, false),
             }
             match is {
                 Standing::Nothing => {}
                 Standing::Held => self.hold(customer, contact, kind, now),
-                Standing::At(at) => self.count(contact, kind, at, true),
+                Standing::At(at) => {
+                    self.count(contact, kind, at, true);
+                    is_late |= was_over && self.editions.is_exceeded(Cell::of(contact), kind, at);
+                }
             }
         }
         is_late
@@ -194,11 +216,12 @@ impl Books {
         }
         let queue = self.ledger.held.entry(contact.channel).or_default();
         queue.entry(held(customer, contact)).or_default()[kind] += 1;
+        let latest = self.latest;
         self.editions
-            .each_view(Cell::of(contact), kind, |view| view.hold(over_at, 1));
+            .each_view(Cell::of(contact), kind, |view| view.hold(over_at, 1, latest));
     }
 
-    /// Closes a reservation, unless its time was over before; tells whether it was open.
+    /// Closes a reservation; tells whether its time was not over for any call so far.
     fn release(&mut self, customer: CustomerKey, contact: &Contact, kind: usize) -> bool {
         let Some(queue) = self.ledger.held.get_mut(&contact.channel) else {
             return false;
@@ -212,29 +235,29 @@ impl Books {
             queue.remove(&held);
         }
         let over_at = contact.decided_at() + self.editions.reservation(contact.channel);
+        let latest = self.latest;
         self.editions
-            .each_view(Cell::of(contact), kind, |view| view.release(over_at, 1));
-        true
+            .each_view(Cell::of(contact), kind, |view| view.release(over_at, latest));
+        latest < over_at
     }
 
-    /// Closes the reservations whose time is over.
-    fn release_overdue(&mut self, now: Timestamp) {
+    /// Takes note of the time: what is over by then no longer counts for calls of then, and is forgotten a while after.
+    fn pass(&mut self, now: Timestamp) {
+        if now <= self.latest {
+            return;
+        }
+        self.editions.pass(self.latest, now);
+        self.latest = now;
+        let forgotten = now - KEPT_AFTER;
         for (&channel, queue) in &mut self.ledger.held {
             let reservation = self.editions.reservation(channel);
             while let Some(first) = queue.first_entry()
-                && first.key().decided_at + reservation <= now
+                && first.key().decided_at + reservation <= forgotten
             {
-                let (held, open) = first.remove_entry();
-                let cell = Cell {
-                    offer: held.offer,
-                    channel,
-                };
-                for (kind, number) in open.into_iter().enumerate().filter(|(_, number)| *number > 0) {
-                    self.editions
-                        .each_view(cell, kind, |view| view.release(held.decided_at + reservation, number));
-                }
+                first.remove();
             }
         }
+        self.editions.forget(forgotten);
     }
 
     /// Returns how often views were made from all that there is.

@@ -5,6 +5,7 @@
 //! on the old and on the new catalog would make them anew in turns.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::super::Active;
@@ -29,10 +30,10 @@ const KEPT_FOR: Millis = Millis::MINUTE;
 pub(super) struct View {
     pub(super) window: Period,
     pub(super) counted: u64,
-    /// How many are reserved.
-    pub(super) held: u64,
-    /// When how many reservations are over.
-    pub(super) open: BTreeMap<Timestamp, u32>,
+    /// How many are reserved at the latest instant of any call.
+    held: u64,
+    /// When how many reservations are over; those that are over by then are kept a while for calls of before.
+    open: BTreeMap<Timestamp, u32>,
 }
 
 impl View {
@@ -46,24 +47,55 @@ impl View {
         }
     }
 
-    pub(super) fn hold(&mut self, over_at: Timestamp, number: u32) {
-        self.held += u64::from(number);
+    pub(super) fn hold(&mut self, over_at: Timestamp, number: u32, latest: Timestamp) {
         *self.open.entry(over_at).or_default() += number;
-    }
-
-    pub(super) fn release(&mut self, over_at: Timestamp, number: u32) {
-        let Some(open) = self.open.get_mut(&over_at) else {
-            return;
-        };
-        self.held = self.held.saturating_sub(u64::from(number.min(*open)));
-        *open = open.saturating_sub(number);
-        if *open == 0 {
-            self.open.remove(&over_at);
+        if latest < over_at {
+            self.held += u64::from(number);
         }
     }
 
+    pub(super) fn release(&mut self, over_at: Timestamp, latest: Timestamp) {
+        let Some(open) = self.open.get_mut(&over_at) else {
+            return;
+        };
+        if *open > 1 {
+            *open -= 1;
+        } else {
+            self.open.remove(&over_at);
+        }
+        if latest < over_at {
+            self.held = self.held.saturating_sub(1);
+        }
+    }
+
+    /// Returns how many are reserved at an instant, which may lie before the latest.
+    pub(super) fn held_at(&self, now: Timestamp, latest: Timestamp) -> u64 {
+        self.held + self.over_between(now, latest)
+    }
+
+    /// Returns when how many of them are over, ascending.
+    pub(super) fn open_after(&self, now: Timestamp) -> impl DoubleEndedIterator<Item = (Timestamp, u32)> + Clone + '_ {
+        let open = self.open.range((Bound::Excluded(now), Bound::Unbounded));
+        open.map(|(&at, &number)| (at, number))
+    }
+
+    /// Counts those that are over after an instant and up to another.
+    fn over_between(&self, after: Timestamp, upto: Timestamp) -> u64 {
+        if upto <= after {
+            return 0;
+        }
+        let over = self.open.range((Bound::Excluded(after), Bound::Included(upto)));
+        over.map(|(_, &number)| u64::from(number)).sum()
+    }
+
     /// Counts anew. When reservations are over, the newest catalog says.
-    fn make(catalog: &Catalog, newest: &Catalog, volume: &Volume, ledger: &Ledger, now: Timestamp) -> Self {
+    fn make(
+        catalog: &Catalog,
+        newest: &Catalog,
+        volume: &Volume,
+        ledger: &Ledger,
+        (now, latest): (Timestamp, Timestamp),
+    ) -> Self {
         let window = window(catalog, volume, now);
         let mut view = Self {
             window,
@@ -76,7 +108,7 @@ impl View {
             let reservation = reservation(newest, channel);
             for (held, open) in queue {
                 if open[kind] > 0 && volume.counts(catalog, held.offer, channel) {
-                    view.hold(held.decided_at + reservation, open[kind]);
+                    view.hold(held.decided_at + reservation, open[kind], latest);
                 }
             }
         }
@@ -107,15 +139,15 @@ pub(super) struct Edition {
 }
 
 impl Edition {
-    fn make(active: &Active, newest: &Catalog, ledger: &Ledger, now: Timestamp) -> Self {
+    fn make(active: &Active, newest: &Catalog, ledger: &Ledger, times: (Timestamp, Timestamp)) -> Self {
         let catalog = Arc::clone(&active.catalog);
         let volumes = catalog.volumes.iter();
-        let views = volumes.map(|volume| View::make(&catalog, newest, volume, ledger, now));
+        let views = volumes.map(|volume| View::make(&catalog, newest, volume, ledger, times));
         Self {
             generation: active.generation,
             views: views.collect(),
             catalog,
-            asked_at: now,
+            asked_at: times.0,
         }
     }
 
@@ -147,8 +179,9 @@ impl Editions {
             .is_none_or(|newest| newest.generation < active.generation)
     }
 
-    /// Returns the views of a call's catalog, and makes them when there are none.
-    pub(super) fn find(&mut self, active: &Active, ledger: &Ledger, now: Timestamp) -> &mut Edition {
+    /// Returns the views of a call's catalog, and makes them when there are none. `times` are the call's and the latest so far.
+    pub(super) fn find(&mut self, active: &Active, ledger: &Ledger, times: (Timestamp, Timestamp)) -> &mut Edition {
+        let (now, _) = times;
         if self.list.len() > 1 {
             let newest = self.list.last().map_or(0, |newest| newest.generation);
             // A clock that steps back keeps them a little longer.
@@ -158,14 +191,14 @@ impl Editions {
         let generations = |edition: &Edition| edition.generation;
         let at = match self.list.binary_search_by_key(&active.generation, generations) {
             Ok(at) => at,
-            Err(_) => self.add(active, ledger, now),
+            Err(_) => self.add(active, ledger, times),
         };
         let edition = &mut self.list[at];
         edition.asked_at = now;
         edition
     }
 
-    fn add(&mut self, active: &Active, ledger: &Ledger, now: Timestamp) -> usize {
+    fn add(&mut self, active: &Active, ledger: &Ledger, times: (Timestamp, Timestamp)) -> usize {
         let is_news = self.is_news(active);
         let mut newest = Arc::clone(&active.catalog);
         if let Some(last) = self.list.last() {
@@ -183,7 +216,7 @@ impl Editions {
                 self.list.remove(at);
             }
         }
-        let edition = Edition::make(active, &newest, ledger, now);
+        let edition = Edition::make(active, &newest, ledger, times);
         let at = self.list.partition_point(|other| other.generation < edition.generation);
         self.list.insert(at, edition);
         #[cfg(test)]
@@ -198,6 +231,39 @@ impl Editions {
         self.list
             .last()
             .map_or(Millis::default(), |newest| reservation(&newest.catalog, channel))
+    }
+
+    /// Tells whether a volume that counts this has, or may have, more than its limit with one of that instant.
+    pub(super) fn is_exceeded(&self, cell: Cell, kind: usize, at: Timestamp) -> bool {
+        let views = self.list.iter().flat_map(|edition| {
+            let volumes = edition.catalog.volumes.iter().zip(&edition.views);
+            volumes.map(|(volume, view)| (&edition.catalog, volume, view))
+        });
+        views.into_iter().any(|(catalog, volume, view)| {
+            // Of a window that is over, nobody knows now; and what a pace allowed is not the limit.
+            let is_more = |limit| volume.is_paced || at < view.window.start || view.counted + view.held > limit;
+            volume.counted == KINDS[kind]
+                && volume.at_most.is_some_and(|limit| is_more(u64::from(limit)))
+                && volume.counts(catalog, cell.offer, cell.channel)
+        })
+    }
+
+    /// Lets the latest instant move on: what is over by then is no longer reserved.
+    pub(super) fn pass(&mut self, from: Timestamp, to: Timestamp) {
+        for view in self.list.iter_mut().flat_map(|edition| &mut edition.views) {
+            view.held = view.held.saturating_sub(view.over_between(from, to));
+        }
+    }
+
+    /// Forgets the reservations that were over by then.
+    pub(super) fn forget(&mut self, by: Timestamp) {
+        for view in self.list.iter_mut().flat_map(|edition| &mut edition.views) {
+            while let Some(first) = view.open.first_entry()
+                && *first.key() <= by
+            {
+                first.remove();
+            }
+        }
     }
 
     /// Calls `change` for what counts against each volume that counts this.

@@ -10,9 +10,12 @@
 //!
 //! **Counting.** `decided` counts from the decision. `delivered` and `seen` count from the report; before, the decision
 //! counts as a reservation, in whatever window now lies, until its channel's reservation time is over. So no report in
-//! time can exceed a limit; one that comes late is recorded as what it is and may. Whether a report is in time, the books decide: each
-//! call has read the clock before it came here, so one that was in time by its own clock can come after others had been
-//! given the room. Then it is late.
+//! time can exceed a limit; one that comes late is recorded as what it is and may.
+//!
+//! **Whose clock.** Every call has read the clock before it comes here, and calls come in another order than they read it. A decision is
+//! judged at its own instant: what is reserved then counts, also when a call of a later instant was here before, and so does all
+//! that calls of later instants took. A report of a reservation that was over for a call before, and that exceeds a limit since others
+//! were given its room, is late, whatever its own clock says.
 //!
 //! **Pace.** With `pace: even`, at an instant `t` of a window from `start` to `end` at most
 //! `limit × (t - start) / (end - start)`, rounded down, plus 1 may count.

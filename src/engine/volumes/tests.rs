@@ -434,6 +434,31 @@ fn a_report_in_time_by_its_own_clock_is_late_when_others_were_given_the_room_bef
 }
 
 #[test]
+fn a_decision_of_an_earlier_instant_counts_what_was_reserved_then_though_others_came_first() {
+    let bench = Bench::new("volumes: [{ id: one, at_most: 1, of: seen, per: day }]");
+    let over = T0 + Millis::MINUTE.times(30);
+    bench.ask("a", 0, 1, T0);
+    // Somebody looks at a moment at which it is over.
+    assert_eq!(bench.count(over), 0);
+    assert_eq!(
+        (
+            bench.count(over - Millis::new(1)),
+            bench.shown("b", 1, over - Millis::new(1))
+        ),
+        (1, 0)
+    );
+    assert_eq!(bench.shown("b", 1, over), 1);
+    assert_eq!(
+        bench.count(over - Millis::new(1)),
+        2,
+        "both count for whoever comes from before"
+    );
+    // A while later it is forgotten, and only what is open is left.
+    assert_eq!(bench.count(over + Millis::MINUTE.times(29)), 1);
+    assert_eq!(bench.count(over + Millis::MINUTE.times(30)), 0);
+}
+
+#[test]
 fn room_is_promised_for_when_enough_reservations_have_run_out_besides() {
     let midnight = T0 + Millis::HOUR.times(14);
     let mail = |per: &str| format!("volumes: [{{ id: v, at_most: 2, of: delivered, per: {per}, channels: [mail] }}]");
