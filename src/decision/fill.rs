@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::catalog::Catalog;
 use crate::domain::decision::{Filled, Ranked, Ranking, Shown, Stage, Withheld};
 use crate::domain::profile::{CONTACTS_KEPT, CONTACTS_MAX, Profile};
@@ -76,6 +78,8 @@ struct Filling<'a> {
     quiet: quiet::Now,
     /// What this call has chosen so far: (placement, offer position).
     chosen: Vec<(Symbol, usize)>,
+    /// Caps that have no room in the placement at hand for any offer that they are about, and so need not be asked again.
+    full: SmallVec<[usize; 4]>,
     valid_until: Timestamp,
 }
 
@@ -163,6 +167,7 @@ pub fn fill(
                 .map(|wanted| wanted.count.min(ranking.offers.len()))
                 .sum(),
         ),
+        full: SmallVec::new(),
         valid_until: ranking.valid_until,
     };
     let mut withheld = withheld;
@@ -179,12 +184,16 @@ impl Filling<'_> {
     fn placement(&mut self, ranking: &Ranking, at: usize, mut reasons: Option<&mut Vec<Withheld>>) -> Filled {
         let wanted = self.request.placements[at];
         let first_chosen = self.chosen.len();
+        self.full.clear();
         let mut offers = Vec::with_capacity(wanted.count.min(ranking.offers.len()));
         for ranked in &ranking.offers {
             let offer = usize::from(ranked.offer);
             let is_full = offers.len() == wanted.count;
             if is_full && reasons.is_none() {
                 break;
+            }
+            if reasons.is_none() && self.is_used_up(offer) {
+                continue;
             }
             let is_barred = self.barrier.stops(offer);
             if is_barred && reasons.is_none() {
@@ -193,6 +202,7 @@ impl Filling<'_> {
             let mut valid_until = self.valid_until;
             let mut is_free = !is_barred;
             let mut fits_placement = true;
+            let mut full = None;
             for obstacle in self.obstacles(wanted.placement, offer, first_chosen) {
                 is_free = false;
                 fits_placement &= !matches!(obstacle, Obstacle::Plain(_));
@@ -201,7 +211,10 @@ impl Filling<'_> {
                     Obstacle::Volume(used) => valid_until = valid_until.min(used.changes_at),
                     Obstacle::Plain(_) | Obstacle::Quiet(_) | Obstacle::Uncounted(_) => {}
                 }
-                let Some(reasons) = reasons.as_deref_mut() else { break };
+                let Some(reasons) = reasons.as_deref_mut() else {
+                    full = self.used_up(&obstacle);
+                    break;
+                };
                 if let Obstacle::Limit(reached) = &obstacle {
                     // A reason also says how many contacts count.
                     valid_until = valid_until.min(reached.count_changes_at);
@@ -213,6 +226,7 @@ impl Filling<'_> {
                 valid_until = valid_until.min(self.quiet.valid_until);
             }
             self.valid_until = valid_until;
+            self.full.extend(full);
             if is_full {
                 if let Some(reasons) = reasons.as_deref_mut() {
                     reasons.push(self.reason(offer, at, Obstacle::Plain(OUTRANKED)));
@@ -229,6 +243,24 @@ impl Filling<'_> {
             offers,
             fallback,
         }
+    }
+
+    /// Returns the cap that stops an offer, when it counts all together and so stops every other offer that it is about: what is
+    /// chosen meanwhile only adds to the count.
+    fn used_up(&self, obstacle: &Obstacle) -> Option<usize> {
+        match obstacle {
+            Obstacle::Limit(reached) => match reached.limit {
+                Limit::Cap(at) if self.catalog.caps[at].each.is_none() => Some(at),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Tells whether a cap stops the offer that was found to have no room before. Until that cap has room, nothing else matters.
+    fn is_used_up(&self, offer: usize) -> bool {
+        let is_about = |&cap: &usize| self.catalog.caps[cap].contacts.offers[offer];
+        self.full.iter().any(is_about) && !self.catalog.offers[offer].is_exempt()
     }
 
     fn shown(&self, ranked: &Ranked, rank: usize) -> Shown {

@@ -193,7 +193,9 @@ impl<'a> Ledger<'a> {
         candidate: Candidate,
     ) -> Option<Reached> {
         let cap = cap(self.catalog, at);
-        if !concerns(cap, self.asked, candidate) {
+        // Mostly, not even everything together would reach it.
+        let most = self.of_cap(at).len() + earlier.len();
+        if most < cap.limit as usize || !concerns(cap, self.asked, candidate) {
             return None;
         }
         let kind = self.kind(candidate);
