@@ -202,15 +202,21 @@ impl Filling<'_> {
                     Obstacle::Plain(_) | Obstacle::Quiet(_) | Obstacle::Uncounted(_) => {}
                 }
                 let Some(reasons) = reasons.as_deref_mut() else { break };
-                if let Obstacle::Limit(reached) = &obstacle {
-                    // A reason also says how many contacts count.
-                    valid_until = valid_until.min(reached.count_changes_at);
+                // A reason also says how many contacts count.
+                match &obstacle {
+                    Obstacle::Limit(reached) => valid_until = valid_until.min(reached.count_changes_at),
+                    Obstacle::Volume(used) => valid_until = valid_until.min(used.numbers_change_at),
+                    Obstacle::Plain(_) | Obstacle::Quiet(_) | Obstacle::Uncounted(_) => {}
                 }
                 reasons.push(self.reason(offer, at, obstacle));
             }
             // Where the offer cannot stand anyway, nobody asks what time it is, except for all reasons.
             if !self.catalog.offers[offer].is_exempt() && (fits_placement || reasons.is_some()) {
                 valid_until = valid_until.min(self.quiet.valid_until);
+            }
+            // What has room now may have none in a volume's next window.
+            if is_free || reasons.is_some() {
+                valid_until = valid_until.min(self.rooms.stays_until(self.catalog, self.asked.channel, offer));
             }
             self.valid_until = valid_until;
             if is_full {

@@ -54,11 +54,24 @@ impl Room {
             return None;
         }
         if volume.is_paced && count < limit {
-            let length = i128::from((self.end - self.start).get());
-            let wait = (i128::from(count) * length + i128::from(limit) - 1) / i128::from(limit);
-            return Some(self.start + Millis::new(i64::try_from(wait).unwrap_or(i64::MAX)));
+            return Some(self.free_at(count, limit));
         }
         Some(self.end)
+    }
+
+    /// Returns when an even pace sets one more free, after `count`.
+    fn free_at(&self, count: u32, limit: u32) -> Timestamp {
+        let length = i128::from((self.end - self.start).get());
+        let wait = (i128::from(count) * length + i128::from(limit) - 1) / i128::from(limit);
+        self.start + Millis::new(i64::try_from(wait).unwrap_or(i64::MAX))
+    }
+
+    /// Returns when the pace next raises what is allowed, or the window ends.
+    fn next_step(&self, volume: &Volume) -> Timestamp {
+        match volume.at_most {
+            Some(limit) if volume.is_paced && self.allowed < limit => self.free_at(self.allowed, limit),
+            _ => self.end,
+        }
     }
 }
 
@@ -85,8 +98,10 @@ pub struct Used {
     /// When it has room again by its window and pace; `None` when that is never. A reservation that is released may make room
     /// earlier.
     pub eligible_again_at: Option<Timestamp>,
-    /// When time alone may next change its count or limit.
+    /// When time alone may next make room.
     pub changes_at: Timestamp,
+    /// When time alone may next change its count or limit.
+    pub numbers_change_at: Timestamp,
 }
 
 impl Rooms {
@@ -142,7 +157,19 @@ impl Rooms {
                 limit: room.allowed,
                 eligible_again_at: again,
                 changes_at: again.map_or(room.next_release, |again| again.min(room.next_release)),
+                numbers_change_at: room.next_step(volume).min(room.next_release),
             })
         })
+    }
+
+    /// Returns until when time alone takes no room from the offer on the channel: an even pace begins anew with each window.
+    #[must_use]
+    pub fn stays_until(&self, catalog: &Catalog, channel: Symbol, offer: usize) -> Timestamp {
+        if catalog.offers[offer].is_exempt() {
+            return Timestamp::FAR_FUTURE;
+        }
+        let volumes = catalog.volumes.iter().zip(&self.0);
+        let paced = volumes.filter(|(volume, _)| volume.is_paced && volume.concerns(Some(offer), channel));
+        paced.map(|(_, room)| room.end).min().unwrap_or(Timestamp::FAR_FUTURE)
     }
 }
