@@ -484,6 +484,12 @@ impl Engine {
         removed
     }
 
+    /// Takes over what another engine has counted over all customers, so that a simulator can ask what that one would
+    /// answer later.
+    pub(crate) fn count_as(&self, other: &Self) {
+        self.conductor.volumes.count_as(&other.conductor.volumes);
+    }
+
     /// Returns how many customers there are, visitors included.
     #[must_use]
     pub fn customers(&self) -> usize {

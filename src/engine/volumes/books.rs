@@ -59,7 +59,7 @@ struct View {
 }
 
 /// The books.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::engine) struct Books {
     /// The newest catalog that was seen, and which activation it was.
     catalog: Option<Arc<Catalog>>,
