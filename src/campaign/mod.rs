@@ -20,6 +20,7 @@ pub mod audience;
 mod pool;
 mod position;
 mod run;
+mod terms;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -99,6 +100,11 @@ pub trait Caller: Sync {
     /// Puts one decision, made on a snapshot, into words; `None` when there is nothing to hand on.
     fn present(&self, active: &Active, request: &OffersRequest, decision: &Decision) -> Option<Self::Answer>;
 
+    /// Marks an answer as one of before a break that was no longer kept, and is made of what stands of it by the contact history.
+    fn recalled(&self, answer: Self::Answer) -> Self::Answer {
+        answer
+    }
+
     /// Takes a batch; may wait for a slow reader. Returns whether anybody still listens.
     fn emit(&self, batch: Batch<Self::Answer>) -> bool;
 
@@ -141,6 +147,11 @@ pub struct Totals {
     pub offers: u64,
     /// The sum of their priorities.
     pub objective: f64,
+    /// Customers answered before the run broke off whose answer is no longer kept, and who are listed by their contact history.
+    pub recalled: u64,
+    /// Customers answered before the run broke off of whose answer nothing stands any more: it was cancelled, its time was over
+    /// without a report, or its offers left the catalog. They are not listed, and nothing is reserved for them anew.
+    pub lapsed: u64,
 }
 
 /// How a call ended.

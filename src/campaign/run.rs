@@ -6,6 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use super::audience::{Audience, Source};
 use super::pool::{Queue, Task, Tasks};
+use super::terms::{Left, Terms};
 use super::worker::{self, Decided, Done, Job, Member, Planned, Work};
 use super::{Asked, BATCH, BLOCK, Batch, Caller, METHOD, METHOD_WITHOUT_LIMITS, Options, Position, Summary, Totals};
 use crate::decision::assign::{self, Block, Prices};
@@ -45,7 +46,10 @@ pub fn run<C: Caller>(
     audience: &Audience,
     options: &Options,
 ) -> Result<Summary, Stopped<C::Fault>> {
-    let asked = caller.ask(engine.active(), caller.now()).map_err(Stopped::Unfit)?;
+    let now = caller.now();
+    let asked = caller.ask(engine.active(), now).map_err(Stopped::Unfit)?;
+    let most = offers_most(engine, audience, options, &asked);
+    let terms = Terms::new(asked, engine, most, now);
     let (tasks, waiting) = channel();
     let waiting = Tasks::new(waiting);
     std::thread::scope(|scope| {
@@ -53,18 +57,26 @@ pub fn run<C: Caller>(
             scope.spawn(|| worker::work(engine, caller, &waiting));
         }
         // Dropped at the end, so that the threads end as well.
-        let mut run = Run::new(engine, caller, audience, options, asked, tasks);
-        let course = if run.asked.limits.is_empty() {
-            run.each_for_themselves()
-        } else {
-            run.within_limits()
-        };
+        let mut run = Run::new(engine, caller, audience, options, terms, tasks);
+        let course = run.course();
         if course.is_err() {
             // What nobody will hear of is better not decided.
             waiting.stop();
         }
         course.map(|()| run.summary())
     })
+}
+
+/// Returns how many offers a run can give at most.
+fn offers_most(engine: &Engine, audience: &Audience, options: &Options, asked: &Asked) -> u64 {
+    let customers = match audience {
+        Audience::Listed(list) => list.len(),
+        Audience::Everyone => engine.customers(),
+    };
+    let customers = options
+        .customers_max
+        .map_or(customers as u64, |max| max.min(customers as u64));
+    customers.saturating_mul(asked.request.placements[0].count as u64)
 }
 
 /// Returns how many customers make a batch: fewer when each has a reason for every offer, so that a message stays well below 4 MB.
@@ -79,6 +91,7 @@ fn batch_size(asked: &Asked) -> usize {
 struct Run<'a, C: Caller> {
     engine: &'a Engine,
     caller: &'a C,
+    audience: &'a Audience,
     options: &'a Options,
     tasks: Sender<Task<Job, Done<C::Answer>>>,
     under_way_max: usize,
@@ -95,8 +108,10 @@ struct Run<'a, C: Caller> {
     scanned: Option<CustomerKey>,
     /// Customers taken from `pending`, over all parts of the run.
     taken: u64,
-    asked: Arc<Asked>,
+    terms: Arc<Terms>,
     position: Position,
+    /// By the id of each volume that limits the run, how much of it was given without being reserved.
+    previewed: BTreeMap<Arc<str>, u64>,
     totals: Totals,
     by_offer: BTreeMap<Arc<str>, u64>,
     without_limits: f64,
@@ -133,18 +148,19 @@ impl<'a, C: Caller> Run<'a, C> {
         caller: &'a C,
         audience: &'a Audience,
         options: &'a Options,
-        asked: Asked,
+        terms: Terms,
         tasks: Sender<Task<Job, Done<C::Answer>>>,
     ) -> Self {
         let mut position = options.start.clone();
-        position.used.resize(asked.limits.all().len(), 0);
+        position.used.resize(terms.own(), 0);
         Self {
             engine,
             caller,
+            audience,
             options,
             tasks,
             under_way_max: options.threads.max(1) * TASKS_PER_THREAD,
-            batch: batch_size(&asked),
+            batch: batch_size(&terms.asked),
             source: Source::new(audience, engine.store(), position.after),
             at_end: false,
             selects: Queue::default(),
@@ -152,8 +168,9 @@ impl<'a, C: Caller> Run<'a, C> {
             pending: VecDeque::new(),
             scanned: position.after,
             taken: position.customers,
-            asked: Arc::new(asked),
+            terms: Arc::new(terms),
             position,
+            previewed: BTreeMap::new(),
             totals: Totals::default(),
             by_offer: BTreeMap::new(),
             without_limits: 0.0,
@@ -161,25 +178,50 @@ impl<'a, C: Caller> Run<'a, C> {
         }
     }
 
-    /// Without limits nobody waits for anybody: tasks overlap from beginning to end.
-    fn each_for_themselves(&mut self) -> Result<(), Stopped<C::Fault>> {
-        let mut deciding = Deciding::new();
-        loop {
-            while deciding.queue.len() < self.under_way_max {
-                let Some(cut) = self.cut()? else { break };
-                self.renew()?;
-                self.decide(&mut deciding, cut, None);
-            }
-            if !self.hand_on(&mut deciding)? {
+    fn course(&mut self) -> Result<(), Stopped<C::Fault>> {
+        while self.terms.limits.is_empty() {
+            if self.each_for_themselves()? {
                 return Ok(());
             }
         }
+        self.within_limits()
+    }
+
+    /// Without limits nobody waits for anybody: tasks overlap from beginning to end. Tells whether this was the end; it is not
+    /// when a catalog came into force that limits the run.
+    fn each_for_themselves(&mut self) -> Result<bool, Stopped<C::Fault>> {
+        let mut deciding = Deciding::new();
+        let mut is_limited = false;
+        loop {
+            while !is_limited && deciding.queue.len() < self.under_way_max {
+                let Some(cut) = self.cut()? else { break };
+                self.renew()?;
+                is_limited = !self.terms.limits.is_empty();
+                if is_limited {
+                    self.put_back(cut.members.into_iter());
+                } else {
+                    self.decide(&mut deciding, cut, None);
+                }
+            }
+            if !self.hand_on(&mut deciding)? {
+                return Ok(!is_limited);
+            }
+        }
+    }
+
+    /// Puts customers back who have not had a turn.
+    fn put_back(&mut self, members: impl DoubleEndedIterator<Item = Member> + ExactSizeIterator) {
+        self.taken -= members.len() as u64;
+        members.rev().for_each(|member| self.pending.push_front(member));
     }
 
     fn within_limits(&mut self) -> Result<(), Stopped<C::Fault>> {
         let mut prices = Prices::default();
         loop {
-            self.renew()?;
+            if self.renew()? {
+                // They may be of other limits.
+                prices = Prices::default();
+            }
             let begun_at = self.position.after;
             let Seen {
                 members,
@@ -192,24 +234,22 @@ impl<'a, C: Caller> Run<'a, C> {
                 return Ok(());
             }
             let share = self.share_of_block(begun_at, upto, members.len());
-            let room = self.asked.limits.room(&used, share);
-            let plan = assign::assign(&block, &self.asked.limits, &room, &mut prices);
+            let previewed = |volume: &str| self.previewed.get(volume).copied().unwrap_or_default();
+            let Left { room, used } = self.terms.left(self.engine, &used, previewed, share, self.caller.now());
+            let limits = &self.terms.limits;
+            let plan = assign::assign(&block, limits, &room, &mut prices);
             self.bound += plan.bound;
-            let barred = (0..self.asked.catalog().offers.len())
-                .map(|offer| u16::try_from(offer).is_ok_and(|offer| !self.asked.limits.of(offer).is_empty()));
+            let barred = (0..self.terms.asked.catalog().offers.len())
+                .map(|offer| u16::try_from(offer).is_ok_and(|offer| !limits.of(offer).is_empty()));
             let barred: Arc<Vec<bool>> = Arc::new(barred.collect());
             let used = Arc::new(used);
             let mut deciding = Deciding::new();
             let mut members = members.into_iter();
             let mut next = 0;
             loop {
-                if self.engine.active().generation != self.asked.active.generation {
+                if self.engine.active().generation != self.terms.asked.active.generation {
                     // Whoever has not had a turn is looked at anew; the bound counts them twice and is still one.
-                    self.taken -= members.len() as u64;
-                    members
-                        .by_ref()
-                        .rev()
-                        .for_each(|member| self.pending.push_front(member));
+                    self.put_back(members.by_ref());
                 }
                 while deciding.queue.len() < self.under_way_max && members.len() > 0 {
                     let some: Vec<Member> = members.by_ref().take(self.batch).collect();
@@ -237,7 +277,7 @@ impl<'a, C: Caller> Run<'a, C> {
     fn look(&mut self) -> Result<Seen, Stopped<C::Fault>> {
         let mut seen = Seen {
             members: Vec::new(),
-            block: Block::new(self.asked.request.placements[0].count),
+            block: Block::new(self.terms.asked.request.placements[0].count),
             upto: self.scanned,
             used: self.position.used.clone(),
             without_limits: Vec::new(),
@@ -265,7 +305,8 @@ impl<'a, C: Caller> Run<'a, C> {
                         seen.without_limits.push(looked.without_limits);
                         for given in &looked.given {
                             self.bound += given.priority;
-                            for &limit in self.asked.limits.of(given.offer) {
+                            // What volumes have left is known without them.
+                            for &limit in self.terms.asked.limits.of(given.offer) {
                                 seen.used[usize::from(limit)] += 1;
                             }
                         }
@@ -304,19 +345,22 @@ impl<'a, C: Caller> Run<'a, C> {
         self.options.customers_max.is_some_and(|max| self.taken >= max)
     }
 
-    /// Takes the snapshot anew when another one came into force.
-    fn renew(&mut self) -> Result<(), Stopped<C::Fault>> {
+    /// Takes the snapshot anew when another one came into force; tells whether it did.
+    fn renew(&mut self) -> Result<bool, Stopped<C::Fault>> {
         let active = self.engine.active();
-        if active.generation != self.asked.active.generation {
-            let asked = self.caller.ask(active, self.caller.now()).map_err(Stopped::Unfit)?;
-            self.asked = Arc::new(asked);
+        if active.generation == self.terms.asked.active.generation {
+            return Ok(false);
         }
-        Ok(())
+        let now = self.caller.now();
+        let asked = self.caller.ask(active, now).map_err(Stopped::Unfit)?;
+        let most = offers_most(self.engine, self.audience, self.options, &asked);
+        self.terms = Arc::new(Terms::new(asked, self.engine, most, now));
+        Ok(true)
     }
 
     fn job(&self, work: Work) -> Job {
         Job {
-            asked: Arc::clone(&self.asked),
+            terms: Arc::clone(&self.terms),
             now: self.caller.now(),
             work,
         }
@@ -417,28 +461,36 @@ impl<'a, C: Caller> Run<'a, C> {
         self.totals.customers += decided.customers;
         self.totals.given += decided.given;
         self.totals.offers += decided.shown.len() as u64;
+        self.totals.recalled += decided.recalled;
+        self.totals.lapsed += decided.lapsed;
+        let Terms { asked, limits, .. } = &*decided.terms;
+        let own = decided.terms.own();
         for choice in &decided.shown {
             self.totals.objective += choice.priority;
-            let offer = &decided.asked.catalog().offers[usize::from(choice.offer)];
+            let offer = &asked.catalog().offers[usize::from(choice.offer)];
             match self.by_offer.get_mut(&offer.id) {
                 Some(count) => *count += 1,
                 None => {
                     self.by_offer.insert(Arc::clone(&offer.id), 1);
                 }
             }
-            for &limit in decided.asked.limits.of(choice.offer) {
-                self.position.used[usize::from(limit)] += 1;
+            for limit in limits.of(choice.offer).iter().map(|&limit| usize::from(limit)) {
+                if limit < own {
+                    self.position.used[limit] += 1;
+                } else if let Some(volume) = decided.terms.volume(limit).filter(|_| asked.request.preview) {
+                    *self.previewed.entry(Arc::clone(volume)).or_default() += 1;
+                }
             }
         }
     }
 
     fn summary(self) -> Summary {
-        let limited = !self.asked.limits.is_empty();
+        let limited = !self.terms.limits.is_empty();
         Summary {
             totals: self.totals,
             by_offer: self.by_offer,
             used: self.position.used,
-            limits: self.asked.limits.clone(),
+            limits: self.terms.asked.limits.clone(),
             method: if limited { METHOD } else { METHOD_WITHOUT_LIMITS },
             objective_without_limits: limited.then_some(self.without_limits),
             objective_bound: limited.then_some(self.bound),

@@ -8,13 +8,16 @@ use parking_lot::Mutex;
 use super::*;
 use crate::catalog::Catalog;
 use crate::decision::assign::Limit;
-use crate::decision::testing::{T0, catalog_with, search, symbol};
+use crate::decision::testing::{T0, catalog_after, catalog_with, search, symbol};
 use crate::domain::entry::ProfileChange;
 use crate::domain::ids::CustomerId;
 use crate::domain::request::PlacementRequest;
 use crate::domain::value::Value;
 use crate::engine::{Engine, Limits as EngineLimits};
 use crate::rules::{Scope, Space};
+
+mod breaks;
+mod volumes;
 
 const CUSTOMERS: usize = 1_200;
 
@@ -35,6 +38,10 @@ struct Tester {
     next_catalog: Mutex<Option<Arc<Catalog>>>,
     /// Whether a thread of the run dies.
     breaks: bool,
+    /// By what a run that reserves knows whom it answered before.
+    once: Option<RequestKey>,
+    /// Who was listed by the contact history.
+    recalled: Mutex<Vec<CustomerId>>,
 }
 
 fn id(number: usize) -> CustomerId {
@@ -44,8 +51,12 @@ fn id(number: usize) -> CustomerId {
 impl Tester {
     /// Every third customer searched for funds once, every third twice.
     fn new(lines: &str) -> Self {
+        Self::within(lines, EngineLimits::default())
+    }
+
+    fn within(lines: &str, limits: EngineLimits) -> Self {
         let catalog = catalog_with(lines);
-        let engine = Engine::new(Active::new(Arc::clone(&catalog), Vec::new()), EngineLimits::default());
+        let engine = Engine::new(Active::new(Arc::clone(&catalog), Vec::new()), limits);
         let active = engine.active();
         for number in 0..CUSTOMERS {
             let age = if number % 10 == 0 { 17.0 } else { 40.0 };
@@ -85,6 +96,8 @@ impl Tester {
             batches_max: usize::MAX,
             next_catalog: Mutex::default(),
             breaks: false,
+            once: None,
+            recalled: Mutex::default(),
         }
     }
 
@@ -140,7 +153,7 @@ impl Caller for Tester {
             segment: self.segment.map(|text| Condition::compile(text, &scope).unwrap()),
             limit_names: limits.iter().map(|_| "others get it".into()).collect(),
             limits: Limits::new(limits, catalog.offers.len()),
-            once: None,
+            once: self.once,
             active,
         })
     }
@@ -154,6 +167,11 @@ impl Caller for Tester {
             .iter()
             .map(|reason| format!("{} {}", name(reason.offer), reason.rule));
         Some((request.customer.clone().unwrap(), shown.collect(), withheld.collect()))
+    }
+
+    fn recalled(&self, answer: Told) -> Told {
+        self.recalled.lock().push(answer.0.clone());
+        answer
     }
 
     fn emit(&self, batch: Batch<Told>) -> bool {
@@ -361,4 +379,68 @@ fn a_catalog_that_no_longer_fits_ends_the_run_and_says_so() {
     let ended = run(&tester.engine, &tester, &Audience::Everyone, &options);
     assert_eq!(ended, Err(Stopped::Unfit("no offer extra".to_owned())));
     assert!(!tester.told().is_empty(), "what was handed on stands");
+}
+
+/// As many offers more, which nobody prefers, so that there is a lot to explain.
+fn with_many_offers(lines: &str) -> String {
+    let offer = |number: usize| {
+        format!("  - {{ id: more_{number}, group: savings, value: 1, name: M, treatments: {{ web: {{ t: x }} }} }}\n")
+    };
+    format!("offers:\n{}{lines}", (0..197).map(offer).collect::<String>())
+}
+
+#[test]
+fn batches_get_smaller_when_every_customer_hears_a_reason_for_each_of_many_offers() {
+    for limited in [false, true] {
+        for explain in [false, true] {
+            let mut tester = Tester::new(&with_many_offers("caps: []"));
+            tester.request.explain = explain;
+            if limited {
+                tester.limits = vec![("fund_a", Some(100), 0)];
+            }
+            tester.run(&Audience::Everyone, Position::default()).unwrap();
+            let positions = tester.positions.lock();
+            let ends = positions.iter().map(|position| position.customers);
+            let begins = std::iter::once(0).chain(ends.clone());
+            let longest = begins.zip(ends).map(|(begin, end)| end - begin).max();
+            // 200 offers with a reason each, 10,000 reasons in a message.
+            assert_eq!(longest, Some(if explain { 50 } else { 256 }), "{limited}");
+        }
+    }
+}
+
+#[test]
+fn whoever_has_not_had_a_turn_when_a_catalog_comes_into_force_is_planned_anew_on_it() {
+    let mut tester = Tester::new(&with_many_offers("caps: []"));
+    tester.limits = vec![("fund_a", Some(1_000), 0)];
+    tester.request.explain = true;
+    let undisturbed = tester.run(&Audience::Everyone, Position::default()).unwrap();
+    assert!(undisturbed.used[0] > 500, "{:?}", undisturbed.used);
+
+    // The same again: whoever is planned twice counts once.
+    let before = Arc::clone(&tester.engine.active().catalog);
+    tester.answers.lock().clear();
+    *tester.next_catalog.lock() = Some(catalog_after(&before, &with_many_offers("caps: []")));
+    let summary = tester.run(&Audience::Everyone, Position::default()).unwrap();
+    assert_eq!(
+        (summary.totals.customers, tester.told().len()),
+        (CUSTOMERS as u64, CUSTOMERS)
+    );
+    let (once, twice) = (undisturbed.objective_without_limits, summary.objective_without_limits);
+    assert!((once.unwrap() - twice.unwrap()).abs() < 1e-6, "{once:?} {twice:?}");
+    assert!(summary.totals.objective <= summary.objective_bound.unwrap() + 1e-6);
+
+    // Funds may no longer be given: only those get one who were under way.
+    tester.answers.lock().clear();
+    let none = with_many_offers("caps: [{id: none, at_most: 0, of: decided, within: ever, offers: [fund_a]}]");
+    *tester.next_catalog.lock() = Some(catalog_after(&before, &none));
+    let summary = tester.run(&Audience::Everyone, Position::default()).unwrap();
+    let told = tester.told();
+    assert_eq!(told.len(), CUSTOMERS);
+    let last = told.iter().rposition(|(_, offers, _)| offers == &["fund_a"]).unwrap();
+    // Two threads with four batches of 50 each, and the one that was handed on.
+    assert!((50..=450).contains(&(last + 1)), "{last}");
+    let funds = told.iter().filter(|(_, offers, _)| offers == &["fund_a"]).count() as u64;
+    assert_eq!(summary.used, [funds]);
+    assert!(told[450..].iter().all(|(_, offers, _)| offers == &["savings_a"]));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::audience::Part;
 use super::pool::Tasks;
+use super::terms::Terms;
 use super::{Asked, CHOICES_MORE, Caller, RUN_LIMIT};
 use crate::decision::assign::Choice;
 use crate::decision::facts::Layout;
@@ -15,7 +16,7 @@ use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
-use crate::engine::{Engine, Rejection, Replay};
+use crate::engine::{Before, Engine, Prospects, Rejection, Replay};
 use crate::rules::Truth;
 
 /// One customer of the audience.
@@ -23,7 +24,7 @@ pub(super) type Member = (CustomerKey, CustomerId);
 
 /// A task.
 pub(super) struct Job {
-    pub(super) asked: Arc<Asked>,
+    pub(super) terms: Arc<Terms>,
     pub(super) now: Timestamp,
     pub(super) work: Work,
 }
@@ -44,7 +45,7 @@ pub(super) struct Planned {
     pub(super) first: Vec<Vec<u16>>,
     /// The offers that are in a limit.
     pub(super) barred: Arc<Vec<bool>>,
-    /// How many units of each limit were used before.
+    /// How many units of each limit of the terms were used before.
     pub(super) used: Arc<Vec<u64>>,
 }
 
@@ -67,9 +68,13 @@ pub(super) struct Looked {
 
 /// What some customers were given.
 pub(super) struct Decided<A> {
-    pub(super) asked: Arc<Asked>,
+    pub(super) terms: Arc<Terms>,
     pub(super) customers: u64,
     pub(super) given: u64,
+    /// Customers who are listed by their contact history, since their answer of before is no longer kept.
+    pub(super) recalled: u64,
+    /// Those of whom nothing stands any more of what they were answered before.
+    pub(super) lapsed: u64,
     pub(super) answers: Vec<A>,
     /// Every offer given: its position and priority.
     pub(super) shown: Vec<Choice>,
@@ -118,18 +123,16 @@ struct Worker<'a, C> {
 
 impl<C: Caller> Worker<'_, C> {
     fn done(&mut self, job: Job) -> Done<C::Answer> {
-        let Job { asked, now, work } = job;
+        let Job { terms, now, work } = job;
         match work {
-            Work::Select(part) => Done::Selected(self.select(&asked, part, now)),
+            Work::Select(part) => Done::Selected(self.select(&terms.asked, part, now)),
             Work::Look(members) => {
-                let mut request = asked.request.clone();
-                request.preview = true;
-                request.explain = false;
-                let looked = members.iter().map(|(_, id)| self.look(&asked, &mut request, id, now));
+                let mut request = terms.asked.request.clone();
+                let looked = members.iter().map(|(_, id)| self.look(&terms, &mut request, id, now));
                 let looked = looked.collect();
                 Done::Looked(members, looked)
             }
-            Work::Decide(members, planned) => Done::Decided(self.decide(&asked, &members, planned.as_ref(), now)),
+            Work::Decide(members, planned) => Done::Decided(self.decide(&terms, &members, planned.as_ref(), now)),
         }
     }
 
@@ -153,70 +156,54 @@ impl<C: Caller> Worker<'_, C> {
         }
     }
 
-    /// Looks twice: at the best offers, and at the best ones should all limited offers among them go to others.
-    fn look(&self, asked: &Asked, request: &mut OffersRequest, id: &CustomerId, now: Timestamp) -> Looked {
-        let before = asked.once.and_then(|once| self.engine.answered_before(id, once));
-        if let Some(before) = before {
-            let given = given_before(asked, &before);
-            return Looked {
-                choices: Vec::new(),
-                without_limits: given.iter().map(|choice| choice.priority).sum(),
-                given,
-            };
-        }
-        let count = asked.request.placements[0].count;
+    fn look(&self, terms: &Terms, request: &mut OffersRequest, id: &CustomerId, now: Timestamp) -> Looked {
+        let Terms { asked, limits, .. } = terms;
         request.customer = Some(id.clone());
-        request.placements[0].count = count + CHOICES_MORE;
-        let mut found = self.best(asked, request, &[], now);
-        if found.is_empty() {
-            // A history that is nearly full has room for fewer.
-            request.placements[0].count = count;
-            found = self.best(asked, request, &[], now);
-        }
-        let without_limits = found.iter().take(count).map(|choice| choice.priority).sum();
-        let mut barred = vec![false; asked.catalog().offers.len()];
-        for choice in &found {
-            barred[usize::from(choice.offer)] = !asked.limits.of(choice.offer).is_empty();
-        }
-        if barred.contains(&true) {
-            let others = self.best(asked, request, &barred, now);
-            let new = others
-                .into_iter()
-                .filter(|other| !found.iter().any(|choice| choice.offer == other.offer));
-            let new: Vec<Choice> = new.collect();
-            found.extend(new);
-        }
+        let Prospects { before, best, others } =
+            self.engine
+                .prospects(&asked.active, request, asked.once, (CHOICES_MORE, limits), now);
+        let given = match before {
+            Before::Nothing => {
+                let count = request.placements[0].count;
+                let without_limits = best.iter().take(count).map(|choice| choice.priority).sum();
+                let mut choices = best;
+                let known = choices.len();
+                choices.extend(others);
+                remove_repeated(&mut choices, known);
+                return Looked {
+                    choices,
+                    given: Vec::new(),
+                    without_limits,
+                };
+            }
+            Before::Kept(replay) => given_before(asked, &replay),
+            Before::Recalled(decision) => choices(&decision).collect(),
+        };
         Looked {
-            choices: found,
-            given: Vec::new(),
-            without_limits,
-        }
-    }
-
-    fn best(&self, asked: &Asked, request: &OffersRequest, barred: &[bool], now: Timestamp) -> Vec<Choice> {
-        let steering = (!barred.is_empty()).then_some(Steering { first: &[], barred });
-        match self.engine.offers_steered(&asked.active, request, steering, now) {
-            Ok(decision) => choices(&decision).collect(),
-            // Only calls with events are refused, and there are none.
-            Err(_) => Vec::new(),
+            choices: Vec::new(),
+            without_limits: given.iter().map(|choice| choice.priority).sum(),
+            given,
         }
     }
 
     fn decide(
         &self,
-        asked: &Arc<Asked>,
+        terms: &Arc<Terms>,
         members: &[Member],
         planned: Option<&Planned>,
         now: Timestamp,
     ) -> Decided<C::Answer> {
+        let asked = &terms.asked;
         let mut request = asked.request.clone();
         let mut decided = Decided {
             customers: members.len() as u64,
             given: 0,
+            recalled: 0,
+            lapsed: 0,
             answers: Vec::with_capacity(members.len()),
             shown: Vec::with_capacity(members.len()),
             name_was_used: false,
-            asked: Arc::clone(asked),
+            terms: Arc::clone(terms),
         };
         for (at, (_, id)) in members.iter().enumerate() {
             request.customer = Some(id.clone());
@@ -233,8 +220,11 @@ impl<C: Caller> Worker<'_, C> {
                 .answer_steered(&asked.active, &request, steering, asked.once, now);
             let answer = match answer {
                 Ok(answer) => answer,
+                Err(Rejection::AnswerNotKept(_)) => {
+                    self.recall(asked, &request, id, now, &mut decided);
+                    continue;
+                }
                 Err(rejection) => {
-                    // Else it was answered so long ago that nobody keeps the answer.
                     decided.name_was_used |= rejection == Rejection::RequestIdReused;
                     continue;
                 }
@@ -250,7 +240,7 @@ impl<C: Caller> Worker<'_, C> {
             }
             let mut decision = answer.decision;
             if let (Some(planned), Some(own)) = (planned, own_reasons) {
-                add_limit_reasons(asked, planned, &own, &mut decision);
+                add_limit_reasons(terms, planned, &own, &mut decision);
             }
             let before = decided.shown.len();
             decided.shown.extend(choices(&decision));
@@ -260,6 +250,35 @@ impl<C: Caller> Worker<'_, C> {
                 .extend(self.caller.present(&asked.active, &request, &decision));
         }
         decided
+    }
+
+    /// Lists a customer whose answer of before the break is no longer kept, by what stands of it.
+    fn recall(
+        &self,
+        asked: &Asked,
+        request: &OffersRequest,
+        id: &CustomerId,
+        now: Timestamp,
+        decided: &mut Decided<C::Answer>,
+    ) {
+        let Some(once) = asked.once else { return };
+        let Before::Recalled(decision) = self.engine.before(&asked.active, request, id, once, now) else {
+            // Who was forgotten in between has nothing that could stand.
+            decided.lapsed += 1;
+            return;
+        };
+        let before = decided.shown.len();
+        decided.shown.extend(choices(&decision));
+        if decided.shown.len() == before {
+            decided.lapsed += 1;
+            return;
+        }
+        decided.given += 1;
+        decided.recalled += 1;
+        let answer = self.caller.present(&asked.active, request, &decision);
+        decided
+            .answers
+            .extend(answer.map(|answer| self.caller.recalled(answer)));
     }
 
     /// The reasons that a customer has without any limit of the run.
@@ -292,18 +311,24 @@ fn given_before(asked: &Asked, replay: &Replay) -> Vec<Choice> {
 
 fn choices(decision: &Decision) -> impl Iterator<Item = Choice> + '_ {
     let shown = decision.placements.iter().flat_map(|filled| &filled.offers);
-    shown.filter_map(|shown| {
-        let offer = u16::try_from(shown.offer).ok()?;
-        Some(Choice {
-            offer,
-            priority: shown.priority,
-        })
-    })
+    shown.filter_map(Choice::of)
+}
+
+/// Removes what comes again after the first `known`.
+fn remove_repeated(choices: &mut Vec<Choice>, known: usize) {
+    let mut at = known;
+    while at < choices.len() {
+        if choices[..known].iter().any(|choice| choice.offer == choices[at].offer) {
+            choices.remove(at);
+        } else {
+            at += 1;
+        }
+    }
 }
 
 /// Gives each offer that the plan left out its reason: the customer's own when there is one, else that others get it.
-fn add_limit_reasons(asked: &Asked, planned: &Planned, own: &[Withheld], decision: &mut Decision) {
-    let mut explained = vec![false; asked.catalog().offers.len()];
+fn add_limit_reasons(terms: &Terms, planned: &Planned, own: &[Withheld], decision: &mut Decision) {
+    let mut explained = vec![false; terms.asked.catalog().offers.len()];
     let shown = decision.placements.iter().flat_map(|filled| &filled.offers);
     let withheld = decision.withheld.iter().map(|reason| reason.offer);
     for offer in shown.map(|shown| shown.offer).chain(withheld) {
@@ -317,25 +342,25 @@ fn add_limit_reasons(asked: &Asked, planned: &Planned, own: &[Withheld], decisio
             decision.withheld.push(reason.clone());
             continue;
         }
-        let limits = u16::try_from(offer).map_or(&[][..], |offer| asked.limits.of(offer));
+        let limits = u16::try_from(offer).map_or(&[][..], |offer| terms.limits.of(offer));
         let Some(&limit) = limits.first() else { continue };
         decision
             .withheld
-            .push(given_to_others(asked, planned, offer, usize::from(limit)));
+            .push(given_to_others(terms, planned, offer, usize::from(limit)));
     }
 }
 
-fn given_to_others(asked: &Asked, planned: &Planned, offer: usize, limit: usize) -> Withheld {
+fn given_to_others(terms: &Terms, planned: &Planned, offer: usize, limit: usize) -> Withheld {
     let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     Withheld {
         offer,
         placement: Some(0),
         stage: Stage::ContactPolicy,
         rule: RUN_LIMIT.into(),
-        because: Arc::clone(&asked.limit_names[limit]),
+        because: terms.because(limit),
         missing: None,
         count: Some(number(planned.used[limit])),
-        limit: asked.limits.all()[limit].at_most.map(number),
+        limit: terms.limits.all()[limit].at_most.map(number),
         eligible_again_at: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Catalog;
 use super::source::{Each, Per, RestsOn, Trigger, VolumePer, WithoutId};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::symbol::{OfferTraits, Symbol};
@@ -213,20 +214,26 @@ pub struct Volume {
     pub per: VolumePer,
     /// Whether the limit is spread evenly over the window.
     pub is_paced: bool,
-    /// By the offer's position: whether contacts with it count.
-    pub offers: Vec<bool>,
-    /// Whether all offers count, also those that the catalog no longer has.
-    pub all_offers: bool,
-    /// Only contacts on these channels; all when empty.
-    pub channels: Vec<Symbol>,
+    /// Which contacts count: by offer and channel.
+    pub contacts: ContactFilter,
 }
 
 impl Volume {
-    /// Tells whether contacts with the offer on the channel count. `offer` is its position; `None` when it has left the
-    /// catalog.
+    /// Tells whether contacts with the offer at this position on the channel count.
     #[must_use]
-    pub fn concerns(&self, offer: Option<usize>, channel: Symbol) -> bool {
-        offer.map_or(self.all_offers, |offer| self.offers[offer])
-            && (self.channels.is_empty() || self.channels.contains(&channel))
+    pub fn concerns(&self, offer: usize, channel: Symbol) -> bool {
+        self.contacts.offers[offer] && self.contacts.channels.takes(channel)
+    }
+
+    /// Tells whether contacts with the offer on the channel count. An offer that has left the catalog counts as what it was last.
+    #[must_use]
+    pub fn counts(&self, catalog: &Catalog, offer: Symbol, channel: Symbol) -> bool {
+        let is_meant = if let Some(position) = catalog.offer_positions.get(offer) {
+            self.contacts.offers[position]
+        } else {
+            let traits = catalog.symbols.offer(offer);
+            self.contacts.takes_gone(traits) && !traits.is_some_and(|traits| traits.is_uncounted)
+        };
+        is_meant && self.contacts.channels.takes(channel)
     }
 }

@@ -40,6 +40,9 @@ struct Summary {
     groups: usize,
     rules: usize,
     caps: usize,
+    cool_downs: usize,
+    campaigns: usize,
+    volumes: usize,
     placements: usize,
     aggregates: usize,
     intents: usize,
@@ -141,6 +144,9 @@ impl Summary {
             groups: catalog.groups.len(),
             rules: stages.map(rules).sum(),
             caps: catalog.caps.len(),
+            cool_downs: catalog.cool_downs.len(),
+            campaigns: catalog.campaigns.len(),
+            volumes: catalog.volumes.len(),
             placements: catalog.placements.len(),
             aggregates: catalog.aggregates.len(),
             intents: catalog.intents.len(),
@@ -162,11 +168,14 @@ impl std::fmt::Display for Summary {
         };
         write!(
             f,
-            "{} in {}, {}, {}, {}, {}, {}, {models}, version {}",
+            "{} in {}, {}, {}, {}, {}, {}, {}, {}, {}, {models}, version {}",
             counted(self.offers, "offer"),
             counted(self.groups, "group"),
             counted(self.rules, "rule"),
             counted(self.caps, "cap"),
+            counted(self.cool_downs, "cool-down"),
+            counted(self.campaigns, "campaign"),
+            counted(self.volumes, "volume"),
             counted(self.placements, "placement"),
             counted(self.aggregates, "aggregate"),
             counted(self.intents, "intent"),
@@ -210,6 +219,43 @@ mod tests {
             text.contains("104 offers in 10 groups") && text.contains("model bank"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn everything_that_limits_contacts_is_counted_in_the_summary() {
+        let folder = tempfile::tempdir().unwrap();
+        let bank = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/bank");
+        for file in std::fs::read_dir(bank).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+        let counts = || {
+            let (good, text) = run(folder.path(), true);
+            assert!(good, "{text}");
+            let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+            ["caps", "cool_downs", "campaigns", "volumes"].map(|key| {
+                let count = report["catalog"][key].as_u64().unwrap();
+                usize::try_from(count).unwrap()
+            })
+        };
+        let before = counts();
+        let more = "caps: [{id: more_cap, at_most: 9, of: seen, within: 7d}]
+cool_downs: [{id: more_rest, after: refused, rest: 1d}, {id: more_calm, after: accepted, rest: 1d}]
+campaigns: [{id: more_campaign, name: More, attempts: {at_most: 3}}]
+volumes: [{id: more_volume, at_most: 9, of: seen, per: day}]
+";
+        std::fs::write(folder.path().join("more.yaml"), more).unwrap();
+        let after = counts();
+        let added: Vec<usize> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+        assert_eq!(added, [1, 2, 1, 1]);
+        let (_, text) = run(folder.path(), false);
+        let words = format!(
+            "{} caps, {} cool-downs, {}, {}, ",
+            after[0],
+            after[1],
+            counted(after[2], "campaign"),
+            counted(after[3], "volume")
+        );
+        assert!(text.contains(&words), "{text}");
     }
 
     #[test]

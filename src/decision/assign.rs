@@ -30,6 +30,8 @@ mod repair;
 
 use std::cmp::Ordering;
 
+use crate::domain::decision::Shown;
+
 /// How far below the optimum the measured cases are on average, at most.
 pub const GAP_MEAN_MAX: f64 = 0.0005;
 
@@ -104,25 +106,29 @@ impl Limits {
     /// Returns the room of a block: `share` (0 to 1) of what is left of each limit after `used`, rounded down for `at_most`
     /// so that the room of all blocks together is never more than there is; all that is left when the share is 1.
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share from 0 to 1 of a count; beyond 2^53 nothing is counted"
-    )]
     pub fn room(&self, used: &[u64], share: f64) -> Vec<Room> {
-        let part = |left: u64| {
-            if share >= 1.0 {
-                left
-            } else {
-                (left as f64 * share.max(0.0)) as u64
-            }
-        };
+        let part = |left: u64| Self::share(left, share);
         let rooms = self.limits.iter().zip(used).map(|(limit, &used)| {
             let at_most = limit.at_most.map_or(u64::MAX, |most| part(most.saturating_sub(used)));
             let at_least = part(limit.at_least.saturating_sub(used)).min(at_most);
             Room { at_most, at_least }
         });
         rooms.collect()
+    }
+
+    /// Returns a share (0 to 1) of what is left, rounded down; all of it when the share is 1.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share from 0 to 1 of a count; beyond 2^53 nothing is counted"
+    )]
+    pub fn share(left: u64, share: f64) -> u64 {
+        if share >= 1.0 {
+            left
+        } else {
+            (left as f64 * share.max(0.0)) as u64
+        }
     }
 }
 
@@ -136,6 +142,16 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Returns an offer that is shown as one that a customer could be given.
+    #[must_use]
+    pub fn of(shown: &Shown) -> Option<Self> {
+        let offer = u16::try_from(shown.offer).ok()?;
+        Some(Self {
+            offer,
+            priority: shown.priority,
+        })
+    }
+
     /// Returns the priority less what the offer costs.
     fn paid(&self, costs: &[f64]) -> f64 {
         self.priority - costs.get(usize::from(self.offer)).copied().unwrap_or_default()

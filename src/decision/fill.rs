@@ -202,11 +202,9 @@ impl Filling<'_> {
                     Obstacle::Plain(_) | Obstacle::Quiet(_) | Obstacle::Uncounted(_) => {}
                 }
                 let Some(reasons) = reasons.as_deref_mut() else { break };
-                // A reason also says how many contacts count.
-                match &obstacle {
-                    Obstacle::Limit(reached) => valid_until = valid_until.min(reached.count_changes_at),
-                    Obstacle::Volume(used) => valid_until = valid_until.min(used.numbers_change_at),
-                    Obstacle::Plain(_) | Obstacle::Quiet(_) | Obstacle::Uncounted(_) => {}
+                if let Obstacle::Limit(reached) = &obstacle {
+                    // A reason also says how many contacts count.
+                    valid_until = valid_until.min(reached.count_changes_at);
                 }
                 reasons.push(self.reason(offer, at, obstacle));
             }

@@ -46,3 +46,5 @@ mod policy_tests;
 mod quiet_tests;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod volumes_tests;

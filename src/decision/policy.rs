@@ -326,7 +326,9 @@ fn can_stop(cap: &Cap, asked: Asked) -> bool {
     cap.contacts.channels.takes(asked.channel) && cap.contacts.takes_campaign(asked.campaign)
 }
 
-fn reservation(catalog: &Catalog, channel: Symbol) -> Millis {
+/// Returns for how long an open contact on a channel counts as a reservation; an hour where the catalog no longer has the channel.
+#[must_use]
+pub fn reservation(catalog: &Catalog, channel: Symbol) -> Millis {
     let found = catalog.channels.iter().find(|candidate| candidate.symbol == channel);
     found.map_or(Millis::HOUR, |found| found.reservation)
 }

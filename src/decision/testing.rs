@@ -71,6 +71,15 @@ pub(crate) fn catalog_with(lines: &str) -> Arc<Catalog> {
 
 /// Builds the small catalog with these settings, as in `, week_starts: sunday`, and these lines added.
 pub(crate) fn catalog_set(settings: &str, lines: &str) -> Arc<Catalog> {
+    load_after(&Symbols::default(), settings, lines)
+}
+
+/// Builds the small catalog with these lines added, as one that comes into force after another.
+pub(crate) fn catalog_after(before: &Catalog, lines: &str) -> Arc<Catalog> {
+    load_after(&before.symbols, "", lines)
+}
+
+fn load_after(symbols: &Symbols, settings: &str, lines: &str) -> Arc<Catalog> {
     let base = BASE.replacen("Europe/Madrid", &format!("Europe/Madrid{settings}"), 1);
     let rules = BTreeMap::from([
         ("base.yaml".to_owned(), base),
@@ -80,7 +89,7 @@ pub(crate) fn catalog_set(settings: &str, lines: &str) -> Arc<Catalog> {
         rules,
         ..CatalogFiles::default()
     };
-    match load(&files, &Symbols::default()) {
+    match load(&files, symbols) {
         Ok(catalog) => Arc::new(catalog),
         Err(faults) => panic!(
             "{}",

@@ -273,13 +273,13 @@ impl<L: Locked<Books>> Conductor<L> {
                     let number = reservation.decision;
                     return (outcome, Some((DecisionId { customer, number }, reservation)));
                 }
-                Err(found) => rooms.lower(&found),
+                Err(found) => rooms.lower(found),
             }
         }
     }
 }
 
-fn barrier<'a>(
+pub(super) fn barrier<'a>(
     catalog: &'a Catalog,
     profile: &'a Profile,
     request: &OffersRequest,

@@ -23,6 +23,7 @@ mod conductor;
 #[cfg(test)]
 mod interleavings;
 mod numbers;
+mod prospects;
 mod ranking;
 mod receipts;
 mod reports;
@@ -40,6 +41,7 @@ use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill;
+use crate::decision::volumes::Rooms;
 use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts, hold_out, steer::Steering};
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, ProfileChange};
@@ -54,6 +56,7 @@ use crate::store::{Buffers, Full, Store, Then};
 use conductor::{Call, Conductor};
 use steps::{apply_events, unanswered};
 
+pub use prospects::{Before, Prospects};
 pub use receipts::{Answer, CancelReceipt, EventsReceipt, OutcomeReceipt, Rejection, Replay};
 
 /// How far ahead of the engine's clock an event or outcome may claim to be; it is taken as having happened now.
@@ -252,16 +255,6 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Answer, Rejection> {
         self.answer_steered(active, request, None, once, now)
-    }
-
-    /// Finds the answer that [`Engine::answer`] would repeat for a call of the customer; `None` when it would decide or refuse.
-    #[must_use]
-    pub fn answered_before(&self, customer: &CustomerId, once: RequestKey) -> Option<Replay> {
-        // Nearly nobody has one.
-        self.conductor.answers.find(customer.key(), once.id)?;
-        let profile = self.profile(customer).unwrap_or_default();
-        let kept = self.conductor.recall(customer.key(), once, &profile).ok()??;
-        Some(Replay(kept))
     }
 
     /// Answers as [`Engine::answer`] does, in the order that a plan over many customers wants.
@@ -488,6 +481,12 @@ impl Engine {
     /// answer later.
     pub(crate) fn count_as(&self, other: &Self) {
         self.conductor.volumes.count_as(&other.conductor.volumes);
+    }
+
+    /// Says what the volumes of a snapshot have left.
+    #[must_use]
+    pub fn volume_rooms(&self, active: &Active, now: Timestamp) -> Rooms {
+        self.conductor.volumes.rooms(active, now)
     }
 
     /// Returns how many customers there are, visitors included.

@@ -102,6 +102,14 @@ impl Meant {
     }
 }
 
+/// What came of an entry.
+struct Folded {
+    /// Whether it changed anything.
+    changed: bool,
+    /// Whether something took place whose reservation had been given back, so that others may have its room.
+    room_was_gone: bool,
+}
+
 impl<L: Locked<Books>> Conductor<L> {
     /// Records an outcome in a profile.
     pub(super) fn outcome(
@@ -136,10 +144,10 @@ impl<L: Locked<Books>> Conductor<L> {
             report: OutcomeReport { at, ..*report },
             received_at: now.max(at),
         };
-        let recorded = self.fold(active, meant, profile, &entry, now);
+        let Folded { changed, room_was_gone } = self.fold(active, meant, profile, &entry, now);
         Ok(OutcomeReceipt {
-            recorded,
-            late: late && recorded,
+            recorded: changed,
+            late: (late || room_was_gone) && changed,
             profile_version: profile.version,
         })
     }
@@ -174,7 +182,7 @@ impl<L: Locked<Books>> Conductor<L> {
     }
 
     /// Folds an entry about some contacts, and lets the volumes know what became of them. No contact comes or goes by it.
-    fn fold(&self, active: &Active, meant: Meant, profile: &mut Profile, entry: &Entry, now: Timestamp) -> bool {
+    fn fold(&self, active: &Active, meant: Meant, profile: &mut Profile, entry: &Entry, now: Timestamp) -> Folded {
         let counted = meant.contacts(profile).any(|contact| contact.in_volumes);
         let before: Vec<Contact> = if counted {
             meant.contacts(profile).copied().collect()
@@ -182,11 +190,12 @@ impl<L: Locked<Books>> Conductor<L> {
             Vec::new()
         };
         let changed = fold::apply(profile, entry, &active.catalog);
+        let mut room_was_gone = false;
         if changed && counted {
             let after = meant.contacts(profile).copied();
             let moves: Vec<_> = before.into_iter().zip(after).collect();
-            self.volumes.change(active, meant.id.customer, &moves, now);
+            room_was_gone = self.volumes.change(active, meant.id.customer, &moves, now);
         }
-        changed
+        Folded { changed, room_was_gone }
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn reservation(
         campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
         at: now,
         contacts,
-        in_volumes: !catalog.volumes.is_empty(),
+        in_volumes: true,
         request: once,
     })
 }

@@ -64,7 +64,7 @@ use almanac::ZONES;
 use blueprint::{Blueprint, OfferId};
 use person::Person;
 pub use summary::Summary;
-use volumes::{Register, Scope};
+use volumes::Register;
 use witnesses::Witnesses;
 
 /// 2026-03-27T09:00:00Z, when every simulation begins: two days before the clocks of Europe change.
@@ -143,8 +143,6 @@ struct Simulation {
     /// The clock never steps back before this.
     earliest: Timestamp,
     versions: Vec<Blueprint>,
-    /// What the volumes of every version are about.
-    scopes: Vec<Scope>,
     /// All contacts there ever were.
     register: Register,
     bank: Blueprint,
@@ -171,8 +169,7 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Result<Self, String> {
         let mut draw = Draw::new(seed, 1);
-        let scopes = Scope::draw(&mut draw);
-        let drawn = (0..VERSIONS).map(|_| Blueprint::draw(&mut draw, &scopes, BEGINNING));
+        let drawn = (0..VERSIONS).map(|_| Blueprint::draw(&mut draw, BEGINNING));
         let versions: Vec<Blueprint> = drawn.collect();
         let mut bank = versions[0].clone();
         bank.remember(&versions[0]);
@@ -190,7 +187,6 @@ impl Simulation {
             latest: BEGINNING,
             earliest: BEGINNING,
             versions,
-            scopes,
             register: Register::default(),
             active: engine.active(),
             witnesses: Witnesses::new(&bank, &catalog),
@@ -318,7 +314,7 @@ impl Simulation {
     fn reload(&mut self) -> Result<(), String> {
         let at = self.draw.below(VERSIONS);
         if self.draw.chance(0.5) {
-            self.versions[at] = Blueprint::draw(&mut self.draw, &self.scopes, self.now);
+            self.versions[at] = Blueprint::draw(&mut self.draw, self.now);
         }
         self.put_in_force(self.versions[at].clone())
     }
@@ -331,6 +327,7 @@ impl Simulation {
         self.engine
             .activate(engine_side::active(&self.bank, &self.catalog, &self.fails));
         self.active = self.engine.active();
+        self.register.renew();
         self.witnesses.activate(&self.bank, &self.catalog);
         for person in &mut self.people {
             person.good_scores.clear();

@@ -16,12 +16,12 @@ const CAP_LIMIT_MAX: u32 = 1_000;
 const TIMES_MAX: u32 = 100;
 
 /// Which contacts a limit is about, as it is written; each empty list means any.
-struct Written<'a> {
-    offers: Choice<'a>,
-    channels: &'a [String],
-    directions: &'a [Direction],
-    placements: &'a [String],
-    campaigns: &'a [String],
+pub(super) struct Written<'a> {
+    pub(super) offers: Choice<'a>,
+    pub(super) channels: &'a [String],
+    pub(super) directions: &'a [Direction],
+    pub(super) placements: &'a [String],
+    pub(super) campaigns: &'a [String],
 }
 
 impl Loader {
@@ -200,7 +200,7 @@ impl Loader {
         }
     }
 
-    fn contact_filter(&mut self, written: &Written<'_>, names: &Names, offers: &[Offer]) -> ContactFilter {
+    pub(super) fn contact_filter(&mut self, written: &Written<'_>, names: &Names, offers: &[Offer]) -> ContactFilter {
         let at = written.offers.at;
         let chosen = self.chosen(&written.offers, offers, names);
         let channels = self.positions(at.key("channels"), written.channels, &names.channels);

@@ -39,7 +39,7 @@ pub(super) fn warn(catalog: &Catalog, sources: &Sources<'_>, report: &mut Report
         warn_of_filter(&cool_down.contacts, &what, item.at.key("id"), report);
     }
     for (item, volume) in sources.volumes.items.iter().zip(&catalog.volumes) {
-        if !volume.offers.contains(&true) {
+        if !volume.contacts.offers.contains(&true) {
             let hint = "check its `offers`, `groups` and `labels`: an offer must fit all of them";
             let message = format!("no offer fits the volume `{}`", volume.id);
             report.warning(item.at.key("id"), message, hint);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::read::{Item, Sources};
 use super::super::{Offer, Volume, source};
+use super::contact::Written;
 use super::limits::Choice;
 use super::{Loader, Names};
 use crate::domain::contact::Counted;
@@ -17,17 +18,22 @@ impl Loader {
         for item in &sources.volumes.items {
             self.judge(item, sources);
             let Item { at, source } = item;
-            let choice = Choice {
-                at: *at,
-                offers: &source.offers,
-                groups: &source.groups,
-                labels: &source.labels,
+            let written = Written {
+                offers: Choice {
+                    at: *at,
+                    offers: &source.offers,
+                    groups: &source.groups,
+                    labels: &source.labels,
+                },
+                channels: &source.channels,
+                directions: &[],
+                placements: &[],
+                campaigns: &[],
             };
-            let mut chosen = self.chosen(&choice, offers, names);
-            for (chosen, offer) in chosen.iter_mut().zip(offers) {
+            let mut contacts = self.contact_filter(&written, names, offers);
+            for (chosen, offer) in contacts.offers.iter_mut().zip(offers) {
                 *chosen &= !offer.is_uncounted();
             }
-            let channels = self.positions(at.key("channels"), &source.channels, &names.channels);
             volumes.push(Volume {
                 id: Arc::from(source.id.as_str()),
                 because: source.because.as_str().into(),
@@ -40,12 +46,7 @@ impl Loader {
                 },
                 per: source.per,
                 is_paced: source.pace == Some(source::Pace::Even),
-                offers: chosen,
-                all_offers: source.offers.is_empty() && source.groups.is_empty() && source.labels.is_empty(),
-                channels: channels
-                    .iter()
-                    .map(|&at| self.symbols.intern(names.channels.name(at)))
-                    .collect(),
+                contacts,
             });
         }
         volumes

@@ -257,6 +257,8 @@ struct Counts {
     customers: u64,
     given: u64,
     offers: u64,
+    from_history: u64,
+    lapsed: u64,
 }
 
 impl Received {
@@ -272,6 +274,8 @@ impl Received {
                 customers: progress.customers,
                 given: progress.given,
                 offers: progress.offers,
+                from_history: progress.from_history,
+                lapsed: progress.lapsed,
             };
         }
         self.summary.clone_from(&message.summary);
@@ -284,6 +288,8 @@ impl Received {
             customers: self.before.customers + here.customers,
             given: self.before.given + here.given,
             offers: self.before.offers + here.offers,
+            from_history: self.before.from_history + here.from_history,
+            lapsed: self.before.lapsed + here.lapsed,
         };
     }
 
@@ -327,6 +333,10 @@ struct Told {
     objective_without_limits: Option<f64>,
     objective_bound: Option<f64>,
     repeated_customers: u64,
+    /// Those who were answered before a break, and are listed by their contact history.
+    from_history: u64,
+    /// Those who were answered before a break, and of whom nothing stands any more.
+    lapsed: u64,
     seconds: f64,
 }
 
@@ -373,6 +383,8 @@ impl Told {
             objective_without_limits: summary.objective_without_limits,
             objective_bound: summary.objective_bound,
             repeated_customers: summary.repeated_customers,
+            from_history: before.from_history + here.from_history,
+            lapsed: before.lapsed + here.lapsed,
             seconds,
         }
     }
@@ -398,6 +410,20 @@ impl Told {
                 0 => writeln!(out)?,
                 lacking => writeln!(out, "; {} are lacking to what should be given", grouped(lacking))?,
             }
+        }
+        if self.from_history > 0 {
+            let customers = counted(self.from_history, "customer");
+            writeln!(
+                out,
+                "{customers} answered before a break and listed by contact history, at the priorities of now"
+            )?;
+        }
+        if self.lapsed > 0 {
+            let customers = counted(self.lapsed, "customer");
+            writeln!(
+                out,
+                "{customers} answered before a break and not listed: cancelled, over, or the offers are gone"
+            )?;
         }
         Ok(())
     }

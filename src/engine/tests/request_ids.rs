@@ -96,22 +96,3 @@ fn a_preview_ignores_the_request_id() {
         .unwrap();
     assert!(asked.replay.is_none() && asked.decision.id.is_some());
 }
-
-#[test]
-fn an_answer_to_somebody_unknown_is_found_before_it_is_repeated() {
-    let bench = Bench::new(catalog());
-    let active = bench.engine.active();
-    // A question with no room for an offer reserves nothing and begins nobody.
-    let bert = CustomerId::known("bert").unwrap();
-    let nothing = OffersRequest {
-        customer: Some(bert.clone()),
-        placements: Vec::new(),
-        ..bench.request()
-    };
-    let first = bench.engine.answer(&active, &nothing, Some(key(1)), T0).unwrap();
-    assert_eq!(bench.engine.profile(&bert), None);
-    let found = bench.engine.answered_before(&bert, key(1)).unwrap();
-    assert_eq!(*found.decision(), first.decision);
-    let again = bench.engine.answer(&active, &nothing, Some(key(1)), T0).unwrap();
-    assert!(again.replay.is_some());
-}

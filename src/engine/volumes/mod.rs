@@ -1,28 +1,30 @@
 //! Volumes: limits over all customers, exact.
 //!
-//! One lock guards the [`Books`], which know of every contact that was decided while the catalog had volumes. Under it a
-//! decision takes what it chose from all volumes at once, or nothing; so however many decide at the same time, none is ever
-//! exceeded. The lock is taken under a customer's lock and nothing is locked under it. A call without volumes never
-//! takes it.
+//! One lock guards the [`Books`], which know of every contact that was ever decided. Under it a decision takes what it chose from
+//! all volumes at once, or nothing; so however many decide at the same time, none is ever exceeded. The lock is taken under
+//! a customer's lock and nothing is locked under it. A call that reserves nothing takes it only when there are volumes.
 //!
 //! **Exactly once.** What a contact counts as follows from the contact alone ([`books`]): a report, a cancellation or the
 //! customer's deletion moves it from what it was to what it is. A contact says itself whether it is in the books, so
-//! one of before there were volumes is never taken out of them.
+//! one that did not come about here is never taken out of them.
 //!
 //! **Counting.** `decided` counts from the decision. `delivered` and `seen` count from the report; before, the decision
 //! counts as a reservation, in whatever window now lies, until its channel's reservation time is over. So no report in
-//! time can exceed a limit; one that comes late is recorded as what it is and may.
+//! time can exceed a limit; one that comes late is recorded as what it is and may. Whether a report is in time, the books decide: each
+//! call has read the clock before it came here, so one that was in time by its own clock can come after others had been
+//! given the room. Then it is late.
 //!
 //! **Pace.** With `pace: even`, at an instant `t` of a window from `start` to `end` at most
 //! `limit × (t - start) / (end - start)`, rounded down, plus 1 may count.
 //!
-//! **Changes of the catalog.** The books keep counts per offer, channel and quarter of an hour, not per volume; so a volume whose
-//! limit, window or scope changes, or one that is new, counts what already happened. (Reservations are kept only for
-//! offers that some limited volume counts as delivered or seen: one that is new knows of later ones only.) A call that
-//! began before a catalog came into force finishes on the limits of the old one. Contacts with an offer that has left the
-//! catalog count where all offers do.
+//! **Changes of the catalog.** The books are kept whether or not there are volumes: what happened per offer, channel and quarter of an
+//! hour, and every open reservation, not per volume. A volume whose limit, window or scope changes, or one that is new, is counted
+//! once from them, and so counts as if it had been there all along. (A reservation time that a reload makes longer does not bring
+//! back what was over by then.) An offer that has left the catalog counts by the group and labels that it had last.
+//! Calls that began before a catalog came into force finish on the limits of the old one, for which the views are kept ([`edition`]).
 
 pub(super) mod books;
+mod edition;
 mod series;
 #[cfg(test)]
 pub(super) mod tests;
@@ -73,30 +75,28 @@ impl<L: Locked<Books>> Volumes<L> {
         reservation: &Reservation,
         now: Timestamp,
     ) -> Result<(), Rooms> {
-        if !reservation.in_volumes {
-            return Ok(());
-        }
         let contacts: Vec<Contact> = reservation.begun().collect();
         self.0.with(|books| books.take(active, customer, &contacts, now))
     }
 
-    /// Takes note that contacts of a customer changed: each before and after.
+    /// Takes note that contacts of a customer changed: each before and after. Tells whether one took place after its room had been
+    /// given back.
     pub(super) fn change(
         &self,
         active: &Active,
         customer: CustomerKey,
         changes: &[(Contact, Contact)],
         now: Timestamp,
-    ) {
+    ) -> bool {
         if !changes.iter().any(|(before, _)| before.in_volumes) {
-            return;
+            return false;
         }
         self.0.with(|books| {
             books.adopt(active, now);
-            for (before, after) in changes {
-                books.change(customer, Some(before), Some(after), now);
-            }
-        });
+            changes.iter().fold(false, |is_late, (before, after)| {
+                books.change(customer, Some(before), Some(after), now) || is_late
+            })
+        })
     }
 
     /// Takes back the contacts of a decision that did not come about.

@@ -7,22 +7,27 @@ use crate::domain::time::{Millis, Timestamp};
 /// The grain of time: hours begin at a quarter at the least, whatever the zone.
 const STEP: Millis = Millis::MINUTE.times(15);
 
-/// How many steps are kept apart: 33 days, a little more than the longest window. At 16 bytes each that is 50 kB at most for
-/// one offer on one channel. What is older is kept as one number.
-const STEPS_KEPT: i64 = 33 * 96;
+/// How many steps are kept apart: 33 days, a little more than the longest window. At 8 bytes each that is 25 kB at most for
+/// what one offer on one channel counts as. What is older is kept as one number.
+const STEPS_KEPT: i32 = 33 * 96;
 
 /// Counts over time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Series {
     /// Steps in which something counted, by time.
-    recent: VecDeque<(i64, u32)>,
+    recent: VecDeque<(i32, u32)>,
     /// All that is older.
     older: u64,
 }
 
 /// Returns the step that an instant lies in.
-pub(super) const fn step(at: Timestamp) -> i64 {
-    at.as_millis().div_euclid(STEP.get())
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "clamped to what fits: until the year 63000"
+)]
+pub(super) fn step(at: Timestamp) -> i32 {
+    let step = at.as_millis().div_euclid(STEP.get());
+    step.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
 impl Series {
@@ -33,7 +38,11 @@ impl Series {
             Ok(found) => self.recent[found].1 += 1,
             Err(before) => self.recent.insert(before, (step, 1)),
         }
-        let oldest = self.recent.back().map_or(step, |newest| newest.0) - STEPS_KEPT;
+        let oldest = self
+            .recent
+            .back()
+            .map_or(step, |newest| newest.0)
+            .saturating_sub(STEPS_KEPT);
         while let Some(&(first, count)) = self.recent.front()
             && first < oldest
         {

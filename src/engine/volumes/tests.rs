@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::super::{Active, Engine, Limits, Rejection};
-use super::books::window;
 use crate::catalog::Catalog;
 use crate::decision::policy::counted_at;
-use crate::decision::testing::{T0, catalog_with, symbol};
+use crate::decision::testing::{T0, catalog_after, catalog_with, symbol};
+use crate::decision::volumes::window;
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::decision::{Decision, Withheld};
-use crate::domain::entry::{Cancellation, OutcomeReport};
+use crate::domain::entry::{Cancellation, OutcomeReport, Reservation};
 use crate::domain::ids::CustomerId;
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, PlacementRequest};
@@ -27,7 +27,7 @@ pub(in crate::engine) fn recount(catalog: &Catalog, volume: usize, profiles: &[P
             .find(|channel| channel.symbol == contact.channel)
             .unwrap()
             .reservation;
-        let in_scope = volume.concerns(catalog.offer_positions.get(contact.offer), contact.channel);
+        let in_scope = volume.counts(catalog, contact.offer, contact.channel);
         in_scope
             && !contact.is_cancelled()
             && match counted_at(contact, volume.counted) {
@@ -60,13 +60,22 @@ impl Bench {
     }
 
     fn ask(&self, name: &str, channel: usize, count: usize, now: Timestamp) -> Decision {
-        let active = self.engine.active();
-        let request = self.request(name, channel, count);
-        self.engine.offers(&active, &request, now).unwrap()
+        Self::ask_on(&self.engine, &self.engine.active(), name, (channel, count), now)
     }
 
-    fn request(&self, name: &str, channel: usize, count: usize) -> OffersRequest {
-        let active = self.engine.active();
+    /// Asks on the snapshot that a call took.
+    fn ask_on(
+        engine: &Engine,
+        active: &Active,
+        name: &str,
+        (channel, count): (usize, usize),
+        now: Timestamp,
+    ) -> Decision {
+        let request = Self::request(active, name, (channel, count));
+        engine.offers(active, &request, now).unwrap()
+    }
+
+    fn request(active: &Active, name: &str, (channel, count): (usize, usize)) -> OffersRequest {
         OffersRequest {
             customer: Some(CustomerId::known(name).unwrap()),
             campaign: None,
@@ -291,7 +300,7 @@ fn what_a_pace_set_free_is_promised_to_the_end_of_its_window_only() {
         let request = OffersRequest {
             explain: false,
             preview: true,
-            ..bench.request("a", 0, 2)
+            ..Bench::request(&active, "a", (0, 2))
         };
         bench.engine.offers(&active, &request, at).unwrap()
     };
@@ -335,13 +344,165 @@ fn a_changed_limit_window_or_scope_and_a_new_volume_count_what_was_before() {
 }
 
 #[test]
-fn contacts_of_before_there_were_volumes_are_never_taken_out_of_them() {
+fn a_new_volume_counts_what_was_before_there_were_any() {
     let bench = Bench::new("caps: []");
-    let before = bench.ask("a", 0, 1, T0);
-    bench.reload("volumes: [{ id: one, at_most: 1, of: decided, per: day }]");
-    assert_eq!(bench.shown("b", 1, T0), 1);
-    assert_eq!(bench.cancel(&before, None, T0), Ok(1));
-    assert_eq!(bench.shown("c", 1, T0), 0, "the one that counts is not that one");
+    let seen = bench.ask("a", 0, 2, T0 - Millis::MINUTE);
+    bench.report(&seen, Counted::Seen, T0 - Millis::MINUTE);
+    let open = bench.ask("b", 1, 1, T0 - Millis::HOUR);
+    bench.ask("gone", 0, 1, T0 - Millis::HOUR);
+    bench.engine.delete_profile(&CustomerId::known("gone").unwrap());
+    bench.reload("volumes: [{ id: all, at_most: 5, of: decided, per: day }]");
+    assert_eq!(
+        bench.shown("c", 2, T0),
+        1,
+        "four were decided today, one for somebody who is forgotten"
+    );
+    bench.reload("volumes: [{ id: three, at_most: 4, of: seen, per: day }]");
+    assert_eq!(
+        bench.count(T0),
+        4,
+        "one was seen; one web, one mail and the last of c are open"
+    );
+    assert_eq!(bench.cancel(&open, None, T0), Ok(1));
+    assert_eq!((bench.count(T0), bench.shown("d", 2, T0)), (3, 1));
+    // The second offer of a and that of c and d run out after 30 minutes, each at its time.
+    assert_eq!(bench.count(T0 + Millis::MINUTE.times(29)), 3);
+    assert_eq!(bench.count(T0 + Millis::MINUTE.times(30)), 1);
+}
+
+#[test]
+fn a_widened_volume_counts_the_reservations_that_it_did_not_count_before() {
+    let scope = |offers: &str| format!("volumes: [{{ id: v, at_most: 2, of: seen, per: day, offers: [{offers}] }}]");
+    let bench = Bench::new(&scope("savings_b"));
+    let first = bench.ask("a", 0, 2, T0);
+    assert_eq!(bench.count(T0), 1);
+    bench.reload(&scope("savings_a, savings_b"));
+    assert_eq!((bench.count(T0), bench.shown("b", 2, T0)), (2, 0));
+    bench.report(&first, Counted::Seen, T0 + Millis::MINUTE);
+    assert_eq!(bench.count(T0 + Millis::MINUTE.times(30)), 1);
+}
+
+#[test]
+fn an_offer_that_left_the_catalog_counts_by_the_group_and_labels_that_it_had_last() {
+    let gone = "  - { id: gone, group: fund, name: G, labels: [hot], treatments: { web: { t: x } } }\n";
+    let stays = "  - { id: stays, group: savings, name: S, labels: [hot], treatments: { web: { t: x } } }\n";
+    let volume = |scope: &str| format!("volumes: [{{ id: v, at_most: 9, of: decided, per: day{scope} }}]\n");
+    let before = catalog_with(&format!("offers:\n{gone}{stays}{}", volume("")));
+    for (scope, expected) in [
+        ("", 1),
+        (", groups: [fund]", 1),
+        (", groups: [savings]", 0),
+        (", labels: [hot]", 1),
+        (", labels: [risky]", 0),
+        (", offers: [stays]", 0),
+        (", groups: [fund], channels: [mail]", 0),
+    ] {
+        let bench = Bench {
+            engine: Engine::new(Active::new(Arc::clone(&before), Vec::new()), Limits::default()),
+        };
+        let reservation = Reservation {
+            decision: 1,
+            channel: before.channels[0].symbol,
+            campaign: None,
+            at: T0,
+            contacts: vec![(before.placements[0].symbol, symbol(&before, "gone"))],
+            in_volumes: true,
+            request: None,
+        };
+        let customer = CustomerId::known("a").unwrap();
+        let active = bench.engine.active();
+        let volumes = &bench.engine.conductor.volumes;
+        volumes.take(&active, customer.key(), &reservation, T0).unwrap();
+        let after = catalog_after(&before, &format!("offers:\n{stays}{}", volume(scope)));
+        bench.engine.activate(Active::new(after, Vec::new()));
+        let rooms = volumes.rooms(&bench.engine.active(), T0);
+        assert_eq!(rooms.list()[0].count, expected, "{scope}");
+        // It counts in what is counted by every change as well.
+        volumes
+            .take(&bench.engine.active(), customer.key(), &reservation, T0)
+            .unwrap();
+        let rooms = volumes.rooms(&bench.engine.active(), T0);
+        assert_eq!(rooms.list()[0].count, 2 * expected, "{scope}");
+    }
+}
+
+#[test]
+fn calls_on_the_old_and_on_the_new_catalog_in_turns_count_nothing_anew() {
+    let volume = |at_most: u32| format!("volumes: [{{ id: v, at_most: {at_most}, of: seen, per: day }}]");
+    let bench = Bench::new(&volume(40));
+    let old = bench.engine.active();
+    bench.ask("first", 0, 2, T0);
+    bench.reload(&volume(50));
+    let new = bench.engine.active();
+    for number in 0..10 {
+        for active in [&old, &new] {
+            Bench::ask_on(&bench.engine, active, &format!("c{number}"), (0, 2), T0);
+        }
+    }
+    let made = || bench.engine.conductor.volumes.0.lock().views_made();
+    assert_eq!(made(), 2, "once for each catalog");
+    for (active, count, left) in [(&old, 42, 0), (&new, 42, 8)] {
+        let rooms = bench.engine.conductor.volumes.rooms(active, T0);
+        assert_eq!((rooms.list()[0].count, rooms.list()[0].left), (count, left));
+    }
+    // Views that nobody asks for go, and come back right.
+    bench
+        .engine
+        .conductor
+        .volumes
+        .rooms(&new, T0 + Millis::MINUTE.times(31));
+    let rooms = bench
+        .engine
+        .conductor
+        .volumes
+        .rooms(&old, T0 + Millis::MINUTE.times(31));
+    assert_eq!((rooms.list()[0].count, made()), (0, 3));
+}
+
+#[test]
+fn a_report_in_time_by_its_own_clock_is_late_when_others_were_given_the_room_before() {
+    let bench = Bench::new("volumes: [{ id: one, at_most: 1, of: seen, per: day }]");
+    let (first, over) = (bench.ask("a", 0, 1, T0), T0 + Millis::MINUTE.times(30));
+    let just_before = over - Millis::new(1);
+    assert_eq!(bench.shown("b", 1, over), 1);
+    assert!(bench.report(&first, Counted::Seen, just_before));
+    let bench = Bench::new("volumes: [{ id: one, at_most: 1, of: seen, per: day }]");
+    let first = bench.ask("a", 0, 1, T0);
+    assert!(!bench.report(&first, Counted::Seen, just_before));
+    assert_eq!((bench.shown("b", 1, over), bench.count(over)), (0, 1));
+}
+
+#[test]
+fn room_is_promised_for_when_enough_reservations_have_run_out_besides() {
+    let midnight = T0 + Millis::HOUR.times(14);
+    let mail = |per: &str| format!("volumes: [{{ id: v, at_most: 2, of: delivered, per: {per}, channels: [mail] }}]");
+    let bench = Bench::new(&mail("day"));
+    let again = |bench: &Bench, now| reason(&bench.ask("z", 1, 1, now), "v").eligible_again_at;
+    let first = bench.ask("a", 1, 1, T0);
+    bench.ask("b", 1, 1, T0 + Millis::HOUR);
+    // Both may still be delivered tomorrow; the first is over in two days.
+    let over = T0 + Millis::DAY.times(2);
+    assert_eq!(again(&bench, T0 + Millis::HOUR), Some(over));
+    bench.report(&first, Counted::Delivered, T0 + Millis::HOUR);
+    assert_eq!(
+        again(&bench, T0 + Millis::HOUR),
+        Some(midnight),
+        "one is done with today, and one is open"
+    );
+    assert_eq!(
+        bench.ask("y", 1, 1, midnight - Millis::new(1)).placements[0]
+            .offers
+            .len(),
+        0
+    );
+    assert_eq!(bench.ask("y", 1, 1, midnight).placements[0].offers.len(), 1);
+    let bench = Bench::new(&mail("ever"));
+    bench.ask("a", 1, 2, T0);
+    assert_eq!(
+        again(&bench, T0),
+        Some(over),
+        "a reservation that runs out makes room for good"
+    );
 }
 
 #[test]

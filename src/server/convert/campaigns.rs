@@ -336,6 +336,7 @@ pub fn customer_offers(
         profile_version: answer.profile_version,
         catalog_version: answer.catalog_version,
         decided_at: answer.decided_at,
+        from_history: false,
     })
 }
 
@@ -351,6 +352,8 @@ pub fn batch(batch: Batch<wire::CustomerOffers>, fingerprint: u64) -> wire::Rank
             given: totals.given,
             offers: totals.offers,
             share: batch.share,
+            from_history: totals.recalled,
+            lapsed: totals.lapsed,
         }),
         summary: None,
     }
@@ -387,6 +390,8 @@ pub fn summary(
             given: totals.given,
             offers: totals.offers,
             share: 1.0,
+            from_history: totals.recalled,
+            lapsed: totals.lapsed,
         }),
         summary: Some(wire::CampaignSummary {
             customers: totals.customers,
@@ -399,6 +404,8 @@ pub fn summary(
             objective_without_limits: summary.objective_without_limits,
             objective_bound: summary.objective_bound,
             repeated_customers: order.repeated,
+            from_history: totals.recalled,
+            lapsed: totals.lapsed,
         }),
     }
 }

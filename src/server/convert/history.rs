@@ -199,16 +199,6 @@ fn cap(cap: &catalog::Cap, catalog: &Catalog) -> Cap {
 
 /// Writes a volume; `None` for one that is only a goal.
 fn volume(volume: &catalog::Volume, catalog: &Catalog) -> Option<Volume> {
-    let offers = || {
-        let meant = catalog.offers.iter().zip(&volume.offers).filter(|(_, meant)| **meant);
-        meant.map(|(offer, _)| offer.id.to_string()).collect()
-    };
-    let names = |symbols: &[Symbol]| {
-        symbols
-            .iter()
-            .map(|&each| catalog.symbols.name(each).to_owned())
-            .collect()
-    };
     Some(Volume {
         id: volume.id.to_string(),
         at_most: u64::from(volume.at_most?),
@@ -221,11 +211,7 @@ fn volume(volume: &catalog::Volume, catalog: &Catalog) -> Option<Volume> {
             VolumePer::Ever => None,
         },
         pace_even: volume.is_paced,
-        scope: Scope {
-            offers: (!volume.all_offers).then(offers),
-            channels: (!volume.channels.is_empty()).then(|| names(&volume.channels)),
-            ..Scope::default()
-        },
+        scope: scope(&volume.contacts, catalog),
     })
 }
 

@@ -135,6 +135,13 @@ impl Caller for Run {
         campaigns::customer_offers(decision, request, active, self.given.omit_content)
     }
 
+    fn recalled(&self, answer: CustomerOffers) -> CustomerOffers {
+        CustomerOffers {
+            from_history: true,
+            ..answer
+        }
+    }
+
     fn emit(&self, batch: Batch<CustomerOffers>) -> bool {
         let customers = batch.totals.customers;
         let before = self.counted.swap(customers, Ordering::Relaxed);

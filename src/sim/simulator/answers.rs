@@ -296,7 +296,7 @@ impl Simulation {
                     campaign: ask.campaign,
                     times,
                 };
-                self.register.enter(&contact, &self.bank);
+                self.register.enter(&contact);
                 self.people[who].contacts.push(contact);
             }
         }

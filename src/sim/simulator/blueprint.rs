@@ -16,7 +16,7 @@ use super::condition::{Condition, LOCAL, Vocabulary};
 use super::gates::Gates;
 use super::person::Person;
 use super::rulebook::{self, Attempts, CAMPAIGNS, Cap, CoolDown, EACH, Filter, Policy, Window};
-use super::volumes::{Scope, Volume};
+use super::volumes::Volume;
 
 /// Channels and their reservation time, in the catalog's words and as a span.
 pub(super) const CHANNELS: [(&str, &str, Millis); 3] = [
@@ -207,7 +207,7 @@ pub(super) const DECIDED_WITHIN: Millis = Millis::new(2 * 86_400_000);
 
 impl Blueprint {
     /// Draws a version for the time around `now`.
-    pub(super) fn draw(draw: &mut Draw, scopes: &[Scope], now: Timestamp) -> Self {
+    pub(super) fn draw(draw: &mut Draw, now: Timestamp) -> Self {
         let words = Vocabulary {
             now,
             context: draw.chance(0.3),
@@ -235,6 +235,7 @@ impl Blueprint {
         let caps = caps.collect();
         let cool_downs = (0..draw.below(4)).map(|number| rulebook::cool_down(draw, number, &offers));
         let cool_downs = cool_downs.collect();
+        let volumes = Volume::draw_all(draw, &offers);
         let gates = Gates::draw(draw, now, &offers);
         let mut columns = vec![
             Column::Age,
@@ -252,11 +253,7 @@ impl Blueprint {
             caps,
             cool_downs,
             gates,
-            volumes: scopes
-                .iter()
-                .enumerate()
-                .map(|(number, scope)| Volume::draw(draw, number, scope))
-                .collect(),
+            volumes,
             attempts: [0; CAMPAIGNS.len()].map(|_| Attempts::draw(draw)),
             outbound: [0.2, 0.4, 0.7].map(|share| draw.chance(share)),
             own_zones: draw.chance(0.7),

@@ -55,6 +55,8 @@ struct Reason {
     count: Option<usize>,
     limit: Option<usize>,
     again: Option<Timestamp>,
+    /// Whether it may also be said to come later than that.
+    is_bound: bool,
 }
 
 /// An answer.
@@ -323,6 +325,7 @@ fn fill(
                 count: stop.count,
                 limit: Some(stop.limit),
                 again: stop.again,
+                is_bound: stop.is_bound,
                 ..Reason::plain(offer, Some(at), Stage::ContactPolicy, &stop.rule)
             }));
             if filled.len() == count {
@@ -365,6 +368,7 @@ impl Reason {
             count: None,
             limit: None,
             again: None,
+            is_bound: false,
         }
     }
 
@@ -379,6 +383,7 @@ impl Reason {
             count: number(withheld.count),
             limit: number(withheld.limit),
             again: withheld.eligible_again_at,
+            is_bound: false,
         }
     }
 }
@@ -457,6 +462,12 @@ pub(super) fn compare(decision: &Decision, catalog: &Catalog, ask: &Ask, expecte
     // Several of one offer in one placement stay in their order.
     for reasons in [&mut found, &mut wanted] {
         reasons.sort_by_key(|reason| (reason.offer, reason.placement));
+    }
+    for (found, wanted) in found.iter().zip(&mut wanted) {
+        // No offer is said to be free before it is.
+        if wanted.is_bound && found.again >= wanted.again {
+            (wanted.again, wanted.is_bound) = (found.again, false);
+        }
     }
     if let Some((found, wanted)) = found.iter().zip(&wanted).find(|(found, wanted)| found != wanted) {
         return differs("reason", found, wanted);

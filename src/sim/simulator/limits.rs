@@ -25,6 +25,8 @@ pub(super) struct Stop {
     pub(super) count: Option<usize>,
     pub(super) limit: usize,
     pub(super) again: Option<Timestamp>,
+    /// Whether it may also be said to come later than that.
+    pub(super) is_bound: bool,
 }
 
 /// A customer's contacts under the limits of a version.
@@ -40,7 +42,7 @@ pub(super) struct Tally<'a> {
 }
 
 impl Filter {
-    fn is_about(&self, id: OfferId, group: usize, labels: &[usize]) -> bool {
+    pub(super) fn is_about(&self, id: OfferId, group: usize, labels: &[usize]) -> bool {
         (self.offers.is_empty() || self.offers.contains(&id))
             && (self.groups.is_empty() || self.groups.contains(&group))
             && (self.labels.is_empty() || self.labels.iter().any(|label| labels.contains(label)))
@@ -289,6 +291,7 @@ impl<'a> Tally<'a> {
                 count: None,
                 limit: cap.at_most,
                 again: None,
+                is_bound: false,
             });
         }
         let count = self.count(at, candidate, self.now);
@@ -302,6 +305,7 @@ impl<'a> Tally<'a> {
             count: Some(count),
             limit: cap.at_most,
             again: first_free(instants, self.now, is_stopped),
+            is_bound: false,
         })
     }
 
@@ -315,6 +319,7 @@ impl<'a> Tally<'a> {
             count: Some(cool_down.times),
             limit: cool_down.times,
             again: first_free(cool_down.ends(&self.contacts), self.now, rests),
+            is_bound: false,
         })
     }
 

@@ -98,8 +98,8 @@ impl Simulation {
             let slot = &mut contact.times[report.outcome.index()];
             let recorded = slot.is_none() || was_recorded;
             slot.get_or_insert(at);
-            self.register.update(contact, &self.bank, self.now);
-            found = Some((recorded, late));
+            let is_gone = self.register.update(contact, self.now);
+            found = Some((recorded, late || is_gone));
         }
         found.map(|(recorded, late)| (recorded, late && recorded)).ok_or(false)
     }
@@ -142,7 +142,7 @@ impl Simulation {
             if contact.is_open() && !contact.cancelled {
                 cancelled += 1;
                 contact.cancelled = true;
-                self.register.update(contact, &self.bank, self.now);
+                self.register.update(contact, self.now);
             }
         }
         self.summary.cancelled += cancelled as u64;

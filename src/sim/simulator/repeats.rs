@@ -7,9 +7,10 @@
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DecisionId, short_hash};
 use crate::domain::request::{OffersRequest, RequestKey};
-use crate::engine::{Answer, Rejection};
+use crate::engine::{Answer, Before, Rejection};
 
 use super::expected::Ask;
+use super::person::Person;
 use super::{Simulation, same};
 
 /// How many calls with an id are remembered of a customer.
@@ -124,15 +125,7 @@ impl Simulation {
     pub(super) fn is_repeat(&mut self, who: usize, request: &OffersRequest, key: RequestKey) -> Result<bool, String> {
         let person = &self.people[who];
         let met = person.calls.meet(key);
-        let before = self.engine.answered_before(&person.id, key);
-        same(
-            "whether a call was answered before",
-            &before.map(|replay| replay.decision().clone()),
-            &match &met {
-                Met::Answer(decision, _) => Some((**decision).clone()),
-                _ => None,
-            },
-        )?;
+        self.look_before(person, request, key, &met)?;
         if met == Met::Nothing {
             return Ok(false);
         }
@@ -162,6 +155,26 @@ impl Simulation {
             (found, met) => return Err(format!("a repeated call: expected {met:?}, found {found:?}")),
         }
         Ok(true)
+    }
+
+    /// Looks at what is known of a call with an id.
+    fn look_before(&self, person: &Person, request: &OffersRequest, key: RequestKey, met: &Met) -> Result<(), String> {
+        if matches!(met, Met::Gone(_)) {
+            // What stands of it is shown in the order of a list of now, which is made then.
+            return Ok(());
+        }
+        let before = self.engine.before(&self.active, request, &person.id, key, self.now);
+        let kept = if let Before::Kept(replay) = &before {
+            Some(replay.decision())
+        } else {
+            None
+        };
+        let wanted = if let Met::Answer(decision, _) = met {
+            Some(&**decision)
+        } else {
+            None
+        };
+        same("what is known of a call", &kept, &wanted)
     }
 
     /// Takes note of a call with an id that was answered now.

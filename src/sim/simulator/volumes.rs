@@ -1,7 +1,7 @@
 //! Volumes of a simulated bank: drawn as plain data, written down, and recounted over a register of all contacts that there
 //! ever were, one by one, for each question.
 //!
-//! What a volume is about stays the same over all versions; how many it allows, in what, and at which pace, does not.
+//! Volumes come, go and change with every version, and count as if they had been there all along.
 
 use std::fmt::Write as _;
 
@@ -10,13 +10,15 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::sim::draw::Draw;
 
 use super::almanac::{Clock, Unit};
-use super::blueprint::{Blueprint, CHANNELS, GROUPS, OFFERS, OfferId};
+use super::blueprint::{Blueprint, CHANNELS, GROUPS, LABELS, OFFERS, Offer, OfferId};
 use super::limits::{Candidate, Stop};
 use super::person::Contact;
-use super::rulebook::Policy;
+use super::rulebook::{self, Filter, Policy};
 use super::written::names;
 
-/// How many volumes a bank has.
+/// How many reservations are told one by one; with more, the moment that there is room again may be said later.
+const TOLD: usize = 64;
+/// How many volumes a bank has at most.
 const VOLUMES: usize = 4;
 /// What volumes can count: decided, delivered, seen.
 const KINDS: usize = 3;
@@ -27,20 +29,13 @@ const LIVE: usize = 200;
 /// More than any simulation decides.
 const NEVER_REACHED: usize = 4_000_000;
 
-/// What a volume is about.
-#[derive(Clone, Debug)]
-pub(super) struct Scope {
-    counted: Counted,
-    groups: Vec<usize>,
-    channels: Vec<usize>,
-}
-
 /// A limit over all customers.
 #[derive(Clone, Debug)]
 pub(super) struct Volume {
     id: String,
-    scope: Scope,
-    at_most: usize,
+    counted: Counted,
+    contacts: Filter,
+    at_most: Option<usize>,
     at_least: Option<usize>,
     /// Ever when absent.
     per: Option<Unit>,
@@ -48,10 +43,13 @@ pub(super) struct Volume {
 }
 
 /// How many count against a volume at an instant, and how many may.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Room {
-    count: usize,
-    allowed: usize,
+    /// When they happened, those that did.
+    happened: Vec<Timestamp>,
+    /// Until when they are reserved, the others.
+    reserved: Vec<Timestamp>,
+    allowed: Option<usize>,
 }
 
 /// One contact of anybody.
@@ -60,8 +58,6 @@ struct Entered {
     contact: Contact,
     /// Since when it counts as decided, delivered, seen, by reports alone.
     reported: [Option<Timestamp>; KINDS],
-    /// Whether it is a reservation as decided, delivered, seen: what was in no volume when it was decided is none later.
-    reserves: [bool; KINDS],
     /// Whether it is too old to matter to any window that ends.
     is_settled: bool,
     /// Whether the reservation was found to be over, or its customer was forgotten: it does not begin anew when the clock steps
@@ -77,34 +73,26 @@ pub(super) struct Register {
     live: Vec<usize>,
     /// At how many live ones some are settled.
     settle_at: usize,
+    /// Whether there is another catalog, and nobody looked since.
+    is_news: bool,
     /// How many settled ones count as each kind, by offer and channel.
     settled: [[[usize; CHANNELS.len()]; OFFERS.len()]; KINDS],
     /// All before have ended, one way or the other.
     first_open: usize,
 }
 
-impl Scope {
-    /// Draws what each volume is about; the first is about everything.
-    pub(super) fn draw(draw: &mut Draw) -> Vec<Self> {
-        let some = |draw: &mut Draw, share: f64, count: usize| -> Vec<usize> {
-            let given = draw.chance(share);
-            (0..count).filter(|_| given && draw.chance(0.5)).collect()
-        };
-        let scope = |number: usize| {
-            let narrow = if number == 0 { 0.0 } else { 0.6 };
-            Self {
-                counted: Counted::ALL[draw.below(KINDS)],
-                groups: some(draw, narrow, GROUPS.len()),
-                channels: some(draw, narrow, CHANNELS.len()),
-            }
-        };
-        (0..VOLUMES).map(scope).collect()
-    }
-}
-
 impl Volume {
-    /// Draws how many a volume allows.
-    pub(super) fn draw(draw: &mut Draw, number: usize, scope: &Scope) -> Self {
+    /// Draws the volumes of a version; there always is one.
+    pub(super) fn draw_all(draw: &mut Draw, offers: &[Offer]) -> Vec<Self> {
+        let numbers = (0..VOLUMES).filter(|&number| number == 0 || draw.chance(0.8));
+        let numbers: Vec<usize> = numbers.collect();
+        numbers
+            .into_iter()
+            .map(|number| Self::draw(draw, number, offers))
+            .collect()
+    }
+
+    fn draw(draw: &mut Draw, number: usize, offers: &[Offer]) -> Self {
         let (per, most) = [
             (Some(Unit::Hour), 40),
             (Some(Unit::Day), 150),
@@ -112,38 +100,38 @@ impl Volume {
             (Some(Unit::Month), 2_000),
             (None, 6_000),
         ][draw.below(5)];
-        let is_narrow = !scope.groups.is_empty() || !scope.channels.is_empty();
+        let mut contacts = rulebook::filter(draw, offers);
+        (contacts.directions, contacts.placements, contacts.campaigns) = (Vec::new(), Vec::new(), Vec::new());
+        let is_narrow = !contacts.groups.is_empty() || !contacts.channels.is_empty() || !contacts.labels.is_empty();
         let at_most = match draw.below(20) {
-            0 if is_narrow => 0,
-            0..=4 => 1 + draw.below(most / 8),
-            5..=12 => 1 + draw.below(most),
-            _ => most + draw.below(4 * most),
+            0 if is_narrow => Some(0),
+            0..=4 => Some(1 + draw.below(most / 8)),
+            5..=12 => Some(1 + draw.below(most)),
+            13 => None,
+            _ => Some(most + draw.below(4 * most)),
         };
+        let has_goal = at_most.is_none() || draw.chance(0.3);
         Self {
             id: format!("volume{number}"),
-            scope: scope.clone(),
+            counted: Counted::ALL[draw.below(KINDS)],
+            contacts,
             at_most,
-            at_least: draw.chance(0.3).then(|| draw.below(at_most + 1)),
+            at_least: has_goal.then(|| draw.below(at_most.unwrap_or(most) + 1)),
             per,
-            is_paced: per.is_some() && draw.chance(0.3),
+            is_paced: per.is_some() && at_most.is_some() && draw.chance(0.3),
         }
     }
 
     /// Sets the limit higher than anybody can come.
     pub(super) const fn never_reached(&mut self) {
-        (self.at_most, self.is_paced) = (NEVER_REACHED, false);
+        (self.at_most, self.is_paced) = (Some(NEVER_REACHED), false);
     }
 
     fn takes(&self, offer: OfferId, channel: usize, bank: &Blueprint) -> bool {
-        let Scope { groups, channels, .. } = &self.scope;
-        let is_about = match bank.offer(offer) {
-            Some(offer) => {
-                let in_group = groups.is_empty() || groups.contains(&offer.group);
-                in_group && bank.policy_of(offer) != Policy::ExemptUncounted
-            }
-            None => groups.is_empty(),
-        };
-        is_about && (channels.is_empty() || channels.contains(&channel))
+        let is_about = bank
+            .past(offer)
+            .is_some_and(|past| !past.uncounted && self.contacts.is_about(offer, past.group, &past.labels));
+        is_about && (self.contacts.channels.is_empty() || self.contacts.channels.contains(&channel))
     }
 
     /// Returns which offers it takes on which channels.
@@ -164,24 +152,62 @@ impl Volume {
     }
 
     /// Returns how many may count at an instant of a window.
-    fn allowed(&self, (start, end): (Timestamp, Timestamp), at: Timestamp) -> usize {
+    fn allowed(&self, (start, end): (Timestamp, Timestamp), at: Timestamp) -> Option<usize> {
+        let most = self.at_most?;
         if !self.is_paced {
-            return self.at_most;
+            return Some(most);
         }
         let (passed, length) = ((at - start).get(), (end - start).get());
-        let share = i128::from(passed) * self.at_most as i128 / i128::from(length);
-        usize::try_from(share + 1).unwrap_or(0).min(self.at_most)
+        let share = i128::from(passed) * most as i128 / i128::from(length);
+        Some(usize::try_from(share + 1).unwrap_or(0).min(most))
     }
 
-    /// Returns when window and pace let one more count than `count`.
-    fn again(&self, window: (Timestamp, Timestamp), count: usize, now: Timestamp) -> Option<Timestamp> {
-        if self.at_most == 0 || self.per.is_none() {
+    /// Returns when window, pace and reservations first let one more count: looks at the stretches of time one after the other
+    /// in which the same count.
+    fn again(&self, room: &Room, clock: Clock, now: Timestamp) -> Option<Timestamp> {
+        let mut reserved = room.reserved.clone();
+        let first = self.window(clock, now);
+        reserved.sort_unstable();
+        let mut from = now;
+        loop {
+            let window = self.window(clock, from);
+            // What lies ahead of a clock that stepped back counts now; in which window it will, is not told.
+            let happened = if window == first { room.happened.len() } else { 0 };
+            let open = reserved.partition_point(|until| *until <= from);
+            let count = happened + reserved.len() - open;
+            let next = reserved.get(open).map_or(window.1, |until| window.1.min(*until));
+            if let Some(at) = self.free_at(window, count, (from, next)) {
+                return Some(at);
+            }
+            // With nothing to come, what cannot be now never can.
+            if next == Timestamp::FAR_FUTURE || self.at_most == Some(0) {
+                return None;
+            }
+            from = next;
+        }
+    }
+
+    /// Returns the first instant of a stretch at which more than `count` may count.
+    fn free_at(
+        &self,
+        window: (Timestamp, Timestamp),
+        count: usize,
+        (from, next): (Timestamp, Timestamp),
+    ) -> Option<Timestamp> {
+        let is_free = |at: i64| {
+            let allowed = self.allowed(window, Timestamp::from_millis(at));
+            allowed.is_none_or(|allowed| allowed > count)
+        };
+        let (mut none, mut some) = (from.as_millis(), next.as_millis() - 1);
+        if is_free(none) {
+            return Some(from);
+        }
+        if !is_free(some) {
             return None;
         }
-        let (mut none, mut some) = (now.as_millis(), window.1.as_millis());
         while some - none > 1 {
             let middle = none + (some - none) / 2;
-            if self.allowed(window, Timestamp::from_millis(middle)) > count {
+            if is_free(middle) {
                 some = middle;
             } else {
                 none = middle;
@@ -197,7 +223,7 @@ impl Register {
     }
 
     /// Enters a contact that was decided now.
-    pub(super) fn enter(&mut self, contact: &Contact, bank: &Blueprint) {
+    pub(super) fn enter(&mut self, contact: &Contact) {
         if self.live.len() >= self.settle_at {
             self.settle(contact.decided_at() - SETTLED_AFTER);
             self.settle_at = self.live.len() + LIVE;
@@ -207,14 +233,28 @@ impl Register {
             is_settled: false,
             contact: contact.clone(),
             reported: reported(contact),
-            reserves: reserves(contact, bank),
             is_over: false,
         });
     }
 
-    /// Takes note of what became of a contact.
-    pub(super) fn update(&mut self, contact: &Contact, bank: &Blueprint, now: Timestamp) {
+    /// Takes note of another catalog.
+    pub(super) const fn renew(&mut self) {
+        self.is_news = true;
+    }
+
+    /// Takes note of what became of a contact; tells whether it happened after its reservation was given up.
+    pub(super) fn update(&mut self, contact: &Contact, now: Timestamp) -> bool {
+        if self.entries[contact.serial].contact == *contact {
+            return false;
+        }
+        if self.is_news {
+            self.pass(now);
+        }
         let entered = &mut self.entries[contact.serial];
+        let now_reported = reported(contact);
+        let newly = entered.reported.iter().zip(&now_reported);
+        let mut newly = newly.filter(|(before, after)| before.is_none() && after.is_some());
+        let is_gone = entered.is_over && !entered.contact.is_void() && newly.next().is_some();
         if entered.is_settled {
             entered.is_settled = false;
             self.live.push(contact.serial);
@@ -225,11 +265,11 @@ impl Register {
         // What was cancelled reserves nothing; a report lets it reserve again, if it is not too late.
         if entered.contact.is_void() {
             entered.is_over = now >= contact.reserved_until();
-            entered.reserves = reserves(contact, bank);
             self.first_open = self.first_open.min(contact.serial);
         }
         entered.contact = contact.clone();
-        entered.reported = reported(contact);
+        entered.reported = now_reported;
+        is_gone
     }
 
     /// Sets aside what happened and ended before an instant.
@@ -253,6 +293,7 @@ impl Register {
 
     /// Lets time pass: reservations end.
     pub(super) fn pass(&mut self, now: Timestamp) {
+        self.is_news = false;
         for entered in &mut self.entries[self.first_open..] {
             entered.is_over |= !entered.contact.is_void() && now >= entered.contact.reserved_until();
         }
@@ -270,35 +311,36 @@ impl Register {
         }
     }
 
-    /// Counts what stands against each volume of a version.
+    /// Gathers what stands against each volume of a version.
     pub(super) fn rooms(&self, bank: &Blueprint, now: Timestamp) -> Vec<Room> {
         let room = |volume: &Volume| {
             let window = volume.window(bank.clock(), now);
-            let kind = volume.scope.counted.index();
+            let kind = volume.counted.index();
             let taken = volume.taken(bank);
-            let counts = |entered: &&Entered| {
+            let mut room = Room {
+                happened: Vec::new(),
+                reserved: Vec::new(),
+                allowed: volume.allowed(window, now),
+            };
+            if volume.per.is_none() {
+                let by_channel = self.settled[kind].iter().flatten().zip(taken.iter().flatten());
+                let settled = by_channel.filter(|(_, taken)| **taken).map(|(count, _)| *count).sum();
+                room.happened.resize(settled, Timestamp::FAR_PAST);
+            }
+            for entered in self.live.iter().map(|&at| &self.entries[at]) {
                 let contact = &entered.contact;
                 if !taken[contact.offer.at()][contact.channel] {
-                    return false;
+                    continue;
                 }
-                if let Some(at) = entered.reported[kind] {
-                    return at >= window.0;
+                match entered.reported[kind] {
+                    Some(at) if at >= window.0 => room.happened.push(at),
+                    None if !entered.is_over && !contact.is_void() && now < contact.reserved_until() => {
+                        room.reserved.push(contact.reserved_until());
+                    }
+                    _ => {}
                 }
-                let reserves = entered.reserves[kind] && !entered.is_over;
-                reserves && !contact.is_void() && now < contact.reserved_until()
-            };
-            let live = self.live.iter().map(|&at| &self.entries[at]);
-            let settled = || {
-                let by_channel = self.settled[kind].iter().flatten().zip(taken.iter().flatten());
-                by_channel
-                    .filter(|(_, taken)| **taken)
-                    .map(|(count, _)| *count)
-                    .sum::<usize>()
-            };
-            Room {
-                count: live.filter(counts).count() + if volume.per.is_none() { settled() } else { 0 },
-                allowed: volume.allowed(window, now),
             }
+            room
         };
         bank.volumes.iter().map(room).collect()
     }
@@ -307,15 +349,6 @@ impl Register {
 /// Returns since when a contact counts as decided, delivered, seen.
 fn reported(contact: &Contact) -> [Option<Timestamp>; KINDS] {
     [Counted::Decided, Counted::Delivered, Counted::Seen].map(|counted| contact.reported(counted))
-}
-
-/// Tells whether some volume counts a contact as decided, delivered, seen.
-fn reserves(contact: &Contact, bank: &Blueprint) -> [bool; KINDS] {
-    let mut reserves = [false; KINDS];
-    for volume in &bank.volumes {
-        reserves[volume.scope.counted.index()] |= volume.takes(contact.offer, contact.channel, bank);
-    }
-    reserves
 }
 
 /// Returns every volume that stops a candidate, in their order; `chosen` is what the answer already shows.
@@ -331,13 +364,25 @@ pub(super) fn stops(
     }
     let stop = |(volume, room): (&Volume, &Room)| {
         let takes = |offer: OfferId| volume.takes(offer, candidate.channel, bank);
-        let count = room.count + chosen.iter().filter(|contact| takes(contact.offer)).count();
-        let is_stopped = takes(candidate.offer.id) && count >= room.allowed;
-        is_stopped.then(|| Stop {
+        let chosen = chosen.iter().filter(|contact| takes(contact.offer));
+        let (count, allowed) = (room.happened.len() + room.reserved.len(), room.allowed?);
+        let count = count + chosen.clone().count();
+        if !takes(candidate.offer.id) || count < allowed {
+            return None;
+        }
+        let mut later = room.clone();
+        for contact in chosen {
+            match contact.reported(volume.counted) {
+                Some(at) => later.happened.push(at),
+                None => later.reserved.push(contact.reserved_until()),
+            }
+        }
+        Some(Stop {
             rule: volume.id.clone(),
             count: Some(count),
-            limit: room.allowed,
-            again: volume.again(volume.window(bank.clock(), now), count, now),
+            limit: allowed,
+            again: volume.again(&later, bank.clock(), now),
+            is_bound: later.reserved.len() > TOLD,
         })
     };
     bank.volumes.iter().zip(rooms).filter_map(stop).collect()
@@ -354,20 +399,19 @@ pub(super) fn write(volumes: &[Volume], text: &mut String) -> std::fmt::Result {
             Some(Unit::Month) => "month",
             None => "ever",
         };
-        let Scope {
-            counted,
-            groups,
-            channels,
-        } = &volume.scope;
+        let (id, counted, contacts) = (&volume.id, volume.counted.name(), &volume.contacts);
+        let offers: Vec<&str> = contacts.offers.iter().map(|offer| offer.name()).collect();
         write!(
             text,
-            "  - {{id: {}, at_most: {}, of: {}, per: {per}, groups: [{}], channels: [{}]",
-            volume.id,
-            volume.at_most,
-            counted.name(),
-            names(groups, &GROUPS),
-            names(channels, &CHANNELS.map(|(id, ..)| id)),
+            "  - {{id: {id}, of: {counted}, per: {per}, offers: [{}], groups: [{}], labels: [{}], channels: [{}]",
+            offers.join(", "),
+            names(&contacts.groups, &GROUPS),
+            names(&contacts.labels, &LABELS),
+            names(&contacts.channels, &CHANNELS.map(|(id, ..)| id)),
         )?;
+        if let Some(most) = volume.at_most {
+            write!(text, ", at_most: {most}")?;
+        }
         if let Some(least) = volume.at_least {
             write!(text, ", at_least: {least}")?;
         }

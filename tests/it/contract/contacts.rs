@@ -1,7 +1,10 @@
 //! What contact limits leave, how many they stop, and the history that proves it.
 
 use nbo::audit::{Recounted, UNDER_WAY_MS, Violation, audit};
+use nbo::domain::ids::CustomerId;
+use nbo::domain::request::{OffersRequest, PlacementRequest};
 use nbo::domain::time::Millis;
+use nbo::domain::value::Value as AttributeOf;
 use nbo::server::wire::{self, Outcome};
 use serde_json::{Value, json};
 use tonic::Code;
@@ -157,6 +160,46 @@ async fn an_exported_history_is_recounted_and_one_contact_more_is_found() {
     let (_, violations) = audited(&lines, UNDER_WAY_MS);
     assert_eq!(violations.len(), 1);
     assert_eq!((violations[0].rule.as_str(), violations[0].count), (RULE, 2));
+}
+
+#[tokio::test]
+async fn an_export_of_long_histories_comes_in_messages_that_every_client_takes() {
+    const CUSTOMERS: usize = 24;
+    let served = Served::start().await;
+    let active = served.engine.active();
+    for number in 0..CUSTOMERS {
+        let request = OffersRequest {
+            customer: Some(CustomerId::known(&format!("c-{number}")).unwrap()),
+            campaign: None,
+            channel: 0,
+            placements: vec![PlacementRequest { placement: 0, count: 3 }],
+            duplicates: false,
+            context: vec![AttributeOf::default(); active.catalog.context.attributes.len()],
+            events: Vec::new(),
+            explain: false,
+            preview: false,
+        };
+        for minute in 0..250 {
+            let now = MORNING + Millis::MINUTE.times(minute);
+            served.engine.offers(&active, &request, now).unwrap();
+        }
+    }
+    let request = wire::ExportContactsRequest {};
+    let mut messages = served.contacts().export_contacts(request).await.unwrap().into_inner();
+    let (mut sizes, mut lines, mut customers) = (Vec::new(), Vec::new(), 0);
+    while let Some(message) = messages.message().await.unwrap() {
+        sizes.push(message.lines.iter().map(String::len).sum::<usize>());
+        customers = message.customers;
+        lines.extend(message.lines);
+    }
+    assert_eq!((lines.len(), customers), (1 + CUSTOMERS, CUSTOMERS as u64));
+    let longest = lines.iter().map(String::len).max().unwrap();
+    assert!(longest > 40_000, "a long history has {longest} bytes");
+    // So many customers of short histories come in one message; these do not.
+    assert!(sizes.len() > 3, "{sizes:?}");
+    assert!(sizes.iter().all(|&size| size < (256 << 10) + longest), "{sizes:?}");
+    let (recounted, violations) = audited(&lines, UNDER_WAY_MS);
+    assert!(violations.is_empty() && recounted.checks > 0);
 }
 
 #[tokio::test]

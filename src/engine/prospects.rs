@@ -1,0 +1,274 @@
+//! What a run over many customers has to know of one: what an earlier part of the run gave, and what could be given.
+//!
+//! A run that goes on after a break meets customers whom it has reserved for already. Their answers are kept in a cache of bounded
+//! size, as everybody's are. Where one is gone, the profile still has its contacts, and what stands of them is what the customer
+//! gets: all that were reported, and those whose reservation is open. What was cancelled or has run out is not given
+//! again, since others may have been given the room.
+
+use smallvec::SmallVec;
+
+use super::conductor::{Call, Conductor, barrier};
+use super::sync::Locked;
+use super::volumes::books::Books;
+use super::{Active, Engine, Rejection, Replay, Workspace};
+use crate::catalog::{Catalog, UnknownCustomer};
+use crate::decision::assign::{Choice, Limits};
+use crate::decision::barrier::Barrier;
+use crate::decision::policy::reservation;
+use crate::decision::steer::Steering;
+use crate::decision::{fill, hold_out, rank};
+use crate::domain::contact::Contact;
+use crate::domain::decision::{Decision, Filled, Ranked, Ranking, Rung, Shown};
+use crate::domain::ids::{CustomerId, DecisionId};
+use crate::domain::profile::Profile;
+use crate::domain::request::{OffersRequest, RequestKey};
+use crate::domain::time::Timestamp;
+
+/// What a call with the same id gave before.
+#[derive(Debug)]
+pub enum Before {
+    /// Nothing, as far as anybody remembers.
+    Nothing,
+    /// This answer.
+    Kept(Replay),
+    /// An answer that is no longer kept: what stands of it by the contact history, at the priorities of now.
+    Recalled(Box<Decision>),
+}
+
+/// What a customer could be given.
+#[derive(Debug)]
+pub struct Prospects {
+    /// What an earlier part of the run gave. When it is something, nothing else is looked at.
+    pub before: Before,
+    /// The best offers, best first.
+    pub best: Vec<Choice>,
+    /// The best offers should others get all of `best` that are in a limit; empty when none is.
+    pub others: Vec<Choice>,
+}
+
+impl Engine {
+    /// Finds what a call with this id gave a customer before.
+    #[must_use]
+    pub fn before(
+        &self,
+        active: &Active,
+        request: &OffersRequest,
+        customer: &CustomerId,
+        once: RequestKey,
+        now: Timestamp,
+    ) -> Before {
+        let call = Call {
+            active,
+            request,
+            once: Some(once),
+            steering: None,
+            key: Some(customer.key()),
+            now,
+        };
+        let found = self.locked(customer, &call, |profile, known, workspace| {
+            (self.conductor.before(&call, profile, known, workspace), false)
+        });
+        found.unwrap_or(Before::Nothing)
+    }
+
+    /// Looks at what a customer could be given, without a trace: the best offers of the request, and `more` beside; and the best
+    /// ones without those of them that a limit is about. With an id, first whether an earlier call with it gave something.
+    #[must_use]
+    pub fn prospects(
+        &self,
+        active: &Active,
+        request: &OffersRequest,
+        once: Option<RequestKey>,
+        (more, limits): (usize, &Limits),
+        now: Timestamp,
+    ) -> Prospects {
+        let nothing = || Prospects {
+            before: Before::Nothing,
+            best: Vec::new(),
+            others: Vec::new(),
+        };
+        let Some(customer) = &request.customer else {
+            return nothing();
+        };
+        let call = Call {
+            active,
+            request,
+            once,
+            steering: None,
+            key: Some(customer.key()),
+            now,
+        };
+        let found = self.locked(customer, &call, |profile, known, workspace| {
+            let found = self.conductor.before(&call, profile, known, workspace);
+            let prospects = match found {
+                Before::Nothing => self.conductor.prospects(&call, more, limits, profile, known, workspace),
+                before => Prospects { before, ..nothing() },
+            };
+            (prospects, false)
+        });
+        found.unwrap_or_else(|_| nothing())
+    }
+}
+
+impl<L: Locked<Books>> Conductor<L> {
+    fn before(&self, call: &Call<'_>, profile: &Profile, known: bool, workspace: &mut Workspace) -> Before {
+        let Some((once, customer)) = call.once.zip(call.key) else {
+            return Before::Nothing;
+        };
+        match self.recall(customer, once, profile) {
+            Ok(Some(kept)) => Before::Kept(Replay(kept)),
+            Err(Rejection::AnswerNotKept(id)) => {
+                let decision = self.recalled(call, id, profile, known, workspace);
+                Before::Recalled(Box::new(decision))
+            }
+            // A name that was used for something else is told when it is used again.
+            Ok(None) | Err(_) => Before::Nothing,
+        }
+    }
+
+    /// Says what stands of an earlier decision.
+    fn recalled(
+        &self,
+        call: &Call<'_>,
+        id: DecisionId,
+        profile: &Profile,
+        known: bool,
+        workspace: &mut Workspace,
+    ) -> Decision {
+        let &Call {
+            active, request, now, ..
+        } = call;
+        let catalog = &*active.catalog;
+        let (list, _) = self
+            .lists
+            .list(active, request, id.customer, profile, true, now, workspace);
+        let hold_outs = hold_out::of(catalog, Some(id.customer));
+        let barrier = barrier(catalog, profile, request, &hold_outs);
+        let channel = catalog.channels[request.channel].symbol;
+        let stands = |contact: &&Contact| {
+            let is_open = now < contact.decided_at() + reservation(catalog, contact.channel);
+            contact.decision == id.number
+                && contact.channel == channel
+                && !contact.is_cancelled()
+                && (contact.is_confirmed() || is_open)
+        };
+        let standing: SmallVec<[&Contact; 8]> = profile.contacts.iter().filter(stands).collect();
+        let filled = |wanted: &crate::domain::request::PlacementRequest| {
+            let placement = catalog.placements[wanted.placement].symbol;
+            let here = standing.iter().filter(|contact| contact.placement == placement);
+            let offers: Vec<usize> = here
+                .filter_map(|contact| catalog.offer_positions.get(contact.offer))
+                .collect();
+            Filled {
+                placement: wanted.placement,
+                fallback: offers.is_empty(),
+                offers: shown(&barrier, &list.ranking, &offers),
+            }
+        };
+        let placements: Vec<Filled> = request.placements.iter().map(filled).collect();
+        let rungs = placements.iter().flat_map(|filled| &filled.offers);
+        Decision {
+            id: Some(id),
+            profile_version: profile.version,
+            known_customer: known,
+            decided_at: standing.first().map_or(now, |contact| contact.decided_at()),
+            valid_until: now,
+            rung: rungs.map(|shown| shown.rung).max().unwrap_or(Rung::Model),
+            cached: false,
+            placements,
+            withheld: Vec::new(),
+            hold_outs,
+        }
+    }
+
+    fn prospects(
+        &self,
+        call: &Call<'_>,
+        more: usize,
+        limits: &Limits,
+        profile: &Profile,
+        known: bool,
+        workspace: &mut Workspace,
+    ) -> Prospects {
+        let &Call {
+            active,
+            request,
+            key,
+            now,
+            ..
+        } = call;
+        let catalog = &*active.catalog;
+        let mut prospects = Prospects {
+            before: Before::Nothing,
+            best: Vec::new(),
+            others: Vec::new(),
+        };
+        let is_visitor = request.customer.as_ref().is_none_or(CustomerId::is_anonymous);
+        let is_nobody = !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !is_visitor;
+        let Some(key) = key.filter(|_| !is_nobody) else {
+            return prospects;
+        };
+        let mut wanted = OffersRequest {
+            preview: true,
+            explain: false,
+            ..request.clone()
+        };
+        for placement in &mut wanted.placements {
+            placement.count += more;
+        }
+        if fill::suppression(catalog, profile, &wanted, now).is_some() {
+            // A history that is nearly full has room for fewer.
+            wanted.placements.clone_from(&request.placements);
+            if fill::suppression(catalog, profile, &wanted, now).is_some() {
+                return prospects;
+            }
+        }
+        let hold_outs = hold_out::of(catalog, Some(key));
+        let barrier = barrier(catalog, profile, request, &hold_outs);
+        let (list, _) = self.lists.list(active, request, key, profile, true, now, workspace);
+        let rooms = self.volumes.rooms(active, now);
+        let look = |ranking: &Ranking| -> Vec<Choice> {
+            let outcome = fill::fill(ranking, &barrier, &wanted, now, &rooms, None);
+            let shown = outcome.placements.iter().flat_map(|filled| &filled.offers);
+            shown.filter_map(Choice::of).collect()
+        };
+        prospects.best = look(&list.ranking);
+        let mut barred = vec![false; catalog.offers.len()];
+        for choice in &prospects.best {
+            barred[usize::from(choice.offer)] = !limits.of(choice.offer).is_empty();
+        }
+        if barred.contains(&true) {
+            let steering = Steering {
+                first: &[],
+                barred: &barred,
+            };
+            prospects.others = look(&steering.apply(&list.ranking));
+        }
+        prospects
+    }
+}
+
+/// Shows offers at the priorities of a ranking; what is no longer in it, as somebody of whom nothing is known would see it.
+fn shown(barrier: &Barrier<'_>, ranking: &Ranking, offers: &[usize]) -> Vec<Shown> {
+    let catalog = barrier.catalog;
+    let ranked = |offer: usize| -> Option<Ranked> {
+        let position = u16::try_from(offer).ok()?;
+        let found = ranking.offers.iter().find(|ranked| ranked.offer == position).copied();
+        Some(found.unwrap_or_else(|| unranked(catalog, position)))
+    };
+    let ranked = offers.iter().filter_map(|&offer| ranked(offer));
+    let show = |(at, ranked): (usize, Ranked)| Shown {
+        offer: usize::from(ranked.offer),
+        rank: at + 1,
+        priority: ranked.priority,
+        factors: rank::factors(catalog, &ranked),
+        rung: ranked.rung,
+        control: barrier.shows_control(usize::from(ranked.offer)),
+    };
+    ranked.enumerate().map(show).collect()
+}
+
+fn unranked(catalog: &Catalog, position: u16) -> Ranked {
+    let offer = &catalog.offers[usize::from(position)];
+    rank::ranked(catalog, position, offer.start_propensity, Rung::Start, &[])
+}
