@@ -225,6 +225,10 @@ impl Filling<'_> {
             if !self.catalog.offers[offer].is_exempt() && (fits_placement || reasons.is_some()) {
                 valid_until = valid_until.min(self.quiet.valid_until);
             }
+            // What has room now may have none in a volume's next window.
+            if is_free || reasons.is_some() {
+                valid_until = valid_until.min(self.rooms.stays_until(self.catalog, self.asked.channel, offer));
+            }
             self.valid_until = valid_until;
             self.full.extend(full);
             if is_full {

@@ -288,4 +288,18 @@ impl Rooms {
             })
         })
     }
+
+    /// Returns until when time alone takes no room from the offer on the channel: an even pace begins anew with each window.
+    #[must_use]
+    pub fn stays_until(&self, catalog: &Catalog, channel: Symbol, offer: usize) -> Timestamp {
+        if catalog.offers[offer].is_exempt() {
+            return Timestamp::FAR_FUTURE;
+        }
+        let volumes = catalog.volumes.iter().zip(&self.0);
+        let paced = volumes.filter(|(volume, _)| volume.is_paced && volume.concerns(offer, channel));
+        paced
+            .map(|(_, room)| room.window.end)
+            .min()
+            .unwrap_or(Timestamp::FAR_FUTURE)
+    }
 }

@@ -477,6 +477,12 @@ impl Engine {
         removed
     }
 
+    /// Takes over what another engine has counted over all customers, so that a simulator can ask what that one would
+    /// answer later.
+    pub(crate) fn count_as(&self, other: &Self) {
+        self.conductor.volumes.count_as(&other.conductor.volumes);
+    }
+
     /// Says what the volumes of a snapshot have left.
     #[must_use]
     pub fn volume_rooms(&self, active: &Active, now: Timestamp) -> Rooms {

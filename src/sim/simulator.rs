@@ -7,8 +7,9 @@
 //!
 //! What happens: profiles are written, replaced and forgotten; events come in time, late, ahead of the clock, repeated and
 //! shuffled; offers are asked for on all channels, for campaigns and by themselves, in several placements, with and without
-//! duplicates, reasons and events, really and as previews; customers live in several zones, whose clocks change, and the bank's clock
-//! steps back; outcomes come once, twice, late, and for what was never shown; customers opt out and in, agree and object;
+//! duplicates, reasons and events, really and as previews, with request ids and the same ones again; customers live in several zones, whose clocks change, and the bank's clock
+//! steps back; outcomes come once, twice, late, and for what was never shown or
+//! was cancelled; volumes fill up over all customers; customers opt out and in, agree and object;
 //! channels keep still at times, and some customers are held out; somebody without any id asks; the catalog changes; the model
 //! fails and recovers.
 //!
@@ -37,13 +38,18 @@ mod happenings;
 mod limits;
 mod outcomes;
 mod person;
+mod repeats;
 mod rulebook;
+mod summary;
 mod twins;
+mod volumes;
+mod witnesses;
 mod written;
 mod written_limits;
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,9 +61,11 @@ use crate::engine::{Active, Engine, Limits, Rejection};
 
 use super::draw::Draw;
 use almanac::ZONES;
-use answers::Witnesses;
-use blueprint::Blueprint;
+use blueprint::{Blueprint, OfferId};
 use person::Person;
+pub use summary::Summary;
+use volumes::Register;
+use witnesses::Witnesses;
 
 /// 2026-03-27T09:00:00Z, when every simulation begins: two days before the clocks of Europe change.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_774_602_000_000);
@@ -100,116 +108,11 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What a simulation went through, so that nobody has to believe that something happened at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Steps.
-    pub steps: u64,
-    /// Answers that were judged, previews and repetitions included.
-    pub answers: u64,
-    /// Offers in them.
-    pub shown: u64,
-    /// Answers from a cached list.
-    pub cached: u64,
-    /// Answers with no offer at all.
-    pub empty: u64,
-    /// Reasons that were judged.
-    pub reasons: u64,
-    /// Reasons that were contact limits.
-    pub capped: u64,
-    /// Of them cool-downs.
-    pub rested: u64,
-    /// Of them attempt limits.
-    pub attempts_used: u64,
-    /// Reasons that were quiet hours.
-    pub quiet: u64,
-    /// Reasons that were missing consent or an objection.
-    pub refused_purposes: u64,
-    /// Answers to somebody who is held out.
-    pub held_out: u64,
-    /// Offers shown with their control content.
-    pub controls: u64,
-    /// Questions without any id.
-    pub nobody: u64,
-    /// Offers shown that no limit can stop.
-    pub exempt: u64,
-    /// Steps back of the clock.
-    pub steps_back: u64,
-    /// Changes to and from summer time that were met.
-    pub turns: u64,
-    /// Offers shown with the last good score.
-    pub last_good: u64,
-    /// Later instants at which an answer was compared with itself.
-    pub instants: u64,
-    /// Events recorded.
-    pub events: u64,
-    /// Events recognised as repeated.
-    pub repeated_events: u64,
-    /// Outcomes recorded.
-    pub outcomes: u64,
-    /// Outcomes after the reservation.
-    pub late_outcomes: u64,
-    /// Calls that were rejected, as they had to be.
-    pub rejections: u64,
-    /// Calls for which there was no room for another customer.
-    pub turned_away: u64,
-    /// Answers that a full contact history kept empty.
-    pub full_histories: u64,
-    /// Contacts that a full history dropped.
-    pub dropped_contacts: u64,
-    /// Catalog versions put in force.
-    pub reloads: u64,
-    /// Customers forgotten.
-    pub forgotten: u64,
-    /// Pairs of customers with the same events in another order.
-    pub twins: u64,
-    /// A hash over all answers: the same for the same seed and steps, on every machine.
-    pub digest: u64,
-}
-
-impl Summary {
-    /// Returns what was counted, each with its name.
-    #[must_use]
-    pub fn counts(&self) -> [(u64, &'static str); 29] {
-        [
-            (self.answers, "answers judged"),
-            (self.shown, "offers shown"),
-            (self.cached, "answers from a cached list"),
-            (self.empty, "answers without an offer"),
-            (self.reasons, "reasons judged"),
-            (self.capped, "of them contact limits"),
-            (self.rested, "of these cool-downs"),
-            (self.attempts_used, "of these attempt limits"),
-            (self.quiet, "reasons of quiet hours"),
-            (self.refused_purposes, "reasons of consent"),
-            (self.held_out, "answers to customers held out"),
-            (self.controls, "offers shown with control content"),
-            (self.nobody, "questions without any id"),
-            (self.exempt, "exempt offers shown"),
-            (self.steps_back, "steps back of the clock"),
-            (self.turns, "changes of the clocks met"),
-            (self.last_good, "offers shown with a last good score"),
-            (self.instants, "later instants looked at"),
-            (self.events, "events recorded"),
-            (self.repeated_events, "repeated events recognised"),
-            (self.outcomes, "outcomes recorded"),
-            (self.late_outcomes, "of them late"),
-            (self.rejections, "calls rejected"),
-            (self.turned_away, "calls without room for another customer"),
-            (self.full_histories, "answers that a full contact history kept empty"),
-            (self.dropped_contacts, "contacts dropped from full histories"),
-            (self.reloads, "catalogs put in force"),
-            (self.forgotten, "customers forgotten"),
-            (self.twins, "pairs of twins"),
-        ]
-    }
-}
-
-/// Runs `steps` steps from a seed; `on_step` hears of each.
+/// Runs `steps` steps from a seed; `on_step` hears of each, and what was gone through so far.
 ///
 /// # Errors
 /// The first check that does not hold.
-pub fn run(seed: u64, steps: u64, mut on_step: impl FnMut(u64)) -> Result<Summary, Box<Failure>> {
+pub fn run(seed: u64, steps: u64, mut on_step: impl FnMut(u64, &Summary)) -> Result<Summary, Box<Failure>> {
     let failure = |step: u64, message: String, lately: &[String]| {
         Box::new(Failure {
             seed,
@@ -220,10 +123,12 @@ pub fn run(seed: u64, steps: u64, mut on_step: impl FnMut(u64)) -> Result<Summar
     };
     let mut simulation = Simulation::new(seed).map_err(|message| failure(0, message, &[]))?;
     for step in 1..=steps {
-        simulation
-            .step()
+        // What panics is told with its seed as well.
+        let stepped = catch_unwind(AssertUnwindSafe(|| simulation.step()));
+        stepped
+            .unwrap_or_else(|_| Err("the step panicked".to_owned()))
             .map_err(|message| failure(step, message, &simulation.lately))?;
-        on_step(step);
+        on_step(step, &simulation.summary);
     }
     simulation.summary.steps = steps;
     Ok(simulation.summary)
@@ -238,6 +143,8 @@ struct Simulation {
     /// The clock never steps back before this.
     earliest: Timestamp,
     versions: Vec<Blueprint>,
+    /// All contacts there ever were.
+    register: Register,
     bank: Blueprint,
     catalog: Arc<Catalog>,
     engine: Engine,
@@ -249,7 +156,9 @@ struct Simulation {
     /// Whose turn it is.
     who: usize,
     /// Every decision so far: whose, and its number.
-    decisions: Vec<(usize, u32, String)>,
+    decisions: Vec<(usize, u32, OfferId)>,
+    /// Whose decisions had which number.
+    given_out: HashSet<(usize, u32)>,
     /// The end of the latest answer's validity.
     last_valid_until: Timestamp,
     ids: u64,
@@ -260,9 +169,10 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Result<Self, String> {
         let mut draw = Draw::new(seed, 1);
-        let versions: Vec<Blueprint> = (0..VERSIONS).map(|_| Blueprint::draw(&mut draw, BEGINNING)).collect();
+        let drawn = (0..VERSIONS).map(|_| Blueprint::draw(&mut draw, BEGINNING));
+        let versions: Vec<Blueprint> = drawn.collect();
         let mut bank = versions[0].clone();
-        bank.remember(&BTreeMap::new());
+        bank.remember(&versions[0]);
         let fails = Arc::new(AtomicBool::new(false));
         let catalog = engine_side::compile(&bank, &Symbols::default())?;
         let limits = Limits {
@@ -277,6 +187,7 @@ impl Simulation {
             latest: BEGINNING,
             earliest: BEGINNING,
             versions,
+            register: Register::default(),
             active: engine.active(),
             witnesses: Witnesses::new(&bank, &catalog),
             bank,
@@ -286,6 +197,7 @@ impl Simulation {
             people,
             who: 0,
             decisions: Vec::new(),
+            given_out: HashSet::new(),
             last_valid_until: BEGINNING,
             ids: 0,
             lately: Vec::new(),
@@ -302,10 +214,12 @@ impl Simulation {
         }
         let who = self.who;
         match self.draw.below(100) {
-            0..=27 => self.record(who)?,
-            28..=53 => self.ask(who)?,
-            54..=77 => self.report(who)?,
-            78..=85 => self.write(who)?,
+            0..=19 => self.record(who)?,
+            20..=52 => self.ask(who)?,
+            53..=72 => self.report(who)?,
+            73..=77 => self.cancel(who)?,
+            78..=81 => self.repeat(who)?,
+            82..=85 => self.write(who)?,
             86 | 87 => self.opt(who)?,
             88 | 89 => self.consent(who)?,
             90 => self.forget(who)?,
@@ -408,13 +322,17 @@ impl Simulation {
     fn put_in_force(&mut self, bank: Blueprint) -> Result<(), String> {
         self.tell("another version of the catalog is put in force");
         let before = std::mem::replace(&mut self.bank, bank);
-        self.bank.remember(&before.past);
+        self.bank.remember(&before);
         self.catalog = engine_side::compile(&self.bank, &self.catalog.symbols)?;
         self.engine
             .activate(engine_side::active(&self.bank, &self.catalog, &self.fails));
         self.active = self.engine.active();
+        self.register.renew();
         self.witnesses.activate(&self.bank, &self.catalog);
-        self.people.iter_mut().for_each(|person| person.good_scores.clear());
+        for person in &mut self.people {
+            person.good_scores.clear();
+            person.calls.forget_before(self.active.generation);
+        }
         self.summary.reloads += 1;
         Ok(())
     }

@@ -9,7 +9,7 @@ use nbo::sim::simulator::{Summary, run};
 
 /// Runs a simulation; a failure tells how to repeat it.
 fn simulate(seed: u64, steps: u64) -> Summary {
-    match run(seed, steps, |_| {}) {
+    match run(seed, steps, |_, _| {}) {
         Ok(summary) => summary,
         Err(failure) => panic!("{failure}"),
     }
@@ -19,7 +19,7 @@ fn simulate(seed: u64, steps: u64) -> Summary {
 fn whatever_happens_every_answer_is_the_expected_one() {
     let halves = [[1, 2, 3, 4], [5, 6, 7, 8]];
     let runs: Vec<Summary> = thread::scope(|scope| {
-        let started = halves.map(|seeds| scope.spawn(move || seeds.map(|seed| simulate(seed, 2_500))));
+        let started = halves.map(|seeds| scope.spawn(move || seeds.map(|seed| simulate(seed, 1_300))));
         started.into_iter().flat_map(|half| half.join().unwrap()).collect()
     });
     // A simulation in which something never happens proves nothing about it.

@@ -58,7 +58,7 @@ enum Standing {
 }
 
 /// What happened and what is reserved: all that views are made of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     pub(super) series: HashMap<Cell, [Series; KINDS.len()]>,
     /// Open reservations by channel.
@@ -70,7 +70,7 @@ pub(super) struct Ledger {
 const KEPT_AFTER: Millis = Millis::MINUTE;
 
 /// The books.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::engine) struct Books {
     ledger: Ledger,
     editions: Editions,

@@ -26,7 +26,7 @@ const EDITIONS_MAX: usize = 3;
 const KEPT_FOR: Millis = Millis::MINUTE;
 
 /// What counts against one volume in the window in which somebody asked last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct View {
     pub(super) window: Period,
     pub(super) counted: u64,
@@ -129,7 +129,7 @@ fn kind(volume: &Volume) -> Option<usize> {
 }
 
 /// The views of one catalog.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Edition {
     generation: u64,
     pub(super) catalog: Arc<Catalog>,
@@ -163,7 +163,7 @@ impl Edition {
 }
 
 /// The catalogs that there are views for, the newest last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Editions {
     list: Vec<Edition>,
     /// How often views were made from the ledger.

@@ -12,7 +12,7 @@ const STEP: Millis = Millis::MINUTE.times(15);
 const STEPS_KEPT: i32 = 33 * 96;
 
 /// Counts over time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Series {
     /// Steps in which something counted, by time.
     recent: VecDeque<(i32, u32)>,

@@ -71,7 +71,12 @@ impl Bench {
         (channel, count): (usize, usize),
         now: Timestamp,
     ) -> Decision {
-        let request = OffersRequest {
+        let request = Self::request(active, name, (channel, count));
+        engine.offers(active, &request, now).unwrap()
+    }
+
+    fn request(active: &Active, name: &str, (channel, count): (usize, usize)) -> OffersRequest {
+        OffersRequest {
             customer: Some(CustomerId::known(name).unwrap()),
             campaign: None,
             channel,
@@ -81,8 +86,7 @@ impl Bench {
             events: Vec::new(),
             explain: true,
             preview: false,
-        };
-        engine.offers(active, &request, now).unwrap()
+        }
     }
 
     fn shown(&self, name: &str, count: usize, now: Timestamp) -> usize {
@@ -285,6 +289,41 @@ fn an_even_pace_sets_one_more_free_with_each_share_of_the_window() {
         Some(minute(60))
     );
     assert_eq!(bench.shown("d", 3, minute(60)), 1);
+}
+
+#[test]
+fn what_a_pace_set_free_is_promised_to_the_end_of_its_window_only() {
+    let bench = Bench::new("volumes: [{ id: paced, at_most: 4, of: decided, per: hour, pace: even }]");
+    let last = T0 + Millis::HOUR - Millis::MINUTE;
+    let active = bench.engine.active();
+    let look = |at| {
+        let request = OffersRequest {
+            explain: false,
+            preview: true,
+            ..Bench::request(&active, "a", (0, 2))
+        };
+        bench.engine.offers(&active, &request, at).unwrap()
+    };
+    assert_eq!(look(last).placements[0].offers.len(), 2);
+    assert_eq!(look(last).valid_until, T0 + Millis::HOUR);
+    // The next window begins with one.
+    assert_eq!(look(T0 + Millis::HOUR).placements[0].offers.len(), 1);
+}
+
+#[test]
+fn a_reason_stands_until_the_pace_moves_the_limit_that_it_names() {
+    let bench = Bench::new("volumes: [{ id: eight, at_most: 8, of: decided, per: hour }]");
+    assert_eq!((bench.shown("a", 2, T0), bench.shown("b", 2, T0)), (2, 2));
+    bench.reload("volumes: [{ id: eight, at_most: 8, of: decided, per: hour, pace: even }]");
+    let limit = |answer: &Decision| {
+        let said = reason(answer, "eight");
+        (said.count, said.limit)
+    };
+    let none = bench.ask("c", 0, 2, T0);
+    assert_eq!(limit(&none), (Some(4), Some(1)));
+    let step = T0 + Millis::SECOND.times(450);
+    assert_eq!(none.valid_until, step);
+    assert_eq!(limit(&bench.ask("c", 0, 2, step)), (Some(4), Some(2)));
 }
 
 #[test]

@@ -36,12 +36,17 @@ pub(super) struct Clock {
     pub(super) week_starts: usize,
 }
 
+/// Periods by the clock, the unit, and what the clock shows.
+type Periods = HashMap<(Clock, Unit, (i64, i64)), (Timestamp, Timestamp)>;
+
 /// Ends by the clock, the unit, and what the clock shows.
 type Ends = HashMap<(Clock, Unit, (i64, i64)), Timestamp>;
 
 thread_local! {
     /// The ends that were searched for already.
     static ENDS: RefCell<Ends> = RefCell::default();
+    /// The same for whole periods.
+    static PERIODS: RefCell<Periods> = RefCell::default();
 }
 
 fn jiff(at: Timestamp) -> jiff::Timestamp {
@@ -87,6 +92,38 @@ impl Clock {
             ENDS.with_borrow_mut(|ends| ends.insert(key, end));
             end
         }))
+    }
+
+    /// Returns the first instant of the period of an instant, and the first after it.
+    pub(super) fn period(self, unit: Unit, at: Timestamp) -> (Timestamp, Timestamp) {
+        let label = self.label(unit, at);
+        let key = (self, unit, label);
+        let known = PERIODS.with_borrow(|periods| periods.get(&key).copied());
+        known.unwrap_or_else(|| {
+            let period = (self.start(unit, at, label), self.end(unit, at, label));
+            PERIODS.with_borrow_mut(|periods| periods.insert(key, period));
+            period
+        })
+    }
+
+    /// Searches for the first instant that has this label.
+    fn start(self, unit: Unit, at: Timestamp, label: (i64, i64)) -> Timestamp {
+        let (mut inside, mut step) = (at, Millis::new(1));
+        let mut outside = at - step;
+        while self.label(unit, outside) == label {
+            inside = outside;
+            step = step.times(2);
+            outside = outside - step;
+        }
+        while (inside - outside).get() > 1 {
+            let middle = outside + Millis::new((inside - outside).get() / 2);
+            if self.label(unit, middle) == label {
+                inside = middle;
+            } else {
+                outside = middle;
+            }
+        }
+        inside
     }
 
     /// Searches for the first instant that has another label.

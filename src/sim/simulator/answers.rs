@@ -1,121 +1,22 @@
 //! Asking, and every check of an answer.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use crate::catalog::Catalog;
 use crate::domain::decision::{Decision, Rung, Shown, Stage};
-use crate::domain::ids::CustomerId;
-use crate::domain::profile::{CONTACTS_KEPT, Profile};
-use crate::domain::request::OffersRequest;
-use crate::domain::time::{Millis, Timestamp};
-use crate::engine::{Active, Engine, Limits};
-use crate::store::{Buffers, Then};
+use crate::domain::profile::CONTACTS_KEPT;
+use crate::domain::request::{OffersRequest, RequestKey};
+use crate::domain::time::Timestamp;
 
-use super::blueprint::{Blueprint, CHANNELS, PAGES, PLACEMENTS};
+use super::blueprint::{CHANNELS, PAGES, PLACEMENTS};
 use super::expected::{self, Ask, Expected, ModelState};
 use super::limits::Tally;
 use super::person::{Contact, Person};
 use super::rulebook::CAMPAIGNS;
+use super::witnesses::plain;
 use super::{Simulation, engine_side, same, too_many};
 
-/// Two more engines with the same catalog and a model that never fails: one caches its lists, the other does not. A
-/// profile is copied into both to see how an answer would stand later.
-pub(super) struct Witnesses {
-    caching: Engine,
-    fresh: Engine,
-    active: (Arc<Active>, Arc<Active>),
-}
-
-impl Witnesses {
-    pub(super) fn new(bank: &Blueprint, catalog: &Arc<Catalog>) -> Self {
-        let active = || engine_side::active(bank, catalog, &Arc::new(AtomicBool::new(false)));
-        let without_lists = Limits {
-            ranked_lists_bytes_max: 0,
-            ..Limits::default()
-        };
-        let caching = Engine::new(active(), Limits::default());
-        let fresh = Engine::new(active(), without_lists);
-        Self {
-            active: (caching.active(), fresh.active()),
-            caching,
-            fresh,
-        }
-    }
-
-    pub(super) fn activate(&mut self, bank: &Blueprint, catalog: &Arc<Catalog>) {
-        for engine in [&self.caching, &self.fresh] {
-            engine.activate(engine_side::active(bank, catalog, &Arc::new(AtomicBool::new(false))));
-        }
-        self.active = (self.caching.active(), self.fresh.active());
-    }
-
-    /// Returns the engine without cached lists, with its snapshot.
-    pub(super) fn fresh(&self) -> (&Engine, Arc<Active>) {
-        (&self.fresh, Arc::clone(&self.active.1))
-    }
-
-    fn copy(&self, id: &CustomerId, profile: Option<&Profile>) -> Result<(), String> {
-        for engine in [&self.caching, &self.fresh] {
-            let write = |profile: &Profile| {
-                let written = engine
-                    .store()
-                    .with(id.key(), Some(id), &mut Buffers::default(), |copied, _| {
-                        copied.clone_from(profile);
-                        ((), Then::Keep)
-                    });
-                written.map_err(|full| format!("{full:?}"))
-            };
-            // Forgetting somebody drops the list that was made in the future of an earlier question.
-            write(&Profile::default())?;
-            engine.delete_profile(id);
-            profile.map_or(Ok(()), write)?;
-        }
-        Ok(())
-    }
-
-    /// Asks both at an instant; they must agree.
-    fn ask(&self, request: &OffersRequest, at: Timestamp) -> Result<Decision, String> {
-        let cached = self.caching.offers(&self.active.0, request, at);
-        let fresh = self.fresh.offers(&self.active.1, request, at);
-        let (cached, fresh) = (
-            cached.map_err(|error| error.to_string())?,
-            fresh.map_err(|error| error.to_string())?,
-        );
-        same(
-            &format!("a cached list against a fresh one at {at}"),
-            &lasting(&cached),
-            &lasting(&fresh),
-        )?;
-        Ok(fresh)
-    }
-}
-
-/// Returns an answer without what may differ between two askings of the same: whether it was cached.
-fn plain(decision: &Decision) -> Decision {
-    Decision {
-        cached: false,
-        ..decision.clone()
-    }
-}
-
-/// Returns the part of an answer that stays until its `valid_until`. Room under a cap that the answer itself fills comes
-/// some time after the question, whenever that is asked. How long it stays depends on what decided first, and that may change
-/// earlier than the answer does.
-fn lasting(decision: &Decision) -> Decision {
-    let mut lasting = Decision {
-        decided_at: Timestamp::default(),
-        valid_until: Timestamp::default(),
-        ..plain(decision)
-    };
-    let shows = decision.placements.iter().any(|filled| !filled.fallback);
-    for reason in &mut lasting.withheld {
-        if shows && reason.stage == Stage::ContactPolicy {
-            reason.eligible_again_at = None;
-        }
-    }
-    lasting
-}
+/// How often somebody's answer is looked at as it will be later.
+const LOOKS_AHEAD: f64 = 0.5;
 
 impl Simulation {
     /// Draws a question.
@@ -145,7 +46,12 @@ impl Simulation {
         if self.draw.chance(0.3) {
             ask.events = self.events(who, 3);
         }
-        self.put(who, &ask)
+        let key = self.draw.chance(0.4).then(|| self.name(&ask));
+        self.put(who, &ask, key)?;
+        if key.is_some() && self.draw.chance(0.2) {
+            self.put(who, &ask, key)?;
+        }
+        Ok(())
     }
 
     /// Asks for everything in every placement.
@@ -155,13 +61,19 @@ impl Simulation {
             duplicates: true,
             ..self.question()
         };
-        self.put(who, &ask)
+        self.put(who, &ask, None)
     }
 
-    /// Asks, after a look at what a preview of the same says.
-    fn put(&mut self, who: usize, ask: &Ask) -> Result<(), String> {
-        self.tell(&format!("{} asks {ask:?}", self.people[who].id));
+    /// Asks, after a look at what a preview of the same says; with an id unless that is only a look itself.
+    pub(super) fn put(&mut self, who: usize, ask: &Ask, key: Option<RequestKey>) -> Result<(), String> {
+        self.tell(&format!("{} asks {ask:?} as {key:?}", self.people[who].id));
         let request = engine_side::request(ask, &self.people[who], &self.catalog)?;
+        let key = key.filter(|_| !ask.preview);
+        if let Some(key) = key
+            && self.is_repeat(who, &request, key)?
+        {
+            return Ok(());
+        }
         let preview = OffersRequest {
             preview: true,
             ..request.clone()
@@ -176,22 +88,31 @@ impl Simulation {
         let shows = looked.placements.iter().any(|filled| !filled.fallback);
         let must_begin = !self.is_refused(who) && (shows || !ask.events.is_empty());
         if must_begin && !self.has_room(who) {
-            return self.turn_away(who, &request);
+            return self.turn_away(who, &request, key);
         }
-        let decision = self.decide(&request)?;
+        let answer = self.engine.answer(&self.active, &request, key, self.now);
+        let answer = answer.map_err(|rejection| rejection.to_string())?;
+        let decision = &answer.decision;
+        self.count(decision);
         same("the placements of a preview", &looked.placements, &decision.placements)?;
         same("the reasons of a preview", &looked.withheld, &decision.withheld)?;
         same("the validity of a preview", &looked.valid_until, &decision.valid_until)?;
         let known = self.people[who].exists;
-        if !self.is_refused(who) {
-            self.apply(who, &ask.events);
+        let applied = if self.is_refused(who) {
+            0
+        } else {
+            self.apply(who, &ask.events)
+        };
+        if let Some(key) = key {
+            self.note_call(who, ask, key, &answer, applied)?;
         }
-        let expected = self.judge(&self.people[who], known, ask, &decision)?;
+        let expected = self.judge(&self.people[who], known, ask, decision)?;
+        self.judged(&expected);
         self.summary.full_histories += u64::from(expected.full);
         self.people[who].exists |= must_begin;
         self.remember_scores(who, &expected);
         self.last_valid_until = decision.valid_until;
-        self.reserve(who, ask, &decision, &expected)
+        self.reserve(who, ask, decision, &expected)
     }
 
     /// Judges the answer to a preview: its events are imagined only.
@@ -203,6 +124,7 @@ impl Simulation {
             imagined.record_all(&ask.events, self.now, &self.bank)
         };
         let expected = self.judge(&imagined, imagined.exists, ask, decision)?;
+        self.judged(&expected);
         if new == 0 {
             self.remember_scores(who, &expected);
         }
@@ -210,11 +132,14 @@ impl Simulation {
     }
 
     /// Asks for somebody who would have to be begun, and for whom there is no room.
-    fn turn_away(&mut self, who: usize, request: &OffersRequest) -> Result<(), String> {
+    fn turn_away(&mut self, who: usize, request: &OffersRequest, key: Option<RequestKey>) -> Result<(), String> {
         self.summary.turned_away += 1;
-        // The engine forgets the list with the profile that it could not begin.
+        // The engine forgets the list with the profile that it could not begin, and what it would have answered again.
         self.people[who].good_scores.clear();
-        let answer = self.engine.offers(&self.active, request, self.now);
+        self.people[who].calls.forget_answers();
+        self.register.pass(self.now);
+        let answer = self.engine.answer(&self.active, request, key, self.now);
+        let answer = answer.map(|answer| answer.decision);
         if !request.events.is_empty() {
             return same("a call of one too many", &answer, &Err(too_many()));
         }
@@ -248,6 +173,12 @@ impl Simulation {
             .engine
             .offers(&self.active, request, self.now)
             .map_err(|rejection| rejection.to_string())?;
+        self.count(&decision);
+        Ok(decision)
+    }
+
+    /// Counts what an answer has.
+    fn count(&mut self, decision: &Decision) {
         let shown: usize = decision.placements.iter().map(|filled| filled.offers.len()).sum();
         let summary = &mut self.summary;
         summary.answers += 1;
@@ -262,6 +193,7 @@ impl Simulation {
         summary.capped += capped.clone().count() as u64;
         let begins = |with: &str| capped.clone().filter(|reason| reason.rule.starts_with(with)).count() as u64;
         summary.rested += begins("rest");
+        summary.volumes_used += begins("volume");
         summary.attempts_used += CAMPAIGNS.iter().map(|campaign| begins(campaign)).sum::<u64>();
         let of_rules =
             |is: &dyn Fn(&str) -> bool| decision.withheld.iter().filter(|reason| is(&reason.rule)).count() as u64;
@@ -279,7 +211,14 @@ impl Simulation {
             summary.digest = (summary.digest ^ bits).wrapping_mul(0x0100_0000_01B3).rotate_left(17);
         }
         summary.digest ^= decision.valid_until.as_millis().unsigned_abs();
-        Ok(decision)
+    }
+
+    /// Takes note that the volumes were looked at, as far as they were.
+    pub(super) fn judged(&mut self, expected: &Expected) {
+        self.summary.decisions += 1;
+        if !expected.suppressed {
+            self.register.pass(self.now);
+        }
     }
 
     /// Compares an answer with what it must be.
@@ -295,12 +234,14 @@ impl Simulation {
             (true, false) => ModelState::Fails,
             (true, true) => ModelState::FailsUnseen,
         };
-        let expected = expected::answer(&self.bank, person, known, ask, self.now, model);
+        let rooms = self.register.rooms(&self.bank, self.now);
+        let expected = expected::answer(&self.bank, person, known, ask, self.now, (model, &rooms));
         expected::compare(decision, &self.catalog, ask, &expected).map_err(|message| {
             let rules: Vec<String> = self.bank.offers.iter().map(|offer| format!("{offer:?}")).collect();
             format!(
-                "{message}\n  {person:?}\n  {ask:?}\n  caps {:?}\n  {}",
+                "{message}\n  {person:?}\n  {ask:?}\n  caps {:?}\n  volumes {:?}\n  {rooms:?}\n  {}",
                 self.bank.caps,
+                self.bank.volumes,
                 rules.join("\n  ")
             )
         })?;
@@ -320,7 +261,7 @@ impl Simulation {
             .filter_map(|ranked| {
                 let kept = || old.iter().find(|(id, _)| *id == ranked.offer).map(|(_, score)| *score);
                 let score = if fails { kept()? } else { ranked.propensity };
-                Some((ranked.offer.clone(), score))
+                Some((ranked.offer, score))
             })
             .collect();
     }
@@ -330,11 +271,8 @@ impl Simulation {
         let Some(id) = decision.id else { return Ok(()) };
         let person = &self.people[who];
         same("the customer of a decision id", &id.customer, &person.id.key())?;
-        if self
-            .decisions
-            .iter()
-            .any(|(whose, number, _)| (*whose, *number) == (who, id.number))
-        {
+        self.summary.reserved += 1;
+        if !self.given_out.insert((who, id.number)) {
             return Err(format!("decision {id} was given out before"));
         }
         same(
@@ -344,17 +282,22 @@ impl Simulation {
         )?;
         for (filled, (placement, _)) in expected.placements.iter().zip(&ask.placements) {
             for ranked in filled {
-                self.decisions.push((who, id.number, ranked.offer.clone()));
+                self.decisions.push((who, id.number, ranked.offer));
                 let mut times = [None; 7];
                 times[0] = Some(self.now);
-                self.people[who].contacts.push(Contact {
+                let serial = self.register.len();
+                let contact = Contact {
+                    cancelled: false,
+                    serial,
                     decision: id.number,
-                    offer: ranked.offer.clone(),
+                    offer: ranked.offer,
                     channel: ask.channel,
                     placement: *placement,
                     campaign: ask.campaign,
                     times,
-                });
+                };
+                self.register.enter(&contact);
+                self.people[who].contacts.push(contact);
             }
         }
         if self.people[who].contacts.len() > CONTACTS_KEPT {
@@ -397,6 +340,7 @@ impl Simulation {
         let first = self.decide(&request)?;
         let person = &self.people[who];
         let expected = self.judge(person, person.exists, &ask, &first)?;
+        self.judged(&expected);
         self.summary.full_histories += u64::from(expected.full);
         self.remember_scores(who, &expected);
         let second = self.decide(&request)?;
@@ -412,44 +356,18 @@ impl Simulation {
             &self.people[who].exists,
         )?;
         self.last_valid_until = first.valid_until;
-        self.look_ahead(&request, profile.as_ref(), &first)
-    }
-
-    /// Asks the same at later instants, up to the last millisecond of the answer's validity, and just after.
-    pub(super) fn look_ahead(
-        &mut self,
-        request: &OffersRequest,
-        profile: Option<&Profile>,
-        answer: &Decision,
-    ) -> Result<(), String> {
-        if let Some(customer) = &request.customer {
-            self.witnesses.copy(customer, profile)?;
+        if self.draw.chance(LOOKS_AHEAD) {
+            self.look_ahead(&request, profile.as_ref(), &first)?;
         }
-        let now = self.witnesses.ask(request, self.now)?;
-        if !self.fails.load(Ordering::Relaxed) {
-            same(
-                "the engine against one without a past",
-                &lasting(answer),
-                &lasting(&now),
-            )?;
-        }
-        let ends = now.valid_until.min(self.now + Millis::DAY.times(400));
-        let span = usize::try_from((ends - self.now).get()).unwrap_or(0);
-        let between = self.now + Millis::new(self.some(span));
-        let mut instants = vec![between, ends - Millis::new(1), ends];
-        instants.retain(|instant| *instant > self.now);
-        instants.sort_unstable();
-        for instant in instants {
-            self.summary.instants += 1;
-            let later = self.witnesses.ask(request, instant)?;
-            if instant < now.valid_until {
-                let what = format!(
-                    "the answer of {} at {instant}, valid until {}",
-                    self.now, now.valid_until
-                );
-                same(&what, &lasting(&later), &lasting(&now))?;
-            }
-        }
+        // Another question, of the same moment.
+        let mut other = self.question();
+        other.preview = true;
+        let request = engine_side::request(&other, &self.people[who], &self.catalog)?;
+        let decision = self.decide(&request)?;
+        let person = &self.people[who];
+        let expected = self.judge(person, person.exists, &other, &decision)?;
+        self.judged(&expected);
+        self.remember_scores(who, &expected);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! What profiles store (attributes, events, aggregates, intents) is the same in every version, but for one aggregate that comes and
 //! goes and for the intents' weights; offers, conditions, dates, caps, factors and model columns are drawn anew.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::domain::contact::Counted;
 use crate::domain::decision::Stage;
@@ -16,6 +16,7 @@ use super::condition::{Condition, LOCAL, Vocabulary};
 use super::gates::Gates;
 use super::person::Person;
 use super::rulebook::{self, Attempts, CAMPAIGNS, Cap, CoolDown, EACH, Filter, Policy, Window};
+use super::volumes::Volume;
 
 /// Channels and their reservation time, in the catalog's words and as a span.
 pub(super) const CHANNELS: [(&str, &str, Millis); 3] = [
@@ -46,9 +47,50 @@ pub(super) struct Group {
     pub(super) intents: [Option<f64>; INTENTS.len()],
 }
 
+/// The offers that there may be.
+pub(super) const OFFERS: [&str; 14] = [
+    "o00", "o01", "o02", "o03", "o04", "o05", "o06", "o07", "o08", "o09", "o10", "o11", "o12", "o13",
+];
+
+/// One of [`OFFERS`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OfferId(u8);
+
+impl OfferId {
+    pub(super) const FIRST: Self = Self(0);
+    /// None of them.
+    pub(super) const NONE: Self = Self(u8::MAX);
+
+    /// Finds the one of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let at = OFFERS.iter().position(|offer| *offer == name)?;
+        u8::try_from(at).ok().map(Self)
+    }
+
+    /// Returns all of them.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).take(OFFERS.len()).map(Self)
+    }
+
+    /// Returns its position in [`OFFERS`].
+    pub(super) fn at(self) -> usize {
+        usize::from(self.0)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        OFFERS.get(self.at()).copied().unwrap_or("none")
+    }
+}
+
+impl fmt::Debug for OfferId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Offer {
-    pub(super) id: String,
+    pub(super) id: OfferId,
     pub(super) group: usize,
     pub(super) labels: Vec<usize>,
     pub(super) policy: Option<Policy>,
@@ -120,6 +162,9 @@ pub(super) enum Column {
     OnHomePage,
 }
 
+/// What is known of every offer that there ever was.
+type Pasts = [Option<Past>; OFFERS.len()];
+
 /// One version of the bank.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
@@ -130,6 +175,7 @@ pub(super) struct Blueprint {
     pub(super) caps: Vec<Cap>,
     pub(super) cool_downs: Vec<CoolDown>,
     pub(super) gates: Gates,
+    pub(super) volumes: Vec<Volume>,
     pub(super) attempts: [Attempts; CAMPAIGNS.len()],
     /// By channel.
     pub(super) outbound: [bool; CHANNELS.len()],
@@ -138,7 +184,7 @@ pub(super) struct Blueprint {
     /// From 0 for Monday.
     pub(super) week_starts: usize,
     /// All offers that were ever in force, once this version is.
-    pub(super) past: BTreeMap<String, Past>,
+    past: Pasts,
     /// Propensity, context weight, value, lever.
     pub(super) switches: [bool; 4],
     pub(super) begins_unknown: bool,
@@ -174,7 +220,7 @@ impl Blueprint {
             intents: [0, 1].map(|_| draw.chance(0.5).then(|| halves(draw, 9))),
         });
         let mut offers = Vec::new();
-        for number in 0..14 {
+        for number in 0..OFFERS.len() {
             if draw.chance(0.85) {
                 offers.push(offer(draw, words, number));
             }
@@ -189,6 +235,7 @@ impl Blueprint {
         let caps = caps.collect();
         let cool_downs = (0..draw.below(4)).map(|number| rulebook::cool_down(draw, number, &offers));
         let cool_downs = cool_downs.collect();
+        let volumes = Volume::draw_all(draw, &offers);
         let gates = Gates::draw(draw, now, &offers);
         let mut columns = vec![
             Column::Age,
@@ -206,11 +253,12 @@ impl Blueprint {
             caps,
             cool_downs,
             gates,
+            volumes,
             attempts: [0; CAMPAIGNS.len()].map(|_| Attempts::draw(draw)),
             outbound: [0.2, 0.4, 0.7].map(|share| draw.chance(share)),
             own_zones: draw.chance(0.7),
             week_starts: if draw.chance(0.5) { 0 } else { draw.below(7) },
-            past: BTreeMap::new(),
+            past: Pasts::default(),
             switches: [0; 4].map(|_| draw.chance(0.9)),
             begins_unknown: draw.chance(0.7),
             spending: words.spending,
@@ -231,20 +279,25 @@ impl Blueprint {
     }
 
     /// Finds an offer of this version.
-    pub(super) fn offer(&self, id: &str) -> Option<&Offer> {
+    pub(super) fn offer(&self, id: OfferId) -> Option<&Offer> {
         self.offers.iter().find(|offer| offer.id == id)
     }
 
+    /// Returns what an offer counts by, in this version or when it was in force last.
+    pub(super) fn past(&self, id: OfferId) -> Option<&Past> {
+        self.past[id.at()].as_ref()
+    }
+
     /// Notes which offers there are, beside those that there were before.
-    pub(super) fn remember(&mut self, before: &BTreeMap<String, Past>) {
-        self.past.clone_from(before);
+    pub(super) fn remember(&mut self, before: &Self) {
+        self.past.clone_from(&before.past);
         for offer in &self.offers {
             let past = Past {
                 group: offer.group,
                 labels: self.labels_of(offer),
                 uncounted: self.policy_of(offer) == Policy::ExemptUncounted,
             };
-            self.past.insert(offer.id.clone(), past);
+            self.past[offer.id.at()] = Some(past);
         }
     }
 
@@ -260,6 +313,14 @@ impl Blueprint {
             .policy
             .or(self.groups[offer.group].policy)
             .unwrap_or(Policy::Applies)
+    }
+
+    /// Returns the clock of the bank itself.
+    pub(super) const fn clock(&self) -> Clock {
+        Clock {
+            zone: 0,
+            week_starts: self.week_starts,
+        }
     }
 
     /// Returns the clock by which a customer's calendar goes.
@@ -350,7 +411,7 @@ fn offer(draw: &mut Draw, words: Vocabulary, number: usize) -> Offer {
         }),
     );
     Offer {
-        id: format!("o{number:02}"),
+        id: OfferId(u8::try_from(number).unwrap_or(0)),
         group: number % GROUPS.len(),
         labels: labels(draw, 0.25),
         policy: Policy::draw(draw),

@@ -6,11 +6,12 @@ use crate::domain::profile::{CONTACTS_KEPT, CONTACTS_MAX};
 use crate::domain::time::Timestamp;
 use crate::model::Scorer as _;
 
-use super::blueprint::{Blueprint, CHANNELS, GROUPS, Offer, PLACEMENTS};
+use super::blueprint::{Blueprint, CHANNELS, GROUPS, Offer, OfferId, PLACEMENTS};
 use super::condition::View;
 use super::limits::{Candidate, Tally};
 use super::person::{Contact, Happening, Person, takes};
 use super::rulebook::Policy;
+use super::volumes::{self, Room};
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ pub(super) struct Ask {
 /// An offer with its place in the ranking.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Ranked {
-    pub(super) offer: String,
+    pub(super) offer: OfferId,
     pub(super) propensity: f32,
     pub(super) scored: bool,
     rung: Rung,
@@ -46,7 +47,7 @@ pub(super) struct Ranked {
 /// Why an offer is not shown.
 #[derive(Clone, Debug, PartialEq)]
 struct Reason {
-    offer: String,
+    offer: OfferId,
     placement: Option<usize>,
     stage: Stage,
     rule: String,
@@ -54,6 +55,8 @@ struct Reason {
     count: Option<usize>,
     limit: Option<usize>,
     again: Option<Timestamp>,
+    /// Whether it may also be said to come later than that.
+    is_bound: bool,
 }
 
 /// An answer.
@@ -86,7 +89,7 @@ pub(super) fn answer(
     known: bool,
     ask: &Ask,
     now: Timestamp,
-    model: ModelState,
+    (model, rooms): (ModelState, &[Room]),
 ) -> Expected {
     let nothing = vec![Vec::new(); ask.placements.len()];
     let withheld = |rule: &str| -> Vec<Reason> {
@@ -141,7 +144,7 @@ pub(super) fn answer(
             reasons = withheld(rule);
             nothing
         }
-        None => fill(bank, person, ask, now, &ranking, &mut reasons),
+        None => fill(bank, person, ask, (now, rooms), &ranking, &mut reasons),
     };
     if !ask.explain {
         reasons.clear();
@@ -196,7 +199,7 @@ fn gate(offer: &Offer, view: &View, bank: &Blueprint) -> Vec<Reason> {
     ] {
         for (owner, rules) in [
             (GROUPS[offer.group], &bank.groups[offer.group].rules),
-            (offer.id.as_str(), &offer.rules),
+            (offer.id.name(), &offer.rules),
         ] {
             for rule in rules.iter().filter(|rule| rule.stage == stage) {
                 let truth = rule.condition.truth(view);
@@ -245,7 +248,7 @@ fn rank(offer: &Offer, view: &View, person: &Person, bank: &Blueprint, model: Mo
     ];
     let on = factors.iter().zip(bank.switches).filter(|(_, on)| *on);
     Ranked {
-        offer: offer.id.clone(),
+        offer: offer.id,
         propensity,
         scored,
         rung,
@@ -261,7 +264,7 @@ fn fill(
     bank: &Blueprint,
     person: &Person,
     ask: &Ask,
-    now: Timestamp,
+    (now, rooms): (Timestamp, &[Room]),
     ranking: &[Ranked],
     reasons: &mut Vec<Reason>,
 ) -> Vec<Vec<Ranked>> {
@@ -273,12 +276,12 @@ fn fill(
         let first = tally.contacts.len();
         let mut filled = Vec::new();
         for ranked in ranking {
-            let Some(offer) = bank.offer(&ranked.offer) else {
+            let Some(offer) = bank.offer(ranked.offer) else {
                 continue;
             };
             let here = &tally.contacts[first..];
             let of_group = here.iter().filter(|contact| {
-                bank.offer(&contact.offer)
+                bank.offer(contact.offer)
                     .is_some_and(|other| other.group == offer.group)
             });
             let group_max = PLACEMENTS[placement].per_group_max;
@@ -316,6 +319,15 @@ fn fill(
                 again: stop.again,
                 ..Reason::plain(offer, Some(at), Stage::ContactPolicy, &stop.rule)
             }));
+            let chosen = &tally.contacts[before..];
+            let of_volumes = volumes::stops(bank, rooms, candidate, chosen, now).into_iter();
+            obstacles.extend(of_volumes.map(|stop| Reason {
+                count: stop.count,
+                limit: Some(stop.limit),
+                again: stop.again,
+                is_bound: stop.is_bound,
+                ..Reason::plain(offer, Some(at), Stage::ContactPolicy, &stop.rule)
+            }));
             if filled.len() == count {
                 obstacles.push(plain("outranked"));
             }
@@ -325,11 +337,13 @@ fn fill(
                 tally.push(Contact {
                     // Later than any other.
                     decision: u32::MAX,
-                    offer: offer.id.clone(),
+                    offer: offer.id,
                     channel: ask.channel,
                     placement,
                     campaign: ask.campaign,
                     times,
+                    cancelled: false,
+                    serial: usize::MAX,
                 });
                 filled.push(Ranked {
                     control: bank.gates.shows_control(offer, is_exempt, person, ask),
@@ -346,7 +360,7 @@ fn fill(
 impl Reason {
     fn plain(offer: &Offer, placement: Option<usize>, stage: Stage, rule: &str) -> Self {
         Self {
-            offer: offer.id.clone(),
+            offer: offer.id,
             placement,
             stage,
             rule: rule.to_owned(),
@@ -354,13 +368,14 @@ impl Reason {
             count: None,
             limit: None,
             again: None,
+            is_bound: false,
         }
     }
 
     fn of(withheld: &Withheld, catalog: &Catalog) -> Self {
         let number = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
         Self {
-            offer: catalog.offers[withheld.offer].id.to_string(),
+            offer: named(catalog, withheld.offer),
             placement: withheld.placement,
             stage: withheld.stage,
             rule: withheld.rule.to_string(),
@@ -368,8 +383,14 @@ impl Reason {
             count: number(withheld.count),
             limit: number(withheld.limit),
             again: withheld.eligible_again_at,
+            is_bound: false,
         }
     }
+}
+
+/// Returns which offer stands at a position of the catalog.
+fn named(catalog: &Catalog, offer: usize) -> OfferId {
+    OfferId::named(&catalog.offers[offer].id).unwrap_or(OfferId::NONE)
 }
 
 /// Compares an answer with what it must be.
@@ -401,7 +422,7 @@ pub(super) fn compare(decision: &Decision, catalog: &Catalog, ask: &Ask, expecte
         .zip(expected.placements.iter().zip(&ask.placements))
     {
         let offers = filled.offers.iter().map(|shown| Ranked {
-            offer: catalog.offers[shown.offer].id.to_string(),
+            offer: named(catalog, shown.offer),
             #[expect(clippy::cast_possible_truncation, reason = "it came from 32 bits")]
             propensity: shown.factors.propensity as f32,
             scored: wanted
@@ -440,7 +461,13 @@ pub(super) fn compare(decision: &Decision, catalog: &Catalog, ask: &Ask, expecte
     let mut wanted = expected.reasons.clone();
     // Several of one offer in one placement stay in their order.
     for reasons in [&mut found, &mut wanted] {
-        reasons.sort_by(|one, other| (&one.offer, one.placement).cmp(&(&other.offer, other.placement)));
+        reasons.sort_by_key(|reason| (reason.offer, reason.placement));
+    }
+    for (found, wanted) in found.iter().zip(&mut wanted) {
+        // No offer is said to be free before it is.
+        if wanted.is_bound && found.again >= wanted.again {
+            (wanted.again, wanted.is_bound) = (found.again, false);
+        }
     }
     if let Some((found, wanted)) = found.iter().zip(&wanted).find(|(found, wanted)| found != wanted) {
         return differs("reason", found, wanted);

@@ -10,7 +10,7 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::sim::draw::Draw;
 
 use super::almanac;
-use super::blueprint::{CHANNELS, GROUPS, Offer};
+use super::blueprint::{CHANNELS, GROUPS, Offer, OfferId};
 use super::expected::Ask;
 use super::person::Person;
 use super::written::{WEEKDAYS, names};
@@ -59,8 +59,8 @@ struct HoldOut {
 pub(super) struct Gates {
     needs_consent: [bool; PURPOSES.len()],
     of_groups: [Option<usize>; GROUPS.len()],
-    of_offers: BTreeMap<String, usize>,
-    with_control: BTreeSet<String>,
+    of_offers: BTreeMap<OfferId, usize>,
+    with_control: BTreeSet<OfferId>,
     quiet: [Vec<Quiet>; CHANNELS.len()],
     hold_outs: Vec<HoldOut>,
 }
@@ -77,8 +77,8 @@ impl Gates {
         };
         for offer in offers {
             let own = purpose(draw, 0.15);
-            gates.of_offers.extend(own.map(|purpose| (offer.id.clone(), purpose)));
-            gates.with_control.extend(draw.chance(0.4).then(|| offer.id.clone()));
+            gates.of_offers.extend(own.map(|purpose| (offer.id, purpose)));
+            gates.with_control.extend(draw.chance(0.4).then_some(offer.id));
         }
         for name in 0..HOLD_OUTS.len() {
             if draw.chance(0.3) {
@@ -101,12 +101,12 @@ impl Gates {
     }
 
     /// Returns the words for an offer.
-    pub(super) fn of_offer(&self, offer: &str) -> String {
+    pub(super) fn of_offer(&self, offer: OfferId) -> String {
         let mut text = String::new();
-        if let Some(purpose) = self.of_offers.get(offer) {
+        if let Some(purpose) = self.of_offers.get(&offer) {
             let _ = write!(text, ", purpose: {}", PURPOSES[*purpose]);
         }
-        if self.with_control.contains(offer) {
+        if self.with_control.contains(&offer) {
             text.push_str(", control: {title: C}");
         }
         text
@@ -329,7 +329,8 @@ impl Simulation {
         let nobody = Person::new(id);
         let request = engine_side::request(&ask, &nobody, &self.catalog)?;
         let decision = self.decide(&request)?;
-        self.judge(&nobody, false, &ask, &decision)?;
+        let expected = self.judge(&nobody, false, &ask, &decision)?;
+        self.judged(&expected);
         self.summary.nobody += 1;
         self.look_ahead(&request, None, &decision)
     }

@@ -10,6 +10,7 @@ use super::blueprint::{CATEGORIES, CHANNELS, HOLDINGS, SEGMENTS};
 use super::condition::Known;
 use super::gates::Gates;
 use super::person::{Deed, Happening, Person};
+use super::volumes::Volume;
 use super::{CROWD, Simulation, engine_side, rulebook, same, too_many};
 
 impl Simulation {
@@ -191,6 +192,7 @@ impl Simulation {
         let mut bank = self.bank.clone();
         bank.caps = vec![rulebook::never_reached()];
         (bank.cool_downs, bank.attempts) = (Vec::new(), Default::default());
+        bank.volumes.iter_mut().for_each(Volume::never_reached);
         bank.gates = Gates::default();
         self.put_in_force(bank)?;
         let change = ProfileChange {
@@ -237,7 +239,9 @@ impl Simulation {
         if !existed {
             // Of whom there is nothing to forget, the list of an earlier look may still be there.
             self.people[who].good_scores = before.good_scores;
+            self.people[who].calls = before.calls;
         }
+        self.register.let_go(&before.contacts);
         self.summary.forgotten += u64::from(existed);
         same(
             "whether there was somebody to forget",

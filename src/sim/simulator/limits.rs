@@ -4,7 +4,7 @@ use crate::domain::contact::Counted;
 use crate::domain::time::Timestamp;
 
 use super::almanac::Clock;
-use super::blueprint::{Blueprint, Offer};
+use super::blueprint::{Blueprint, Offer, OfferId};
 use super::person::{Contact, Person};
 use super::rulebook::{After, Cap, CoolDown, Filter, On, Policy, Window};
 
@@ -25,6 +25,8 @@ pub(super) struct Stop {
     pub(super) count: Option<usize>,
     pub(super) limit: usize,
     pub(super) again: Option<Timestamp>,
+    /// Whether it may also be said to come later than that.
+    pub(super) is_bound: bool,
 }
 
 /// A customer's contacts under the limits of a version.
@@ -40,8 +42,8 @@ pub(super) struct Tally<'a> {
 }
 
 impl Filter {
-    fn is_about(&self, id: &str, group: usize, labels: &[usize]) -> bool {
-        (self.offers.is_empty() || self.offers.iter().any(|offer| offer == id))
+    pub(super) fn is_about(&self, id: OfferId, group: usize, labels: &[usize]) -> bool {
+        (self.offers.is_empty() || self.offers.contains(&id))
             && (self.groups.is_empty() || self.groups.contains(&group))
             && (self.labels.is_empty() || self.labels.iter().any(|label| labels.contains(label)))
     }
@@ -55,11 +57,11 @@ impl Filter {
     }
 
     fn takes(&self, contact: &Contact, bank: &Blueprint) -> bool {
-        let Some(past) = bank.past.get(&contact.offer) else {
+        let Some(past) = bank.past(contact.offer) else {
             return false;
         };
         // What is named by its id is in the catalog.
-        self.is_about(&contact.offer, past.group, &past.labels)
+        self.is_about(contact.offer, past.group, &past.labels)
             && self.is_at(contact.channel, contact.placement, contact.campaign, bank)
             && !past.uncounted
     }
@@ -68,6 +70,9 @@ impl Filter {
 impl Cap {
     /// Tells until when a contact counts; `None` when it does not.
     fn counts_until(&self, contact: &Contact, clock: Clock, now: Timestamp) -> Option<Timestamp> {
+        if contact.is_void() {
+            return None;
+        }
         let until = match contact.reported(self.counted) {
             Some(from) => match self.window {
                 Window::Rolling(window) => from + window,
@@ -82,7 +87,7 @@ impl Cap {
 
     /// Tells whether the cap counts a contact together with the candidate.
     fn is_alike(&self, contact: &Contact, candidate: Candidate<'_>, bank: &Blueprint) -> bool {
-        let group = bank.past.get(&contact.offer).map(|past| past.group);
+        let group = bank.past(contact.offer).map(|past| past.group);
         let alike = [
             contact.offer == candidate.offer.id,
             group == Some(candidate.offer.group),
@@ -99,8 +104,8 @@ impl CoolDown {
     fn happened(&self, contact: &Contact, at: Timestamp) -> Option<Timestamp> {
         match self.after {
             After::Outcome(counted) => contact.times[counted.index()],
-            After::Attempted => contact.times[0],
-            After::Ignored if contact.is_clicked() => None,
+            After::Attempted => contact.reported(Counted::Decided),
+            After::Ignored if contact.is_clicked() || contact.is_void() => None,
             After::Ignored => {
                 let reserved = (at < contact.reserved_until()).then(|| contact.decided_at());
                 contact.reported(Counted::Delivered).or(reserved)
@@ -109,14 +114,20 @@ impl CoolDown {
     }
 
     /// Returns the times of what can begin a rest after an offer, as known at an instant, earliest first, with positions.
-    fn starts(&self, contacts: &[Contact], source: &str, at: Timestamp, bank: &Blueprint) -> Vec<(Timestamp, usize)> {
+    fn starts(
+        &self,
+        contacts: &[Contact],
+        source: OfferId,
+        at: Timestamp,
+        bank: &Blueprint,
+    ) -> Vec<(Timestamp, usize)> {
         let of_source = || {
             contacts
                 .iter()
                 .enumerate()
                 .filter(|(_, contact)| contact.offer == source)
         };
-        let is_counted = bank.past.get(source).is_some_and(|past| !past.uncounted);
+        let is_counted = bank.past(source).is_some_and(|past| !past.uncounted);
         let clicked =
             of_source().filter(|(_, contact)| self.after == After::Ignored && contact.is_clicked() && is_counted);
         let clicked = clicked.map(|(_, contact)| contact.decision).max();
@@ -131,18 +142,18 @@ impl CoolDown {
 
     /// Tells whether an offer rests at an instant.
     fn rests(&self, contacts: &[Contact], candidate: &Offer, at: Timestamp, bank: &Blueprint) -> bool {
-        let mut sources: Vec<&str> = contacts.iter().map(|contact| contact.offer.as_str()).collect();
+        let mut sources: Vec<OfferId> = contacts.iter().map(|contact| contact.offer).collect();
         sources.sort_unstable();
         sources.dedup();
         let labels = bank.labels_of(candidate);
         let by_label = self.on_labels.iter().any(|label| labels.contains(label));
-        let is_on = |source: &str| match self.on {
+        let is_on = |source: OfferId| match self.on {
             _ if by_label => true,
             On::Everything => true,
             On::Offer => source == candidate.id,
-            On::Group => bank.past.get(source).is_some_and(|past| past.group == candidate.group),
+            On::Group => bank.past(source).is_some_and(|past| past.group == candidate.group),
         };
-        sources.into_iter().filter(|source| is_on(source)).any(|source| {
+        sources.into_iter().filter(|source| is_on(*source)).any(|source| {
             let starts = self.starts(contacts, source, at, bank);
             starts.windows(self.times).any(|window| {
                 let (first, last) = (window[0].0, window[self.times - 1].0);
@@ -169,7 +180,7 @@ impl CoolDown {
     /// Tells whether the rest still needs a contact.
     fn needs(&self, contacts: &[Contact], position: usize, now: Timestamp, bank: &Blueprint) -> bool {
         let contact = &contacts[position];
-        let starts = self.starts(contacts, &contact.offer, now, bank);
+        let starts = self.starts(contacts, contact.offer, now, bank);
         if self.after == After::Ignored && contact.is_clicked() {
             return self.is_end(contacts, contact, now, bank);
         }
@@ -201,7 +212,7 @@ impl CoolDown {
 
     /// Tells whether a click is the latest of its offer, and something is kept that it made an end of.
     fn is_end(&self, contacts: &[Contact], clicked: &Contact, now: Timestamp, bank: &Blueprint) -> bool {
-        if bank.past.get(&clicked.offer).is_none_or(|past| past.uncounted) {
+        if bank.past(clicked.offer).is_none_or(|past| past.uncounted) {
             return false;
         }
         let of_offer = || contacts.iter().filter(|contact| contact.offer == clicked.offer);
@@ -266,7 +277,7 @@ impl<'a> Tally<'a> {
         let (cap, offer) = (&self.caps[at], candidate.offer);
         let about = cap
             .contacts
-            .is_about(&offer.id, offer.group, &self.bank.labels_of(offer));
+            .is_about(offer.id, offer.group, &self.bank.labels_of(offer));
         if !about
             || !cap
                 .contacts
@@ -280,6 +291,7 @@ impl<'a> Tally<'a> {
                 count: None,
                 limit: cap.at_most,
                 again: None,
+                is_bound: false,
             });
         }
         let count = self.count(at, candidate, self.now);
@@ -293,6 +305,7 @@ impl<'a> Tally<'a> {
             count: Some(count),
             limit: cap.at_most,
             again: first_free(instants, self.now, is_stopped),
+            is_bound: false,
         })
     }
 
@@ -306,6 +319,7 @@ impl<'a> Tally<'a> {
             count: Some(cool_down.times),
             limit: cool_down.times,
             again: first_free(cool_down.ends(&self.contacts), self.now, rests),
+            is_bound: false,
         })
     }
 

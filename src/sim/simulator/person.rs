@@ -6,9 +6,11 @@ use crate::domain::ids::CustomerId;
 use crate::domain::time::{Millis, Timestamp};
 
 use super::blueprint::{
-    Blueprint, CATEGORIES, CHANNELS, Column, DECIDED_WITHIN, INTENTS, Offer, PLACEMENTS, SEEN_WITHIN, STRENGTH_MAX,
+    Blueprint, CATEGORIES, CHANNELS, Column, DECIDED_WITHIN, INTENTS, Offer, OfferId, PLACEMENTS, SEEN_WITHIN,
+    STRENGTH_MAX,
 };
 use super::condition::{Known, View};
+use super::repeats::Calls;
 
 /// How many event ids back a repeat is recognised.
 const IDS_RECOGNISED: usize = 128;
@@ -57,12 +59,16 @@ enum Fed {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Contact {
     pub(super) decision: u32,
-    pub(super) offer: String,
+    pub(super) offer: OfferId,
     pub(super) channel: usize,
     pub(super) placement: usize,
     pub(super) campaign: Option<usize>,
     /// When each of [`Counted::ALL`] happened.
     pub(super) times: [Option<Timestamp>; 7],
+    /// Whether somebody said that it would not be shown after all.
+    pub(super) cancelled: bool,
+    /// Its place in the register of all contacts.
+    pub(super) serial: usize,
 }
 
 impl Contact {
@@ -74,6 +80,16 @@ impl Contact {
         self.decided_at() + CHANNELS[self.channel].2
     }
 
+    /// Tells whether it counts nowhere: it was cancelled, and nothing was ever reported of it.
+    pub(super) fn is_void(&self) -> bool {
+        self.cancelled && self.is_open()
+    }
+
+    /// Tells whether nothing was reported of it.
+    pub(super) fn is_open(&self) -> bool {
+        self.times[1..].iter().all(Option::is_none)
+    }
+
     /// Tells whether the customer took interest in it.
     pub(super) fn is_clicked(&self) -> bool {
         let acts = [Counted::Clicked, Counted::Accepted, Counted::Converted];
@@ -83,6 +99,7 @@ impl Contact {
     /// Returns since when it counts, by reports alone.
     pub(super) fn reported(&self, counted: Counted) -> Option<Timestamp> {
         match counted {
+            Counted::Decided if self.is_void() => None,
             Counted::Delivered => self.times[1..].iter().flatten().min().copied(),
             Counted::Seen => self.times[2..].iter().flatten().min().copied(),
             _ => self.times[counted.index()],
@@ -103,7 +120,9 @@ pub(super) struct Person {
     pub(super) consents: Vec<(usize, Option<usize>, bool)>,
     pub(super) contacts: Vec<Contact>,
     /// The scores that the engine can fall back on, by offer.
-    pub(super) good_scores: Vec<(String, f32)>,
+    pub(super) good_scores: Vec<(OfferId, f32)>,
+    /// The calls with an id, and their answers.
+    pub(super) calls: Calls,
     ids: Vec<u64>,
     fed: Vec<(Timestamp, u64, Fed)>,
     /// Hash and latest event.
@@ -122,6 +141,7 @@ impl Person {
             consents: Vec::new(),
             contacts: Vec::new(),
             good_scores: Vec::new(),
+            calls: Calls::default(),
             ids: Vec::new(),
             fed: Vec::new(),
             sessions: Vec::new(),
@@ -283,7 +303,7 @@ impl Person {
             Column::FundIntent => view.intents[0],
             Column::SeenOfGroup => {
                 let of_group = |contact: &&Contact| {
-                    bank.offer(&contact.offer)
+                    bank.offer(contact.offer)
                         .is_some_and(|other| other.group == offer.group)
                 };
                 let contacts = self.contacts.iter().filter(of_group);
@@ -291,7 +311,10 @@ impl Person {
                 seen.filter(|at| view.now < *at + SEEN_WITHIN).count() as f64
             }
             Column::DecidedAtAll => {
-                let decided = self.contacts.iter().map(Contact::decided_at);
+                let decided = self
+                    .contacts
+                    .iter()
+                    .filter_map(|contact| contact.reported(Counted::Decided));
                 decided.filter(|at| view.now < *at + DECIDED_WITHIN).count() as f64
             }
             Column::OnHomePage => f64::from(u8::from(view.page == Some(0))),

@@ -5,7 +5,7 @@ use crate::domain::time::Millis;
 use crate::sim::draw::Draw;
 
 use super::almanac::Unit;
-use super::blueprint::{CHANNELS, GROUPS, LABELS, Offer, PLACEMENTS};
+use super::blueprint::{CHANNELS, GROUPS, LABELS, Offer, OfferId, PLACEMENTS};
 
 /// The campaigns: the same in every version, but for their attempt limits.
 pub(super) const CAMPAIGNS: [&str; 2] = ["spring", "autumn"];
@@ -45,7 +45,7 @@ impl Policy {
 /// Which contacts a limit is about; what is empty means all.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filter {
-    pub(super) offers: Vec<String>,
+    pub(super) offers: Vec<OfferId>,
     pub(super) groups: Vec<usize>,
     pub(super) labels: Vec<usize>,
     pub(super) channels: Vec<usize>,
@@ -154,7 +154,7 @@ pub(super) fn filter(draw: &mut Draw, offers: &[Offer]) -> Filter {
         offers: offers
             .iter()
             .filter(|_| named && draw.chance(0.3))
-            .map(|offer| offer.id.clone())
+            .map(|offer| offer.id)
             .collect(),
         groups: some(draw, 0.2, GROUPS.len()),
         labels: some(draw, 0.2, LABELS.len()),

@@ -57,11 +57,11 @@ impl Blueprint {
             write!(
                 text,
                 "  - {{id: {}, group: {}, name: N, labels: [{}]{}{}",
-                offer.id,
+                offer.id.name(),
                 GROUPS[offer.group],
                 names(&offer.labels, &LABELS),
                 policy(offer.policy),
-                self.gates.of_offer(&offer.id)
+                self.gates.of_offer(offer.id)
             )?;
             write!(
                 text,

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::almanac::Unit;
 use super::blueprint::{Blueprint, CHANNELS, GROUPS, LABELS, PLACEMENTS};
 use super::rulebook::{After, CAMPAIGNS, DIRECTIONS, EACH, Filter, On, Window};
+use super::volumes;
 use super::written::names;
 
 impl Blueprint {
@@ -35,6 +36,7 @@ impl Blueprint {
             writeln!(text, ", campaigns: [{}]}}", names(&cap.contacts.campaigns, &CAMPAIGNS))?;
         }
         self.write_cool_downs(text)?;
+        volumes::write(&self.volumes, text)?;
         self.write_campaigns(text)
     }
 
@@ -92,7 +94,12 @@ impl Blueprint {
 fn filter(filter: &Filter) -> String {
     format!(
         ", offers: [{}], groups: [{}], labels: [{}], channels: [{}], directions: [{}]",
-        filter.offers.join(", "),
+        filter
+            .offers
+            .iter()
+            .map(|offer| offer.name())
+            .collect::<Vec<_>>()
+            .join(", "),
         names(&filter.groups, &GROUPS),
         names(&filter.labels, &LABELS),
         names(&filter.channels, &CHANNELS.map(|(id, ..)| id)),
