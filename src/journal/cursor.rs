@@ -125,11 +125,15 @@ impl<'a> Cursor<'a> {
         self.start += self.at as u64;
         self.at = 0;
         let left = self.end.saturating_sub(self.start + have as u64);
-        let more = (wanted - have).max(CHUNK_BYTES).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let more = (wanted - have)
+            .max(CHUNK_BYTES)
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         self.buffer.resize(have + more, 0);
         let mut filled = have;
         while filled < self.buffer.len() {
-            let read = self.file.read_at(self.start + filled as u64, &mut self.buffer[filled..]);
+            let read = self
+                .file
+                .read_at(self.start + filled as u64, &mut self.buffer[filled..]);
             match read {
                 Ok(0) => break,
                 Ok(bytes) => filled += bytes,

@@ -227,7 +227,9 @@ impl Disk for Directory {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let names = fs::read_dir(&self.path)?.map(|entry| entry.map(|entry| entry.file_name()));
-        names.map(|name| name.map(|name| name.to_string_lossy().into_owned())).collect()
+        names
+            .map(|name| name.map(|name| name.to_string_lossy().into_owned()))
+            .collect()
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {

@@ -180,8 +180,13 @@ pub struct Cut {
 
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fault, after, bytes, .. } = self;
-        write!(f, "cut {bytes} bytes off the end of the log behind record {after}, which ")?;
+        let Self {
+            fault, after, bytes, ..
+        } = self;
+        write!(
+            f,
+            "cut {bytes} bytes off the end of the log behind record {after}, which "
+        )?;
         write!(f, "had not been finished ({fault}")?;
         if !self.removed.is_empty() {
             write!(f, "; removed {}", self.removed.join(", "))?;

@@ -148,5 +148,8 @@ pub(super) fn file_name(first: u64) -> String {
 pub(super) fn first_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
     let is_number = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    is_number.then(|| digits.parse().ok()).flatten().filter(|&first| first > 0)
+    is_number
+        .then(|| digits.parse().ok())
+        .flatten()
+        .filter(|&first| first > 0)
 }

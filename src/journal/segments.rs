@@ -79,6 +79,8 @@ pub struct SegmentLog {
     writer: Mutex<Writer>,
     /// The last record that is safe from a loss of power.
     synced: AtomicU64,
+    /// The highest synced mark that is safe from a loss of power.
+    marked: AtomicU64,
     /// Held by the one that syncs.
     syncing: Mutex<()>,
     /// Held by those that read, and alone by the one that removes segments.
@@ -89,7 +91,9 @@ pub struct SegmentLog {
 
 impl fmt::Debug for SegmentLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SegmentLog").field("place", &self.disk.place()).finish_non_exhaustive()
+        f.debug_struct("SegmentLog")
+            .field("place", &self.disk.place())
+            .finish_non_exhaustive()
     }
 }
 
@@ -150,8 +154,9 @@ impl SegmentLog {
         let epoch = segments.last().map_or(0, |segment| segment.epoch);
         let log = Self {
             segment_bytes_max: options.segment_bytes_max,
-            writer: Mutex::new(Writer::new(epoch, next, parts.collect())),
+            writer: Mutex::new(Writer::new(epoch, next, survey.synced, parts.collect())),
             synced: AtomicU64::new(next - 1),
+            marked: AtomicU64::new(survey.synced),
             syncing: Mutex::new(()),
             reading: RwLock::new(()),
             _lock: lock,
@@ -258,7 +263,11 @@ fn cut(disk: &dyn Disk, survey: &mut Survey, fault: Fault) -> io::Result<Cut> {
     let total: u64 = survey.segments.iter().map(|segment| segment.bytes).sum();
     let mut removed = Vec::new();
     // A segment of which no record is whole goes altogether.
-    let kept = if fault.offset > HEADER_BYTES as u64 { fault.offset } else { 0 };
+    let kept = if fault.offset > HEADER_BYTES as u64 {
+        fault.offset
+    } else {
+        0
+    };
     while let Some(segment) = survey.segments.pop() {
         let file = segment.file();
         if file == fault.file && kept > 0 {
@@ -321,13 +330,15 @@ impl Log for SegmentLog {
             return Ok(batch.last);
         }
         for file in &batch.files {
-            file.sync().map_err(|error| self.stop(format!("a sync failed: {error}")))?;
+            file.sync()
+                .map_err(|error| self.stop(format!("a sync failed: {error}")))?;
         }
         if batch.is_directory_changed {
             self.disk
                 .sync_directory()
                 .map_err(|error| self.stop(format!("syncing the directory failed: {error}")))?;
         }
+        self.marked.store(batch.marked, Ordering::Release);
         self.synced.store(batch.last, Ordering::Release);
         self.writer.lock().mark(batch.last);
         Ok(batch.last)
@@ -349,9 +360,14 @@ impl Log for SegmentLog {
 
     fn trim(&self, before: u64) -> Result<(), LogError> {
         // What stays has to be safe before what it follows goes, or a loss of power could take both.
-        let safe = self.sync()?;
+        let mut before = self.sync()?.min(before);
+        if self.marked.load(Ordering::Acquire) + 1 < before {
+            // The first sync had it written that these records are safe; now that is safe itself.
+            self.sync()?;
+        }
+        before = before.min(self.marked.load(Ordering::Acquire) + 1);
         let _alone = self.reading.write();
-        while self.trim_one(before.min(safe))? {}
+        while self.trim_one(before)? {}
         Ok(())
     }
 }

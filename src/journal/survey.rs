@@ -4,6 +4,7 @@
 //! **The rule.** What may be an interrupted write is one if nothing proves otherwise. A proof is a frame behind it whose
 //! synced mark says that the broken record had been safe; under [`Tail::RefuseIfWholeRecordsFollow`] also any whole
 //! record behind it, in the same segment or a later one, since without a loss of power only the last write can be torn.
+//! That nothing is missing at the beginning is proved by a mark as well: what was trimmed had been safe.
 
 use std::io;
 
@@ -39,12 +40,14 @@ pub(super) struct Survey {
     pub(super) faults: Vec<Fault>,
     /// The number of the record that would come next, 0 before the first segment.
     pub(super) next: u64,
-    /// The highest synced mark of all.
+    /// The highest synced mark in front of the first fault.
     pub(super) synced: u64,
-    /// The first whole record behind the first fault, and its file.
-    follows: Option<(u64, String)>,
     /// The highest synced mark behind the first fault.
     synced_behind: u64,
+    /// The first whole record of all, and its file.
+    begins: Option<(u64, String)>,
+    /// The first whole record behind the first fault, and its file.
+    follows: Option<(u64, String)>,
 }
 
 /// What is to be made of a survey.
@@ -74,6 +77,7 @@ pub(super) fn survey(disk: &dyn Disk, from: u64) -> io::Result<Survey> {
         let following = firsts.get(number + 1).copied();
         survey.look(&*file, first, following.filter(|&following| following <= from))?;
     }
+    survey.check_beginning();
     Ok(survey)
 }
 
@@ -95,6 +99,26 @@ impl Survey {
                 Verdict::Damaged(first.clone(), Proof::Follows { record, file })
             }
             _ => Verdict::Torn(first.clone()),
+        }
+    }
+
+    /// Checks that what is not there was trimmed: whatever is trimmed had been safe, and a mark says so. Otherwise the first
+    /// segments never reached the disk, though a later one did.
+    fn check_beginning(&mut self) {
+        let Some(first) = self.segments.first().map(|segment| segment.first) else {
+            return;
+        };
+        let synced = self.synced.max(self.synced_behind);
+        if synced + 1 < first {
+            let fault = Fault {
+                file: file_name(first),
+                offset: 0,
+                record: 1,
+                wrong: Wrong::Missing { last: first - 1 },
+            };
+            self.faults.insert(0, fault);
+            (self.synced, self.synced_behind) = (0, synced);
+            self.follows = self.begins.take().or_else(|| self.follows.take());
         }
     }
 
@@ -199,15 +223,22 @@ impl Survey {
     }
 
     fn mark(&mut self, synced: u64) {
-        self.synced = self.synced.max(synced);
-        if !self.faults.is_empty() {
-            self.synced_behind = self.synced_behind.max(synced);
-        }
+        let known = if self.faults.is_empty() {
+            &mut self.synced
+        } else {
+            &mut self.synced_behind
+        };
+        *known = synced.max(*known);
     }
 
     fn follow(&mut self, name: &str, record: u64) {
-        if !self.faults.is_empty() && self.follows.is_none() {
-            self.follows = Some((record, name.to_owned()));
+        let first = if self.faults.is_empty() {
+            &mut self.begins
+        } else {
+            &mut self.follows
+        };
+        if first.is_none() {
+            *first = Some((record, name.to_owned()));
         }
     }
 

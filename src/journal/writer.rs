@@ -32,6 +32,8 @@ pub(super) struct Batch {
     pub(super) is_directory_changed: bool,
     /// The last record that is safe then.
     pub(super) last: u64,
+    /// The highest synced mark that is safe then.
+    pub(super) marked: u64,
 }
 
 /// Everything that an append needs, under one lock.
@@ -45,13 +47,15 @@ pub(super) struct Writer {
     /// Earlier segments that are not safe yet.
     unsynced: Vec<Arc<dyn DiskFile>>,
     is_directory_changed: bool,
+    /// The highest synced mark that was written.
+    marked: u64,
     /// Why nothing is taken any more.
     stopped: Option<String>,
     buffer: Vec<u8>,
 }
 
 impl Writer {
-    pub(super) fn new(epoch: u64, next: u64, parts: VecDeque<Part>) -> Self {
+    pub(super) fn new(epoch: u64, next: u64, marked: u64, parts: VecDeque<Part>) -> Self {
         Self {
             epoch,
             next,
@@ -59,6 +63,7 @@ impl Writer {
             active: None,
             unsynced: Vec::new(),
             is_directory_changed: false,
+            marked,
             stopped: None,
             buffer: Vec::new(),
         }
@@ -105,7 +110,10 @@ impl Writer {
         if record.len() > RECORD_BYTES_MAX {
             let bytes = record.len();
             let message = format!("the record has {bytes} bytes, at most {RECORD_BYTES_MAX} are allowed");
-            return Err(AppendError::Refused(io::Error::new(io::ErrorKind::InvalidInput, message)));
+            return Err(AppendError::Refused(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                message,
+            )));
         }
         let room = segment_bytes_max.saturating_sub((FRAME_BYTES + record.len()) as u64);
         if self.parts.back().is_some_and(|part| part.bytes > room) {
@@ -123,6 +131,7 @@ impl Writer {
         self.buffer.shrink_to(BUFFER_BYTES_MAX);
         written?;
         self.next += 1;
+        self.marked = synced;
         fail_point("log::after_write");
         Ok(())
     }
@@ -162,7 +171,9 @@ impl Writer {
         match taken_back {
             Ok(()) => AppendError::Refused(error),
             Err(second) => {
-                self.stop(format!("a write failed ({error}) and could not be taken back ({second})"));
+                self.stop(format!(
+                    "a write failed ({error}) and could not be taken back ({second})"
+                ));
                 AppendError::Unknown(error)
             }
         }
@@ -179,26 +190,33 @@ impl Writer {
             files,
             is_directory_changed: std::mem::take(&mut self.is_directory_changed),
             last: self.next - 1,
+            marked: self.marked,
         }
     }
 
     /// Notes that everything is safe, if nothing came in since: the next record would tell, but may be long in coming.
-    /// The note itself is not synced, so a loss of power may take it, and nothing else.
+    /// The note itself is not safe before the next sync.
     pub(super) fn mark(&mut self, synced: u64) {
-        let is_all = synced + 1 == self.next;
-        let (Some(active), Some(part)) = (&self.active, self.parts.back_mut()) else {
+        let is_news = synced + 1 == self.next && synced > self.marked && self.stopped.is_none();
+        let (Some(active), Some(part)) = (&mut self.active, self.parts.back_mut()) else {
             return;
         };
-        if !is_all || self.stopped.is_some() {
+        if !is_news {
             return;
         }
+        active.is_synced = false;
         self.buffer.clear();
         Frame::write(synced, synced, &[], &mut self.buffer);
         match active.file.append(&self.buffer) {
-            Ok(()) => part.bytes += self.buffer.len() as u64,
+            Ok(()) => {
+                part.bytes += self.buffer.len() as u64;
+                self.marked = synced;
+            }
             Err(error) => {
                 if let Err(second) = active.file.set_bytes(part.bytes) {
-                    self.stop(format!("a write failed ({error}) and could not be taken back ({second})"));
+                    self.stop(format!(
+                        "a write failed ({error}) and could not be taken back ({second})"
+                    ));
                 }
             }
         }
