@@ -1,7 +1,7 @@
 //! An ordered log of opaque records, one per partition of customers: what is in it survives a crash.
 //!
-//! [`Log`] is the small trait that any backend keeps; [`SegmentLog`] keeps it in files of its own format ([`frame`]) in
-//! one directory. The records' meaning, when to sync, and what to rebuild from them is decided by those who use it.
+//! [`Log`] is the small trait that any backend keeps; [`SegmentLog`] keeps it in files of its own format (`frame`) in one
+//! directory. The records' meaning, when to sync, and what to rebuild from them is decided by those who use it.
 //!
 //! # Two levels of promise
 //!
@@ -13,7 +13,7 @@
 //!
 //! A write that a crash interrupted leaves a torn end, which is cut off and reported. Anything else that is not what was
 //! written is damage: opening refuses, names file and byte, and changes nothing. How the two are told apart stands in
-//! [`survey`]; that no answer is ever wrong silently rests on the checksum over everything in a frame.
+//! `survey`; that no answer is ever wrong silently rests on the checksum over everything in a frame.
 //!
 //! # Why files of our own
 //!

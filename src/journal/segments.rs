@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::cursor::{Cursor, Step};
 use super::disk::{Directory, Disk, LockError};
-use super::fault::{Cut, Fault, OpenError, Proof, Wrong};
+use super::fault::{Cut, Damage, Fault, OpenError, Proof, Wrong};
 use super::frame::{HEADER_BYTES, file_name};
 use super::survey::{Survey, Verdict, survey};
 use super::writer::{Part, Writer};
@@ -134,7 +134,7 @@ impl SegmentLog {
             Verdict::Whole => None,
             Verdict::Torn(fault) => Some(cut(&*disk, &mut survey, fault).map_err(failed("cut the end off"))?),
             Verdict::Damaged(fault, proof) => {
-                return Err(OpenError::Damaged(Survey::damage(&*disk, fault, proof)));
+                return Err(OpenError::Damaged(damage(&*disk, fault, proof).into()));
             }
         };
         sync_found(&*disk, &survey).map_err(failed("sync"))?;
@@ -200,7 +200,7 @@ impl SegmentLog {
                 record,
                 wrong,
             };
-            Err(LogError::Damaged(Survey::damage(&*self.disk, fault, Proof::Read)))
+            Err(LogError::Damaged(damage(&*self.disk, fault, Proof::Read).into()))
         };
         let file = self.disk.open(&name).map_err(failed)?;
         let mut cursor = Cursor::new(&*file, part.bytes);
@@ -291,6 +291,11 @@ fn cut(disk: &dyn Disk, survey: &mut Survey, fault: Fault) -> io::Result<Cut> {
         removed,
         fault,
     })
+}
+
+fn damage(disk: &dyn Disk, fault: Fault, proof: Proof) -> Damage {
+    let place = disk.place();
+    Damage { place, fault, proof }
 }
 
 /// Makes safe what an earlier process may have left to the operating system.

@@ -7,10 +7,11 @@
 //! That nothing is missing at the beginning is proved by a mark as well: what was trimmed had been safe.
 
 use std::io;
+use std::path::Path;
 
 use super::cursor::{Cursor, Step};
 use super::disk::{Disk, DiskFile};
-use super::fault::{Damage, Fault, Proof, Wrong};
+use super::fault::{Fault, Proof, Wrong};
 use super::frame::{NoHeader, file_name, first_of};
 use super::segments::Tail;
 
@@ -62,7 +63,8 @@ pub(super) enum Verdict {
 /// Looks through the segments. Those that hold nothing from record `from` on are trusted but for their headers; the last
 /// one is always read.
 pub(super) fn survey(disk: &dyn Disk, from: u64) -> io::Result<Survey> {
-    let mut names: Vec<String> = disk.list()?.into_iter().filter(|name| name.ends_with(".log")).collect();
+    let mut names = disk.list()?;
+    names.retain(|name| Path::new(name).extension().is_some_and(|extension| extension == "log"));
     names.sort_unstable();
     let mut survey = Survey::default();
     let mut firsts = Vec::new();
@@ -87,7 +89,12 @@ impl Survey {
         let Some(first) = self.faults.first() else {
             return Verdict::Whole;
         };
-        if let Some(fault) = self.faults.iter().find(|fault| !fault.wrong.may_be_torn()) {
+        // A renamed file explains what else is wrong.
+        let renamed = self
+            .faults
+            .iter()
+            .find(|fault| matches!(fault.wrong, Wrong::Name { .. }));
+        if let Some(fault) = renamed.or_else(|| self.faults.iter().find(|fault| !fault.wrong.may_be_torn())) {
             return Verdict::Damaged(fault.clone(), Proof::Itself);
         }
         if self.synced_behind >= first.record {
@@ -249,11 +256,5 @@ impl Survey {
             record: self.next,
             wrong,
         });
-    }
-
-    /// Puts a fault into words for whoever must not go on.
-    pub(super) fn damage(disk: &dyn Disk, fault: Fault, proof: Proof) -> Box<Damage> {
-        let place = disk.place();
-        Box::new(Damage { place, fault, proof })
     }
 }

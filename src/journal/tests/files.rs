@@ -1,10 +1,10 @@
 //! A log in a real directory: who may use it, and several threads at once.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{options, read, record, records};
-use crate::journal::{Log, LogError, OpenError, SegmentLog, Tail, inspect};
+use crate::journal::{Log, LogError, OpenError, Options, SegmentLog, Tail, inspect};
 
 #[test]
 fn a_second_program_is_kept_out_and_told_whom_to_look_for() {
@@ -56,55 +56,63 @@ fn a_directory_that_cannot_be_made_is_an_error_that_names_it() {
 
 #[test]
 fn appending_syncing_reading_and_trimming_go_on_at_once() {
-    const COUNT: u64 = 3_000;
+    const ROUNDS: u64 = 20;
     let folder = tempfile::tempdir().unwrap();
-    let (log, _) = SegmentLog::open(folder.path(), &options(Tail::CutUnsynced)).unwrap();
+    let options = Options {
+        segment_bytes_max: 100_000,
+        ..options(Tail::CutUnsynced)
+    };
+    let (log, _) = SegmentLog::open(folder.path(), &options).unwrap();
     let claim = log.acquire().unwrap();
-    let (appended, is_done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let appended = AtomicU64::new(0);
+    let rounds: [AtomicU64; 3] = Default::default();
+    let known = || appended.load(Ordering::SeqCst);
+    let is_short = |rounds: &AtomicU64| rounds.load(Ordering::SeqCst) < ROUNDS;
+    // The limit ends the test when one of the threads has failed.
+    let is_going_on = || rounds.iter().any(is_short) && known() < 300_000;
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for number in 1..=COUNT {
+            while is_going_on() {
+                let number = known() + 1;
                 log.append(claim.epoch, number, &record(number)).unwrap();
                 appended.store(number, Ordering::SeqCst);
             }
-            is_done.store(true, Ordering::SeqCst);
         });
         scope.spawn(|| {
             let mut before = 0;
-            while !is_done.load(Ordering::SeqCst) {
-                let known = appended.load(Ordering::SeqCst);
+            while is_going_on() {
+                let known = known();
                 let safe = log.sync().unwrap();
                 assert!(safe >= known && safe >= before);
                 before = safe;
+                rounds[0].fetch_add(1, Ordering::SeqCst);
             }
         });
         scope.spawn(|| {
-            while !is_done.load(Ordering::SeqCst) {
-                let half = appended.load(Ordering::SeqCst) / 2;
-                log.trim(half).unwrap();
+            while is_going_on() {
+                log.trim(known() / 2).unwrap();
+                rounds[1].fetch_add(1, Ordering::SeqCst);
             }
         });
         scope.spawn(|| {
-            while !is_done.load(Ordering::SeqCst) {
-                let from = appended.load(Ordering::SeqCst).max(1);
-                match read(&log, from) {
-                    Ok(found) => {
-                        let count = found.len() as u64;
-                        assert!(found == records(from..from + count), "other records from {from} on");
-                        assert!(count > 0 || from == 1);
-                    }
-                    Err(error) => panic!("{error}"),
-                }
+            while is_going_on() {
+                let from = known().max(1);
+                let found = read(&log, from).unwrap();
+                let count = found.len() as u64;
+                assert!(found == records(from..from + count), "other records from {from} on");
+                assert!(count > 0 || from == 1);
+                rounds[2].fetch_add(1, Ordering::SeqCst);
             }
         });
     });
+    let last = known();
+    log.trim(last).unwrap();
     let Err(LogError::Trimmed { first }) = read(&log, 1) else {
-        panic!("nothing was trimmed");
+        panic!("nothing was trimmed of {last} records");
     };
-    assert!(first <= COUNT / 2);
-    assert_eq!(log.sync().unwrap(), COUNT);
+    assert_eq!(log.sync().unwrap(), last);
     drop(log);
-    let (log, opened) = SegmentLog::open(folder.path(), &options(Tail::default())).unwrap();
-    assert_eq!((opened.first, opened.last, opened.cut), (first, COUNT, None));
-    assert!(read(&log, first).unwrap() == records(first..=COUNT));
+    let (log, opened) = SegmentLog::open(folder.path(), &options).unwrap();
+    assert_eq!((opened.first, opened.last, opened.cut), (first, last, None));
+    assert!(read(&log, first).unwrap() == records(first..=last));
 }

@@ -7,7 +7,7 @@ mod flips;
 mod power;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::testing::{Contents, Faults, Note, SimulatedDisk};
 use super::{AppendError, Log, LogError, OpenError, Opened, Options, SegmentLog, Tail};
@@ -15,8 +15,16 @@ use super::{AppendError, Log, LogError, OpenError, Opened, Options, SegmentLog, 
 /// Small segments, so that a short test has several; records of 1.5 kB span sectors.
 const SEGMENT_BYTES: u64 = 2_000;
 
+/// The records of small numbers, which are wanted all the time.
+static RECORDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| (0..200).map(make_record).collect());
+
 /// Returns the record of a number: like no other, and of any length.
 fn record(number: u64) -> Vec<u8> {
+    let made = RECORDS.get(usize::try_from(number).unwrap());
+    made.cloned().unwrap_or_else(|| make_record(number))
+}
+
+fn make_record(number: u64) -> Vec<u8> {
     const LENGTHS: [usize; 8] = [40, 0, 300, 5, 700, 1_500, 120, 2_600];
     let length = LENGTHS[usize::try_from(number % 8).unwrap()];
     let bytes = (0..length as u64).map(|at| {
@@ -63,7 +71,15 @@ struct Owner {
 
 impl Owner {
     fn new(disk: &SimulatedDisk) -> Self {
-        let (log, _) = open(disk, Tail::CutUnsynced).unwrap();
+        Self::with(disk, SEGMENT_BYTES)
+    }
+
+    fn with(disk: &SimulatedDisk, segment_bytes_max: u64) -> Self {
+        let options = Options {
+            segment_bytes_max,
+            ..options(Tail::CutUnsynced)
+        };
+        let (log, _) = SegmentLog::open_on(Arc::new(disk.clone()), &options).unwrap();
         let claim = log.acquire().unwrap();
         Self {
             disk: disk.clone(),
@@ -110,9 +126,9 @@ impl Owner {
 }
 
 /// Returns the files of a log of so many records, synced after some of them.
-fn contents(count: u64, synced_after: &[u64]) -> Contents {
+fn contents(count: u64, synced_after: &[u64], segment_bytes_max: u64) -> Contents {
     let disk = SimulatedDisk::default();
-    let mut owner = Owner::new(&disk);
+    let mut owner = Owner::with(&disk, segment_bytes_max);
     for number in 1..=count {
         owner.append().unwrap();
         if synced_after.contains(&number) {
