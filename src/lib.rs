@@ -25,6 +25,7 @@
 //! * [`decision`]: verbs, all pure. Fold, facts, gate, features, rank, policy, fill.
 //! * [`model`]: scoring through ONNX Runtime, loaded at run time.
 //! * [`store`]: all customers, sharded and packed.
+//! * [`journal`]: the ordered log that outlives a crash, in files with checksums.
 //! * [`engine`]: the conductor, one function per kind of request.
 //! * [`campaign`]: the same for many customers at once, within limits over all of them.
 //! * The shell, the only part with async, I/O and a clock: [`clock`], [`config`], [`telemetry`], [`server`], [`sim`], [`load`],
@@ -55,6 +56,7 @@ pub mod decision;
 pub mod domain;
 pub mod engine;
 pub mod import;
+pub mod journal;
 pub mod load;
 pub mod model;
 pub mod rules;

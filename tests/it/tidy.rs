@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use source::Token;
 
 /// The layers, lowest first; `src/lib.rs` tells what each is for. A layer may name itself and those before it.
-const LAYERS: [&str; 19] = [
+const LAYERS: [&str; 20] = [
     "audit",
     "domain",
     "rules",
@@ -21,6 +21,7 @@ const LAYERS: [&str; 19] = [
     "decision",
     "model",
     "store",
+    "journal",
     "engine",
     "campaign",
     "clock",
