@@ -9,11 +9,12 @@ use prost::Message as _;
 use crate::tell_cargo;
 
 const ROOT: &str = "proto";
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "nbo/v1/common.proto",
     "nbo/v1/event.proto",
     "nbo/v1/decisions.proto",
     "nbo/v1/behaviour.proto",
+    "nbo/v1/operations.proto",
     "nbo/v1/profiles.proto",
     "nbo/v1/catalog.proto",
     "nbo/v1/contacts.proto",

@@ -10,7 +10,7 @@
 //!                        ├─ gate:  hard suppression → eligibility → applicability → suitability
 //!                        ├─ features → score (one batch per model) → priority → total order      (or the cached list)
 //!                        ├─ fill the placements, best first, within opt-outs and caps
-//!                        └─ reserve what is shown
+//!                        └─ reserve what is shown, in the journal first
 //! answer ─ offers, factors, reasons, versions, `valid_until`
 //! ```
 //!
@@ -25,7 +25,7 @@
 //! * [`decision`]: verbs, all pure. Fold, facts, gate, features, rank, policy, fill.
 //! * [`model`]: scoring through ONNX Runtime, loaded at run time.
 //! * [`store`]: all customers, sharded and packed.
-//! * [`journal`]: the ordered log that outlives a crash, in files with checksums.
+//! * [`journal`]: every change in order, on disk before it counts; and all customers as of a moment.
 //! * [`engine`]: the conductor, one function per kind of request.
 //! * [`campaign`]: the same for many customers at once, within limits over all of them.
 //! * The shell, the only part with async, I/O and a clock: [`clock`], [`config`], [`telemetry`], [`server`], [`sim`], [`load`],
@@ -37,6 +37,8 @@
 //! * State is the fold of entries: [`decision::fold`] is the only code that changes a profile.
 //! * A decision is a function of (catalog, scores, profile, request, `now`): the same inputs give the same bytes. Behaviour
 //!   is seen in time steps, so an answer is exact until its `valid_until`.
+//! * What changes a customer is in the journal before it is in the store, in the books over all customers, or in an answer. A
+//!   checkpoint and the records behind it give back exactly that ([`engine::Recovery`]).
 //! * A cap is checked and reserved under one lock in one synchronous call. No lock is held over an `.await`, and no second
 //!   customer is touched under a customer's lock.
 //! * Profiles hold symbols, never positions in a catalog, so they survive any reload.

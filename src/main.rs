@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use nbo::cli::{audit, bench, campaign, check, export, import, load, schema, serve, sim};
+use nbo::cli::{audit, bench, campaign, check, data, export, import, load, replay, schema, serve, sim};
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
 #[global_allocator]
@@ -26,6 +26,10 @@ const READER_GONE: u8 = 128 + 13;
   nbo help import              says more about one command"
 )]
 struct Arguments {
+    /// Ends the process at a named point, as in `log::after_write:37`; only in the programs of the tests.
+    #[cfg(feature = "failpoints")]
+    #[arg(long, env = "NBO_FAIL", hide = true, value_name = "POINT:PASS")]
+    fail: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -33,15 +37,20 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Audit(audit::Args),
+    Backup(data::BackupArgs),
     Bench(bench::Args),
     Campaign(campaign::Args),
     Check(check::Args),
+    Explain(replay::ExplainArgs),
     Export(export::Args),
     Import(import::Args),
     Load(load::Args),
+    Replay(replay::ReplayArgs),
+    Restore(data::RestoreArgs),
     Schema(schema::Args),
     Serve(serve::Args),
     Sim(sim::Args),
+    Verify(data::VerifyArgs),
 }
 
 /// Standard output, which remembers that nobody reads it any more.
@@ -72,7 +81,13 @@ impl Write for Output {
 }
 
 fn main() -> ExitCode {
-    let command = Arguments::parse().command;
+    let arguments = Arguments::parse();
+    #[cfg(feature = "failpoints")]
+    if let Some(Err(message)) = arguments.fail.as_deref().map(nbo::journal::failpoints::arm) {
+        let _ = writeln!(io::stderr(), "error: {message}");
+        return ExitCode::FAILURE;
+    }
+    let command = arguments.command;
     let mut out = Output {
         out: io::stdout().lock(),
         closed: false,
@@ -91,15 +106,20 @@ fn main() -> ExitCode {
 fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
     let code = match command {
         Command::Audit(audit) => audit.run(out),
+        Command::Backup(backup) => backup.run(out),
         Command::Bench(bench) => bench.run(out),
         Command::Campaign(campaign) => campaign.run(out),
         Command::Check(check) => check.run(out),
+        Command::Explain(explain) => explain.run(out),
         Command::Export(export) => export.run(out),
         Command::Import(import) => import.run(out),
         Command::Load(load) => load.run(out),
+        Command::Replay(replay) => replay.run(out),
+        Command::Restore(restore) => restore.run(out),
         Command::Schema(schema) => schema.run(out),
         Command::Serve(serve) => serve.run(out),
         Command::Sim(sim) => sim.run(out),
+        Command::Verify(verify) => verify.run(out),
     }?;
     out.flush()?;
     Ok(code)

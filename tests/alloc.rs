@@ -73,7 +73,9 @@ fn a_call_allocates_next_to_nothing_but_its_answer() {
     };
     ask(false, NOW);
     let cached = ask(true, NOW + Millis::SECOND);
-    engine.activate(Active::new(Arc::clone(&catalog), active.models.clone()));
+    engine
+        .activate(Active::new(Arc::clone(&catalog), active.models.clone()))
+        .unwrap();
     let active = engine.active();
     let fresh = mean(&mut || {
         for request in &customers {

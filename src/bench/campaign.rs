@@ -144,9 +144,9 @@ struct Bench {
 
 impl Bench {
     /// Puts the catalog in force anew, so that no cached list holds any more.
-    fn forget_lists(&self) {
+    fn forget_lists(&self) -> anyhow::Result<()> {
         let active = Active::new(Arc::clone(&self.catalog), vec![Some(Arc::clone(&self.model))]);
-        self.world.engine.activate(active);
+        Ok(self.world.engine.activate(active)?)
     }
 
     fn whole(&self, asks: Asks) -> anyhow::Result<(Summary, u64)> {
@@ -166,7 +166,7 @@ impl Bench {
 
     fn run(&self, name: &str, asks: Asks) -> anyhow::Result<RunFigures> {
         if !asks.cached {
-            self.forget_lists();
+            self.forget_lists()?;
         }
         let before = memory::resident_bytes();
         let start = measure::start();
@@ -183,7 +183,7 @@ impl Bench {
     }
 
     fn live(&self) -> anyhow::Result<Vec<Timing>> {
-        self.forget_lists();
+        self.forget_lists()?;
         let alone = AtomicBool::new(false);
         let timing = std::thread::scope(|scope| {
             let calls = scope.spawn(|| self.calls("live calls alone", &alone, ALONE));
@@ -195,7 +195,7 @@ impl Bench {
             let begun = measure::start();
             let mut runs = Ok(());
             while runs.is_ok() && begun.elapsed() < ALONE {
-                self.forget_lists();
+                self.forget_lists()?;
                 runs = self.whole(Asks::default()).map(drop);
             }
             over.store(true, Ordering::Relaxed);

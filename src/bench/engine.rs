@@ -90,7 +90,7 @@ impl Bench {
         ];
         for (slice, (name, catalog, model, with_event)) in scenarios.into_iter().enumerate() {
             progress(name);
-            let active = self.activate(catalog, model.as_ref());
+            let active = self.activate(catalog, model.as_ref())?;
             timings.push(self.decide(name, &active, &self.requests(slice, catalog, with_event))?);
         }
         progress(CACHED);
@@ -106,10 +106,10 @@ impl Bench {
         Ok(timings)
     }
 
-    fn activate(&self, catalog: &Arc<Catalog>, model: Option<&Arc<dyn Scorer>>) -> Arc<Active> {
+    fn activate(&self, catalog: &Arc<Catalog>, model: Option<&Arc<dyn Scorer>>) -> anyhow::Result<Arc<Active>> {
         let models = catalog.models.iter().map(|_| model.cloned()).collect();
-        self.world.engine.activate(Active::new(Arc::clone(catalog), models));
-        self.world.engine.active()
+        self.world.engine.activate(Active::new(Arc::clone(catalog), models))?;
+        Ok(self.world.engine.active())
     }
 
     /// The numbers of the customers of a slice, as many as there are calls.
@@ -135,7 +135,7 @@ impl Bench {
 
     /// Lists are made first, then everybody comes back a minute later, in the same order.
     fn cached(&self, slice: usize) -> anyhow::Result<Timing> {
-        let active = self.activate(&self.trees, Some(&Free::shared()));
+        let active = self.activate(&self.trees, Some(&Free::shared()))?;
         let requests = self.requests(slice, &self.trees, false);
         for request in &requests {
             self.world.engine.offers(&active, request, NOW)?;
@@ -155,7 +155,7 @@ impl Bench {
     }
 
     fn record(&self, name: &str, slice: usize) -> anyhow::Result<Timing> {
-        let active = self.activate(&self.trees, None);
+        let active = self.activate(&self.trees, None)?;
         let mut meter = Meter::new()?;
         let calls: Vec<(CustomerId, Vec<Event>)> = self
             .requests(slice, &self.trees, true)
@@ -182,7 +182,7 @@ impl Bench {
     ) -> anyhow::Result<[Timing; 3]> {
         let timed = Arc::new(Timed::new(model));
         let scorer: Arc<dyn Scorer> = timed.clone();
-        let active = self.activate(catalog, Some(&scorer));
+        let active = self.activate(catalog, Some(&scorer))?;
         let (mut whole, mut own, mut rest) = (Meter::new()?, Meter::new()?, Meter::new()?);
         for (at, request) in self.requests(slice, catalog, false).iter().enumerate() {
             let start = start();

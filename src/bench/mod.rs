@@ -11,6 +11,7 @@
 
 pub mod campaign;
 pub mod catalog;
+pub mod durability;
 pub mod engine;
 pub mod measure;
 pub mod memory;

@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use anyhow::anyhow;
-
 use crate::catalog::Catalog;
 use crate::decision::fold;
 use crate::domain::contact::Counted;
@@ -57,6 +55,14 @@ impl World {
     /// Never for fewer than some millions of customers.
     pub fn new(catalog: &Arc<Catalog>, customers: usize) -> anyhow::Result<Self> {
         let engine = Engine::new(Active::new(Arc::clone(catalog), vec![None]), Limits::default());
+        Self::fill(engine, catalog, customers)
+    }
+
+    /// Fills this engine, past its journal if it has one.
+    ///
+    /// # Errors
+    /// As for [`World::new`].
+    pub fn fill(engine: Engine, catalog: &Catalog, customers: usize) -> anyhow::Result<Self> {
         let mut world = Self {
             engine,
             customers: Vec::with_capacity(customers),
@@ -65,14 +71,10 @@ impl World {
         for number in 0..customers {
             let id = population::customer_id(number + 1)?;
             let profile = profile(catalog, number);
-            world
-                .engine
-                .store()
-                .with(id.key(), Some(&id), &mut buffers, |stored, _| {
-                    *stored = profile;
-                    ((), Then::Keep)
-                })
-                .map_err(|full| anyhow!("{full:?}"))?;
+            world.engine.store().with(&id, id.key(), &mut buffers, |stored, _| {
+                *stored = profile;
+                ((), Then::Keep)
+            });
             world.customers.push(id);
         }
         Ok(world)

@@ -12,6 +12,7 @@ use super::{Asked, BATCH, BLOCK, Batch, Caller, METHOD, METHOD_WITHOUT_LIMITS, O
 use crate::decision::assign::{self, Block, Prices};
 use crate::domain::ids::CustomerKey;
 use crate::engine::Engine;
+use crate::journal::NotWritten;
 
 /// Keys that one task looks through for who is meant.
 const KEYS_PER_TASK: usize = 1_024;
@@ -32,6 +33,8 @@ pub enum Stopped<F> {
     Gone,
     /// The run's name was used before for customers of another request.
     NameReused,
+    /// What is reserved cannot be recorded.
+    NotWritten(NotWritten),
     /// A thread of the run died.
     Broken,
 }
@@ -421,6 +424,9 @@ impl<'a, C: Caller> Run<'a, C> {
         let decided = match deciding.queue.take() {
             None => return Ok(false),
             Some(Some(Done::Decided(decided))) if decided.name_was_used => return Err(Stopped::NameReused),
+            Some(Some(Done::Decided(Decided {
+                not_written: Some(why), ..
+            }))) => return Err(Stopped::NotWritten(why)),
             Some(Some(Done::Decided(decided))) => decided,
             Some(_) => return Err(Stopped::Broken),
         };

@@ -180,7 +180,7 @@ impl Caller for Tester {
             return false;
         }
         if let Some(next) = self.next_catalog.lock().take() {
-            self.engine.activate(Active::new(next, Vec::new()));
+            self.engine.activate(Active::new(next, Vec::new())).unwrap();
         }
         self.answers.lock().extend(batch.answers);
         positions.push(batch.position);

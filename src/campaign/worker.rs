@@ -17,6 +17,7 @@ use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
 use crate::engine::{Before, Engine, Prospects, Rejection, Replay};
+use crate::journal::NotWritten;
 use crate::rules::Truth;
 
 /// One customer of the audience.
@@ -80,6 +81,8 @@ pub(super) struct Decided<A> {
     pub(super) shown: Vec<Choice>,
     /// Whether somebody was answered under the run's name to another request.
     pub(super) name_was_used: bool,
+    /// Why somebody could not be reserved for: nothing can be recorded.
+    pub(super) not_written: Option<NotWritten>,
 }
 
 /// Works off tasks until there are no more.
@@ -203,6 +206,7 @@ impl<C: Caller> Worker<'_, C> {
             answers: Vec::with_capacity(members.len()),
             shown: Vec::with_capacity(members.len()),
             name_was_used: false,
+            not_written: None,
             terms: Arc::clone(terms),
         };
         for (at, (_, id)) in members.iter().enumerate() {
@@ -223,6 +227,11 @@ impl<C: Caller> Worker<'_, C> {
                 Err(Rejection::AnswerNotKept(_)) => {
                     self.recall(asked, &request, id, now, &mut decided);
                     continue;
+                }
+                Err(Rejection::NotWritten(why)) => {
+                    // Nobody after this one can be reserved for either; the run ends, and goes on from its last token.
+                    decided.not_written = Some(why);
+                    return decided;
                 }
                 Err(rejection) => {
                     decided.name_was_used |= rejection == Rejection::RequestIdReused;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
+use serde::Serialize;
 
 use crate::bench::{self, Options};
 
@@ -16,6 +17,7 @@ use crate::bench::{self, Options};
 #[command(after_help = "Examples:
   nbo bench                      100,000 customers, 100 offers
   nbo bench --offers 1000        what ten times the offers cost
+  nbo bench --durability         what it costs that nothing is lost
   nbo bench --json > after.json  to compare with another run")]
 pub struct Args {
     /// How many customers to fill the store with
@@ -32,6 +34,9 @@ pub struct Args {
     /// Measure campaign runs instead, and what live calls feel of them
     #[arg(long)]
     campaign: bool,
+    /// Measure what it costs that nothing is lost: journal, checkpoints, a restart
+    #[arg(long, conflicts_with = "campaign")]
+    durability: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -50,26 +55,31 @@ impl Args {
         };
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        let progress = |what: &str| bar.set_message(what.to_owned());
         if self.campaign {
-            let report = bench::campaign::measure(&options, &|what| bar.set_message(what.to_owned()));
+            let report = bench::campaign::measure(&options, &progress);
             bar.finish_and_clear();
             let report = report?;
-            if self.json {
-                serde_json::to_writer_pretty(&mut *out, &report)?;
-                writeln!(out)?;
-            } else {
-                write!(out, "{}", report.table())?;
-            }
-            return Ok(ExitCode::SUCCESS);
+            return self.tell(&report, &report.table(), out);
         }
-        let report = bench::run(&options, &|what| bar.set_message(what.to_owned()));
+        if self.durability {
+            let report = bench::durability::measure(&options, &progress);
+            bar.finish_and_clear();
+            let report = report?;
+            return self.tell(&report, &report.table(), out);
+        }
+        let report = bench::run(&options, &progress);
         bar.finish_and_clear();
         let report = report?;
+        self.tell(&report, &report.table(), out)
+    }
+
+    fn tell(&self, report: &impl Serialize, table: &str, out: &mut impl Write) -> Result<ExitCode> {
         if self.json {
-            serde_json::to_writer_pretty(&mut *out, &report)?;
+            serde_json::to_writer_pretty(&mut *out, report)?;
             writeln!(out)?;
         } else {
-            write!(out, "{}", report.table())?;
+            write!(out, "{table}")?;
         }
         Ok(ExitCode::SUCCESS)
     }

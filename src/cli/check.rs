@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::catalog::{Catalog, Diagnostic, Severity, Stages};
 use crate::config::assembly::{Assembly, Place};
+use crate::domain::symbol::Symbols;
 use crate::model::Runtime;
 
 /// Checks a catalog: every fault of every file, with its place and what was probably meant. Models are run on their golden
@@ -101,7 +102,7 @@ impl Args {
             let message = format!("the models were not run: {error}");
             Diagnostic::of_file(&self.models.display().to_string(), Severity::Warning, message)
         });
-        match Assembly::new(place, runtime.ok(), 1).start() {
+        match Assembly::new(place, runtime.ok(), 1, None).start(&Symbols::default()) {
             Ok(active) => {
                 let catalog = &active.catalog;
                 let unproved = unproved.filter(|_| !catalog.models.is_empty());

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,15 +19,26 @@ use super::numbers::grouped;
 use crate::catalog::Diagnostic;
 use crate::clock::{Clock, SystemClock};
 use crate::config::assembly::{Assembly, Place};
-use crate::engine::{Active, Engine, Limits};
+use crate::config::data::{DataFolder, KeptVersions};
+use crate::domain::symbol::Symbols;
+use crate::engine::{Active, Engine, Limits, Recovery};
 use crate::import::demo;
+use crate::journal::Level;
 use crate::model::{Runtime, SESSIONS_MAX};
 use crate::server::Server;
+use crate::server::durability::{CHECKPOINT_AFTER_BYTES, Checkpoints};
 use crate::server::reload::{FileWatch, Reloader};
 use crate::telemetry::{self, Stopwatch};
 
 /// Requests to reload that may wait: one is as good as many.
 const RELOADS_WAITING_MAX: usize = 1;
+
+/// One MiB, in bytes.
+const MIB: u64 = 1 << 20;
+/// How much is written until a checkpoint is due, in MiB.
+const CHECKPOINT_AFTER_MIB: f64 = (CHECKPOINT_AFTER_BYTES / MIB) as f64;
+/// The most that may be asked for: a terabyte.
+const CHECKPOINT_AFTER_MIB_MAX: f64 = 1_048_576.0;
 
 /// Serves offers over gRPC.
 ///
@@ -35,7 +47,9 @@ const RELOADS_WAITING_MAX: usize = 1;
 #[command(after_help = "Examples:
   nbo serve                                       the built-in bank with made-up customers
   nbo serve --rules rules/bank --customers 10000  the same from files, which are picked up when they change
-  nbo serve --rules /etc/nbo/rules --models /etc/nbo/models --listen 0.0.0.0:50051
+  nbo serve --rules /etc/nbo/rules --models /etc/nbo/models --data /var/lib/nbo --listen 0.0.0.0:50051
+  nbo serve --durability power                    an answer waits until what it changed is on the disk
+  nbo serve --durability none                     keep nothing: the next start begins anew
 
 SIGHUP reads the files again; Ctrl-C or SIGTERM finishes the calls under way and stops.")]
 pub struct Args {
@@ -48,7 +62,19 @@ pub struct Args {
     /// The address to listen on
     #[arg(long, env = "NBO_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
     listen: SocketAddr,
-    /// How many made-up customers to begin with [default: 10000 for the built-in bank, 0 with --rules]
+    /// The folder in which everything is kept that has to outlive the process; it is made when it is missing
+    #[arg(long, env = "NBO_DATA", value_name = "FOLDER", default_value = "nbo-data")]
+    data: PathBuf,
+    /// What an answer promises about what it changed
+    #[arg(long, env = "NBO_DURABILITY", value_enum, default_value_t = Durability::Process)]
+    durability: Durability,
+    /// How much is written to the journal until all customers go to a new checkpoint, in MiB: so much a start has to replay
+    #[arg(long, env = "NBO_CHECKPOINT_AFTER", value_name = "MIB", default_value_t = CHECKPOINT_AFTER_MIB, value_parser = checkpoint_after)]
+    checkpoint_after: f64,
+    /// For how many days records are kept after they are needed, so that decisions can be made again (`nbo replay`)
+    #[arg(long, env = "NBO_KEEP_RECORDS", value_name = "DAYS", default_value_t = 7)]
+    keep_records: u16,
+    /// How many made-up customers a new data folder begins with [default: 10000 for the built-in bank, 0 with --rules]
     #[arg(long, env = "NBO_CUSTOMERS", value_name = "COUNT")]
     customers: Option<usize>,
     /// The seed of the made-up customers
@@ -65,6 +91,20 @@ pub struct Args {
     log: String,
 }
 
+/// What an answer promises about what it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Durability {
+    /// Nothing: all is gone with the process
+    None,
+    /// It survives the end of the process, however sudden
+    Process,
+    /// It survives a loss of power
+    Power,
+}
+
+/// What there is to begin with: the folder and what it holds.
+type Begun = (DataFolder, Recovery);
+
 impl Args {
     /// Runs the command until it is told to stop.
     ///
@@ -79,16 +119,31 @@ impl Args {
     async fn serve(&self, out: &mut impl Write) -> Result<ExitCode> {
         let whole = Stopwatch::start();
         writeln!(out, "nbo {}", env!("CARGO_PKG_VERSION"))?;
-        let mut assembly = Assembly::new(self.place(), runtime(out)?, self.sessions());
-        let active = match assembly_step(&mut assembly, out)? {
+        let begun = self.data_step(out)?;
+        let folder = begun.as_ref().map(|(folder, _)| folder.clone());
+        let symbols = begun
+            .as_ref()
+            .map_or_else(Symbols::default, |(_, recovery)| recovery.symbols());
+        let onnx = runtime(out)?;
+        let mut assembly = Assembly::new(self.place(), onnx.clone(), self.sessions(), folder.clone());
+        let active = match assembly_step(&mut assembly, &symbols, out)? {
             Ok(active) => active,
             Err(faults) => return refuse(&faults, out),
         };
         self.models_step(&active, out)?;
-        let engine = Arc::new(Engine::new(active, Limits::default()));
+        let (engine, found_bytes) = recover_step(begun, active, out)?;
+        let engine = Arc::new(engine);
         self.population_step(&engine, out)?;
+        let kept = folder.clone();
+        let checkpoints = folder.map(|folder| {
+            let bytes = (found_bytes, self.checkpoint_after_bytes());
+            let checkpoints = Checkpoints::new(Arc::clone(&engine), folder, self.keep_records(), bytes);
+            Arc::new(tokio::sync::Mutex::new(checkpoints))
+        });
+        let taking = checkpoints.clone().map(|own| tokio::spawn(Checkpoints::run(own)));
 
-        let server = Server::new(Arc::clone(&engine), Arc::new(SystemClock));
+        let past = kept.map(|folder| KeptVersions::new(folder, onnx));
+        let server = Server::with_past(Arc::clone(&engine), Arc::new(SystemClock), past);
         let (requests, requested) = mpsc::channel(RELOADS_WAITING_MAX);
         let reloader = server.reloader(Box::new(move |in_force| assembly.again(in_force)));
         let _watcher = self.files_step(&reloader, &requests, out)?;
@@ -103,8 +158,54 @@ impl Args {
         self.invite(address, &engine, out)?;
         out.flush()?;
         server.serve(listener, stop).await?;
+        if let Some(taking) = taking {
+            taking.abort();
+        }
+        if let Some(checkpoints) = checkpoints {
+            finish_step(checkpoints, out).await?;
+        }
         writeln!(out, "stopped")?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Opens the data folder and reads the newest checkpoint.
+    fn data_step(&self, out: &mut impl Write) -> Result<Option<Begun>> {
+        let level = match self.durability {
+            Durability::None => {
+                tell(out, "data", "kept nowhere, as asked: all is gone with the process")?;
+                return Ok(None);
+            }
+            Durability::Process => Level::Process,
+            Durability::Power => Level::Power,
+        };
+        let took = Stopwatch::start();
+        let folder = DataFolder::take(&self.data)?;
+        let (journal, opened) = folder.journal(level)?;
+        if let Some(cut) = &opened.cut {
+            tell(out, "warning", &cut.to_string())?;
+        }
+        out.flush()?;
+        let bar = progress("checkpoint", 0);
+        let recovery = Recovery::begin(journal, &folder.checkpoints(), &mut |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        })?;
+        bar.finish_and_clear();
+        for damage in recovery.damages() {
+            tell(out, "warning", &format!("left out a damaged checkpoint: {damage}"))?;
+        }
+        let place = folder.path().display();
+        let text = if recovery.is_new() {
+            format!("{place}, new; what is acknowledged survives {}", survives(level))
+        } else {
+            let (customers, records) = (grouped(recovery.customers()), grouped(recovery.records()));
+            format!(
+                "{place}: {customers} customers in a checkpoint, {records} records behind it; what is acknowledged survives {}",
+                survives(level)
+            )
+        };
+        step(out, "data", &text, took)?;
+        Ok(Some((folder, recovery)))
     }
 
     /// Chooses what drives the calls. One thread alone needs none to hand calls to, and none to be woken by.
@@ -127,6 +228,19 @@ impl Args {
                 models: self.models.clone(),
             },
         }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and at most a terabyte"
+    )]
+    fn checkpoint_after_bytes(&self) -> u64 {
+        (self.checkpoint_after * MIB as f64) as u64
+    }
+
+    fn keep_records(&self) -> Duration {
+        Duration::from_secs(u64::from(self.keep_records) * 24 * 60 * 60)
     }
 
     fn sessions(&self) -> usize {
@@ -152,17 +266,28 @@ impl Args {
 
     fn population_step(&self, engine: &Engine, out: &mut impl Write) -> Result<()> {
         let customers = self.customers();
+        if engine.customers() > 0 {
+            let known = grouped(engine.customers() as u64);
+            return tell(
+                out,
+                "customers",
+                &format!("{known}, as they were when the last process ended"),
+            );
+        }
         if customers == 0 {
             return tell(out, "customers", "none yet; import yours with `nbo import`");
         }
         let took = Stopwatch::start();
         out.flush()?;
-        let bar = progress(customers);
+        let bar = progress("customers", customers as u64);
         let loaded = demo::load(engine, self.seed, customers, SystemClock.now(), |done| {
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();
         let loaded = loaded?;
+        if let Some(journal) = engine.journal() {
+            journal.settle()?;
+        }
         let people = grouped((loaded.by_hand + loaded.drawn) as u64);
         let events = grouped(loaded.events as u64);
         step(
@@ -226,6 +351,13 @@ impl Args {
     }
 }
 
+fn checkpoint_after(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok();
+    number
+        .filter(|&mib| mib > 0.0 && mib <= CHECKPOINT_AFTER_MIB_MAX)
+        .ok_or_else(|| format!("write a number of MiB above 0 and up to {CHECKPOINT_AFTER_MIB_MAX}, as in 64 or 0.5"))
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -249,9 +381,67 @@ fn runtime(out: &mut impl Write) -> Result<Option<Runtime>> {
     }
 }
 
-fn assembly_step(assembly: &mut Assembly, out: &mut impl Write) -> Result<Result<Active, Vec<Diagnostic>>> {
+/// Folds what was recorded behind the checkpoint, and returns the engine with how many bytes of records that was.
+fn recover_step(begun: Option<Begun>, active: Active, out: &mut impl Write) -> Result<(Engine, u64)> {
+    let active = Active {
+        since: SystemClock.now(),
+        ..active
+    };
+    let Some((folder, recovery)) = begun else {
+        return Ok((Engine::new(active, Limits::default()), 0));
+    };
     let took = Stopwatch::start();
-    let started = assembly.start();
+    out.flush()?;
+    let bar = progress("journal", 0);
+    let (engine, recovered) = recovery.finish(
+        active,
+        Limits::default(),
+        &mut |activation| folder.catalog(activation),
+        &mut |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        },
+    )?;
+    bar.finish_and_clear();
+    if recovered.records > 0 {
+        let text = format!("{} records folded", grouped(recovered.records));
+        step(out, "journal", &text, took)?;
+    }
+    Ok((engine, recovered.bytes))
+}
+
+/// Leaves a checkpoint behind, so that the next start has nothing to replay.
+async fn finish_step(checkpoints: Arc<tokio::sync::Mutex<Checkpoints>>, out: &mut impl Write) -> Result<()> {
+    let took = Stopwatch::start();
+    let own = checkpoints.lock_owned().await;
+    match tokio::task::spawn_blocking(move || own.finish()).await? {
+        Ok(Some(taken)) => {
+            let text = format!("{} customers in a checkpoint", grouped(taken.customers));
+            step(out, "data", &text, took)
+        }
+        Ok(None) => Ok(()),
+        Err(error) => tell(
+            out,
+            "warning",
+            &format!("no checkpoint could be left ({error}); the next start replays the journal"),
+        ),
+    }
+}
+
+const fn survives(level: Level) -> &'static str {
+    match level {
+        Level::Process => "a crash of the process",
+        Level::Power => "a loss of power",
+    }
+}
+
+fn assembly_step(
+    assembly: &mut Assembly,
+    symbols: &Symbols,
+    out: &mut impl Write,
+) -> Result<Result<Active, Vec<Diagnostic>>> {
+    let took = Stopwatch::start();
+    let started = assembly.start(symbols);
     if let Ok(active) = &started {
         let catalog = &active.catalog;
         let text = format!(
@@ -296,14 +486,14 @@ fn step(out: &mut impl Write, what: &str, text: &str, took: Stopwatch) -> Result
     tell(out, what, &format!("{text} ({took})"))
 }
 
-fn progress(customers: usize) -> ProgressBar {
+fn progress(what: &'static str, length: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
-    let bar = ProgressBar::new(customers as u64);
+    let bar = ProgressBar::new(length);
     let style = ProgressStyle::with_template("  {prefix:<13} {bar:40} {human_pos} of {human_len}, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.with_prefix("customers")
+    bar.with_prefix(what)
 }
 
 /// Reads the files again at each SIGHUP, where there is one.

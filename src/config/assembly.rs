@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::data::DataFolder;
 use super::files::{self, Files};
 use crate::catalog::manifest::Manifest;
 use crate::catalog::{Diagnostic, Severity, load};
@@ -46,29 +47,48 @@ pub struct Assembly {
     place: Place,
     runtime: Option<Runtime>,
     sessions: usize,
+    keep_in: Option<DataFolder>,
     proved: HashMap<String, Proved>,
 }
 
 impl Assembly {
     /// Makes an assembly that has not read anything yet. Each model gets `sessions` sessions, one for each thread that
-    /// scores; without a runtime no model is loaded.
+    /// scores; without a runtime no model is loaded. The files of each version are kept in `keep_in`, so that what was decided
+    /// by it can be understood later.
     #[must_use]
-    pub fn new(place: Place, runtime: Option<Runtime>, sessions: usize) -> Self {
+    pub fn new(place: Place, runtime: Option<Runtime>, sessions: usize, keep_in: Option<DataFolder>) -> Self {
         Self {
             place,
             runtime,
             sessions,
+            keep_in,
             proved: HashMap::new(),
         }
     }
 
-    /// Reads the files and puts a version together.
+    /// Reads the files and puts a version together, with the names of an earlier one.
     ///
     /// # Errors
     /// Everything that is wrong with the files.
-    pub fn start(&mut self) -> Result<Active, Vec<Diagnostic>> {
+    pub fn start(&mut self, symbols: &Symbols) -> Result<Active, Vec<Diagnostic>> {
         let files = self.read()?;
-        self.assemble(&files, &Symbols::default()).map(|(active, _)| active)
+        let (active, _) = self.assemble(&files, symbols)?;
+        self.keep(&active, &files)?;
+        Ok(active)
+    }
+
+    fn keep(&self, active: &Active, files: &Files) -> Result<(), Vec<Diagnostic>> {
+        let version = &active.catalog.version;
+        let kept = self
+            .keep_in
+            .as_ref()
+            .map_or(Ok(()), |folder| folder.keep(version, files));
+        kept.map_err(|error| {
+            vec![fault(
+                "data folder",
+                format!("the files of catalog {version} cannot be kept: {error}"),
+            )]
+        })
     }
 
     /// Reads the files again; `None` when they make what is in force already.
@@ -79,6 +99,9 @@ impl Assembly {
         let files = self.read()?;
         let (active, models_changed) = self.assemble(&files, &in_force.catalog.symbols)?;
         let changed = models_changed || active.catalog.version != in_force.catalog.version;
+        if changed {
+            self.keep(&active, &files)?;
+        }
         Ok(changed.then_some(active))
     }
 
@@ -185,7 +208,10 @@ mod tests {
             }
         }
         let runtime = Some(Runtime::load(None).unwrap());
-        (folder, Assembly::new(Place::Folders { rules, models }, runtime, 1))
+        (
+            folder,
+            Assembly::new(Place::Folders { rules, models }, runtime, 1, None),
+        )
     }
 
     fn edit(folder: &tempfile::TempDir, file: &str, from: &str, to: &str) {
@@ -198,9 +224,11 @@ mod tests {
     #[test]
     fn what_is_built_in_is_what_the_folders_hold() {
         let (_folder, mut assembly) = folders();
-        let active = assembly.start().unwrap();
+        let active = assembly.start(&Symbols::default()).unwrap();
         assert!(active.models.iter().all(Option::is_some) && !active.models.is_empty());
-        let without_runtime = Assembly::new(Place::BuiltIn, None, 1).start().unwrap();
+        let without_runtime = Assembly::new(Place::BuiltIn, None, 1, None)
+            .start(&Symbols::default())
+            .unwrap();
         assert_eq!(without_runtime.catalog.offers.len(), active.catalog.offers.len());
         assert!(
             without_runtime.models.iter().all(Option::is_none),
@@ -211,7 +239,7 @@ mod tests {
     #[test]
     fn only_what_changed_makes_a_new_version() {
         let (folder, mut assembly) = folders();
-        let first = assembly.start().unwrap();
+        let first = assembly.start(&Symbols::default()).unwrap();
         assert!(assembly.again(&first).unwrap().is_none());
         edit(&folder, "rules/caps.yaml", "at_most: 12", "at_most: 11");
         let second = assembly.again(&first).unwrap().unwrap();
@@ -226,7 +254,7 @@ mod tests {
     #[test]
     fn a_spoilt_model_refuses_the_version_and_a_mended_one_is_what_is_in_force() {
         let (folder, mut assembly) = folders();
-        let first = assembly.start().unwrap();
+        let first = assembly.start(&Symbols::default()).unwrap();
         let path = folder.path().join("models/bank/propensity.onnx");
         let good = fs::read(&path).unwrap();
         fs::write(&path, &good[..good.len() / 2]).unwrap();
@@ -246,7 +274,10 @@ mod tests {
             rules: "/no/such/rules".into(),
             models: "/no/such/models".into(),
         };
-        let faults = Assembly::new(place, None, 1).start().err().unwrap();
+        let faults = Assembly::new(place, None, 1, None)
+            .start(&Symbols::default())
+            .err()
+            .unwrap();
         assert!(faults[0].to_string().contains("/no/such/rules"), "{}", faults[0]);
     }
 }

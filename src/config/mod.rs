@@ -1,4 +1,8 @@
 //! What the program is told from outside: files, and what they make.
 
 pub mod assembly;
+pub mod data;
 pub mod files;
+pub mod upkeep;
+#[cfg(test)]
+mod upkeep_tests;

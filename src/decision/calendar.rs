@@ -13,12 +13,13 @@ use std::cell::Cell;
 use jiff::ToSpan as _;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::Per;
 use crate::domain::time::{Millis, Timestamp};
 
 /// A stretch of the calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Period {
     /// Its first instant.
     pub start: Timestamp,

@@ -79,6 +79,22 @@ pub(crate) fn catalog_after(before: &Catalog, lines: &str) -> Arc<Catalog> {
     load_after(&before.symbols, "", lines)
 }
 
+/// Builds the small catalog with these lines added, with names that are known already.
+pub(crate) fn catalog_on(symbols: &Symbols, lines: &str) -> Arc<Catalog> {
+    load_after(symbols, "", lines)
+}
+
+/// The name of the small catalog's file.
+pub(crate) const BASE_FILE: &str = "base.yaml";
+
+/// Returns the small catalog's files.
+pub(crate) fn base_files() -> CatalogFiles {
+    CatalogFiles {
+        rules: BTreeMap::from([(BASE_FILE.to_owned(), BASE.to_owned())]),
+        ..CatalogFiles::default()
+    }
+}
+
 fn load_after(symbols: &Symbols, settings: &str, lines: &str) -> Arc<Catalog> {
     let base = BASE.replacen("Europe/Madrid", &format!("Europe/Madrid{settings}"), 1);
     let rules = BTreeMap::from([

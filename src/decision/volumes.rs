@@ -7,6 +7,8 @@
 //! happens: nobody reports, cancels or is shown anything. It is exact where at most [`RELEASES_TOLD`] reservations have to run out
 //! for it, and else the moment when all have, so never later than there is room.
 
+use serde::{Deserialize, Serialize};
+
 use crate::catalog::{Catalog, Per, Volume, VolumePer};
 use crate::domain::contact::Counted;
 use crate::domain::symbol::Symbol;
@@ -26,7 +28,7 @@ pub const TOLD_BELOW: u32 = 256;
 const CHANGES_MAX: usize = 2 * RELEASES_TOLD;
 
 /// What one volume has left at an instant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
     /// How many more offers may be decided now.
     pub left: u32,
@@ -211,7 +213,7 @@ pub fn window(catalog: &Catalog, volume: &Volume, at: Timestamp) -> Period {
 }
 
 /// What every volume has left, parallel to the catalog's volumes; empty when there is none to ask.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rooms(Vec<Room>);
 
 /// A volume that has no room for a candidate.

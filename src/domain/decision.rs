@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::ids::DecisionId;
+use super::ids::{DecisionId, short_hash_of};
 use super::time::Timestamp;
 
 /// Where an offer's propensity came from: the ladder, best first.
@@ -123,6 +123,34 @@ pub struct Filled {
     pub offers: Vec<Shown>,
     /// Whether the placement's fallback content applies: nothing qualified.
     pub fallback: bool,
+}
+
+/// Hashes what is shown, bit for bit: two answers of the same catalog with the same hash show the same offers in the same places,
+/// for the same priorities.
+#[must_use]
+pub fn fingerprint(placements: &[Filled]) -> u64 {
+    let mut bytes = Vec::with_capacity(64 * placements.len());
+    let mut number = |number: u64| bytes.extend_from_slice(&number.to_le_bytes());
+    for filled in placements {
+        number(filled.placement as u64);
+        number(u64::from(filled.fallback));
+        for shown in &filled.offers {
+            let Factors {
+                propensity,
+                context_weight,
+                value,
+                lever,
+            } = shown.factors;
+            for real in [shown.priority, propensity, context_weight, value, lever] {
+                number(real.to_bits());
+            }
+            number(shown.offer as u64);
+            number(shown.rank as u64);
+            number(shown.rung as u64);
+            number(u64::from(shown.control));
+        }
+    }
+    short_hash_of(&bytes)
 }
 
 /// The answer to a request for offers.

@@ -8,8 +8,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A name's number in the [`Symbols`] table. Only ever compare symbols of the same table or of its descendants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Symbol(u32);
 
 impl Symbol {
@@ -40,8 +42,17 @@ pub struct Symbols {
     channels: BTreeMap<Symbol, bool>,
 }
 
+/// The table as lists, to be kept and read again: the order is that of the numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolTable {
+    names: Vec<String>,
+    set_bits: Vec<(Symbol, Vec<Symbol>)>,
+    offers: Vec<(Symbol, OfferTraits)>,
+    channels: Vec<(Symbol, bool)>,
+}
+
 /// What contacts with an offer count by: kept for offers that have left the catalog, as it was last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferTraits {
     /// The offer's group.
     pub group: Symbol,
@@ -125,6 +136,24 @@ impl Symbols {
             .map(|(&channel, &is_outbound)| (channel, is_outbound))
     }
 
+    /// Returns the table as lists.
+    #[must_use]
+    pub fn table(&self) -> SymbolTable {
+        let mut table = SymbolTable {
+            names: self.names.iter().map(ToString::to_string).collect(),
+            set_bits: self
+                .set_bits
+                .iter()
+                .map(|(&symbol, bits)| (symbol, bits.clone()))
+                .collect(),
+            offers: self.offers().map(|(symbol, traits)| (symbol, traits.clone())).collect(),
+            channels: self.channels().collect(),
+        };
+        table.set_bits.sort_unstable_by_key(|entry| entry.0);
+        table.offers.sort_unstable_by_key(|entry| entry.0);
+        table
+    }
+
     /// Returns how many names the table has.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -135,6 +164,23 @@ impl Symbols {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
+    }
+}
+
+impl From<SymbolTable> for Symbols {
+    fn from(table: SymbolTable) -> Self {
+        let mut symbols = Self::default();
+        for name in &table.names {
+            symbols.intern(name);
+        }
+        symbols.set_bits = table.set_bits.into_iter().collect();
+        symbols.offers = table
+            .offers
+            .into_iter()
+            .map(|(symbol, traits)| (symbol, Arc::new(traits)))
+            .collect();
+        symbols.channels = table.channels.into_iter().collect();
+        symbols
     }
 }
 
@@ -220,6 +266,26 @@ mod tests {
         assert_eq!(newer.channels().collect::<Vec<_>>(), [(web, false)]);
         assert_eq!(symbols.offer(offer), Some(&traits(savings, false)));
         assert_eq!(symbols.offer(web), None);
+    }
+
+    #[test]
+    fn a_table_that_was_written_and_read_gives_the_same_numbers() {
+        let mut symbols = Symbols::default();
+        let [holdings, fund, web] = ["holdings", "fund", "web"].map(|name| symbols.intern(name));
+        assert_eq!(symbols.set_bit(holdings, fund), Some(0));
+        symbols.note_channel(web, true);
+        let traits = OfferTraits {
+            group: fund,
+            labels: vec![web],
+            is_uncounted: true,
+        };
+        symbols.note_offer(fund, traits.clone());
+        let text = serde_json::to_string(&symbols.table()).unwrap();
+        let mut read = Symbols::from(serde_json::from_str::<SymbolTable>(&text).unwrap());
+        assert_eq!(read.table(), symbols.table());
+        assert_eq!((read.find("web"), read.offer(fund)), (Some(web), Some(&traits)));
+        assert_eq!(read.intern("new").get(), 3);
+        assert_eq!(read.set_bit(holdings, web), Some(1));
     }
 
     #[test]

@@ -9,21 +9,25 @@ use parking_lot::Mutex;
 use super::answers::{Answers, Kept};
 use super::numbers::Numbers;
 use super::ranking::Lists;
+use super::replay;
 use super::steps::{add_gate_reasons, apply_events, lowest_rung, reservation, unanswered};
 use super::sync::Locked;
-use super::volumes::Volumes;
 use super::volumes::books::Books;
+use super::volumes::{NotTaken, Volumes};
 use super::{Active, Answer, Limits, Rejection, Replay, Workspace};
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{fold, hold_out, steer::Steering};
+use crate::decision::{fold, hold_out, steer::Steering, volumes::Rooms};
 use crate::domain::decision::{Decision, Ranking, Withheld};
 use crate::domain::entry::{Entry, Reservation};
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::Timestamp;
+use crate::journal::Journal;
+use crate::store::Standing;
+use crate::store::record::Draft;
 
 /// What is shared over customers.
 pub(super) struct Conductor<L = Mutex<Books>> {
@@ -31,6 +35,8 @@ pub(super) struct Conductor<L = Mutex<Books>> {
     pub(super) answers: Answers,
     pub(super) volumes: Volumes<L>,
     pub(super) numbers: Numbers,
+    /// Where every change is written before it counts; absent when nothing is to outlive the process.
+    pub(super) journal: Option<Arc<Journal>>,
 }
 
 /// One call for offers: what is asked, of which snapshot, when.
@@ -39,11 +45,21 @@ pub(super) struct Call<'a> {
     pub(super) request: &'a OffersRequest,
     /// By what a repeat is recognised, when the call has an id.
     pub(super) once: Option<RequestKey>,
+    /// What the volumes have left, when a decision of then is made again; otherwise they are asked.
+    pub(super) rooms: Option<&'a Rooms>,
     /// What a plan over many customers says, if there is one.
     pub(super) steering: Option<Steering<'a>>,
     /// Whose; absent for a visitor without any id, for whom nothing can be kept.
     pub(super) key: Option<CustomerKey>,
     pub(super) now: Timestamp,
+}
+
+/// What a decision sees of the customer when it fills the placements.
+struct Sight<'a> {
+    ranking: &'a Ranking,
+    profile: &'a Profile,
+    standing: Standing,
+    hold_outs: &'a [usize],
 }
 
 /// Under whose key the list of visitors without any id is cached: nothing is known of any of them, so it is one list. No id
@@ -66,6 +82,7 @@ impl<L: Locked<Books>> Conductor<L> {
             answers: Answers::new(limits.answers_bytes_max),
             volumes: Volumes::new(),
             numbers: Numbers::default(),
+            journal: None,
         }
     }
 
@@ -76,7 +93,7 @@ impl<L: Locked<Books>> Conductor<L> {
         active: &Arc<Active>,
         call: &Call<'_>,
         profile: &mut Profile,
-        known: bool,
+        standing: Standing,
         workspace: &mut Workspace,
     ) -> Result<(Answer, bool), Rejection> {
         // A preview reserves nothing, so there is nothing to protect.
@@ -92,7 +109,7 @@ impl<L: Locked<Books>> Conductor<L> {
             };
             return Ok((answer, false));
         }
-        let made = self.decide(call, once.map(|(once, _)| once), profile, known, workspace);
+        let made = self.decide(call, once.map(|(once, _)| once), profile, standing, workspace)?;
         if let Some((key, customer)) = once {
             let request = OffersRequest {
                 events: Vec::new(),
@@ -146,15 +163,19 @@ impl<L: Locked<Books>> Conductor<L> {
         }
     }
 
-    /// Decides: applies the events of the call, ranks, fills the placements, and reserves what it shows.
+    /// Decides: applies the events of the call, ranks, fills the placements, and reserves what it shows. All that changes is in
+    /// the journal before it is in anything but the profile at hand, which the caller drops when the call is refused.
+    ///
+    /// # Errors
+    /// When there is no room for somebody new who would have to be kept, or the journal cannot take the change.
     pub(super) fn decide(
         &self,
         call: &Call<'_>,
         once: Option<RequestKey>,
         profile: &mut Profile,
-        known: bool,
+        standing: Standing,
         workspace: &mut Workspace,
-    ) -> Made {
+    ) -> Result<Made, Rejection> {
         let &Call {
             active,
             request,
@@ -165,17 +186,26 @@ impl<L: Locked<Books>> Conductor<L> {
         let catalog = &*active.catalog;
         let hold_outs = hold_out::of(catalog, key);
         let is_visitor = request.customer.as_ref().is_none_or(CustomerId::is_anonymous);
+        let known = standing == Standing::Known;
         if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !is_visitor {
-            return Made {
+            return Ok(Made {
                 decision: unanswered(catalog, request, fill::UNKNOWN_CUSTOMER, hold_outs, now),
                 changed: false,
                 applied: 0,
-            };
+            });
         }
-        let applied = apply_events(profile, &request.events, catalog, now);
+        if let Some(key) = key {
+            let begun = request.customer.as_ref().filter(|_| !known);
+            workspace.draft.begin(key, begun, active.generation, now);
+        }
+        let applied = apply_events(profile, &request.events, catalog, now, &mut workspace.draft);
         // A preview with events answers "what if", on a copy that is thrown away with its list.
         let keep = !((request.preview || key.is_none()) && applied > 0);
         let changed = keep && applied > 0;
+        if let (Standing::Full(full), true) = (standing, changed) {
+            self.lists.forget(key.unwrap_or(NOBODY));
+            return Err(full.into());
+        }
         if let Some(rule) = fill::suppression(catalog, profile, request, now) {
             let answer = unanswered(catalog, request, rule, hold_outs, now);
             let decision = Decision {
@@ -183,11 +213,14 @@ impl<L: Locked<Books>> Conductor<L> {
                 known_customer: known,
                 ..answer
             };
-            return Made {
+            if changed {
+                self.commit(&workspace.draft)?;
+            }
+            return Ok(Made {
                 decision,
                 changed,
                 applied,
-            };
+            });
         }
         let list_key = key.unwrap_or(NOBODY);
         let (list, cached) = self
@@ -197,20 +230,24 @@ impl<L: Locked<Books>> Conductor<L> {
         let profile_version = profile.version;
         let steered = call.steering.map(|steering| steering.apply(&list.ranking));
         let ranking = steered.as_ref().unwrap_or(&list.ranking);
-        let (outcome, reservation) = self.choose(call, once, ranking, profile, &hold_outs, &mut withheld);
+        let sight = Sight {
+            ranking,
+            profile,
+            standing,
+            hold_outs: &hold_outs,
+        };
+        let chosen = self.choose(call, once, &sight, &mut withheld, &mut workspace.draft);
+        let (outcome, reservation) = chosen.inspect_err(|_| self.lists.forget(list_key))?;
+        if reservation.is_none() && changed {
+            let committed = self.commit(&workspace.draft);
+            committed.inspect_err(|_| self.lists.forget(list_key))?;
+        }
         let Outcome {
             placements,
             mut valid_until,
         } = outcome;
         if request.explain {
-            let barrier = barrier(catalog, profile, request, &hold_outs);
-            let mut of_barrier: Vec<_> = (0..catalog.offers.len())
-                .flat_map(|offer| barrier.reasons(offer))
-                .collect();
-            of_barrier.append(&mut withheld);
-            withheld = of_barrier;
-            valid_until = valid_until.min(workspace.layout.fill(catalog, profile, now));
-            let until = add_gate_reasons(catalog, &workspace.layout, request, &list.ranking, now, &mut withheld);
+            let until = add_other_reasons(call, profile, &hold_outs, &list.ranking, workspace, &mut withheld);
             valid_until = valid_until.min(until);
         }
         let id = reservation.map(|(id, reservation)| {
@@ -229,10 +266,36 @@ impl<L: Locked<Books>> Conductor<L> {
             withheld,
             hold_outs,
         };
-        Made {
+        Ok(Made {
             changed: changed || id.is_some(),
             decision,
             applied,
+        })
+    }
+
+    /// Forgets a customer everywhere but in the store.
+    ///
+    /// # Errors
+    /// When the journal cannot take it; nothing is forgotten then.
+    pub(super) fn forget(&self, key: CustomerKey, profile: &Profile) -> Result<(), Rejection> {
+        let mut draft = Draft::default();
+        draft.forget(key, profile.decisions, &profile.contacts);
+        // Known before the record is written, so that no checkpoint lies between them.
+        self.numbers.forget(key, profile.decisions);
+        self.volumes.forget(key, &profile.contacts, || self.commit(&draft))?;
+        self.lists.forget(key);
+        self.answers.forget(key);
+        Ok(())
+    }
+
+    /// Writes to the journal what changed, if there is a journal and something did.
+    pub(super) fn commit(&self, draft: &Draft) -> Result<(), Rejection> {
+        match (&self.journal, draft.record()) {
+            (Some(journal), Some(record)) => {
+                journal.append(record)?;
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -242,11 +305,10 @@ impl<L: Locked<Books>> Conductor<L> {
         &self,
         call: &Call<'_>,
         once: Option<RequestKey>,
-        ranking: &Ranking,
-        profile: &Profile,
-        hold_outs: &[usize],
+        sight: &Sight<'_>,
         withheld: &mut Vec<Withheld>,
-    ) -> (Outcome, Option<(DecisionId, Reservation)>) {
+        draft: &mut Draft,
+    ) -> Result<(Outcome, Option<(DecisionId, Reservation)>), Rejection> {
         let &Call {
             active,
             request,
@@ -254,27 +316,50 @@ impl<L: Locked<Books>> Conductor<L> {
             now,
             ..
         } = call;
+        let &Sight {
+            ranking,
+            profile,
+            standing,
+            hold_outs,
+        } = sight;
         let catalog = &*active.catalog;
         let barrier = barrier(catalog, profile, request, hold_outs);
-        let mut rooms = self.volumes.rooms(active, now);
+        let mut rooms = match call.rooms {
+            Some(rooms) => rooms.clone(),
+            None => self.volumes.rooms(active, now),
+        };
         loop {
             withheld.clear();
             let explain = request.explain.then_some(&mut *withheld);
             let outcome = fill::fill(ranking, &barrier, request, now, &rooms, explain);
             let Some(customer) = key.filter(|_| !request.preview) else {
-                return (outcome, None);
+                return Ok((outcome, None));
             };
             let number = || self.numbers.next(customer, profile, now);
             let Some(reservation) = reservation(catalog, request, once, number, &outcome.placements, now) else {
-                return (outcome, None);
+                return Ok((outcome, None));
             };
-            match self.volumes.take(active, customer, &reservation, now) {
+            if let Standing::Full(full) = standing {
+                return Err(full.into());
+            }
+            let before = draft.mark();
+            if self.journal.is_some() {
+                draft.decision(&reservation);
+                let seen = replay::seen(call, &rooms, &outcome.placements, standing);
+                draft.seen(&seen, |bytes| replay::pack(request, profile, bytes));
+            }
+            let taken = self
+                .volumes
+                .take(active, customer, &reservation, now, || self.commit(draft));
+            match taken {
                 Ok(()) => {
                     let number = reservation.decision;
-                    return (outcome, Some((DecisionId { customer, number }, reservation)));
+                    return Ok((outcome, Some((DecisionId { customer, number }, reservation))));
                 }
-                Err(found) => rooms.lower(found),
+                Err(NotTaken::Short(found)) => rooms.lower(found),
+                Err(NotTaken::Refused(rejection)) => return Err(rejection),
             }
+            draft.back_to(before);
         }
     }
 }
@@ -291,4 +376,32 @@ pub(super) fn barrier<'a>(
         channel: catalog.channels[request.channel].symbol,
         hold_outs,
     }
+}
+
+/// Puts before the reasons of the contact policy and the placements what keeps offers out earlier, and returns until when all
+/// of those stay.
+fn add_other_reasons(
+    call: &Call<'_>,
+    profile: &Profile,
+    hold_outs: &[usize],
+    ranking: &Ranking,
+    workspace: &mut Workspace,
+    withheld: &mut Vec<Withheld>,
+) -> Timestamp {
+    let (catalog, request, now) = (&*call.active.catalog, call.request, call.now);
+    let barrier = barrier(catalog, profile, request, hold_outs);
+    let mut reasons: Vec<_> = (0..catalog.offers.len())
+        .flat_map(|offer| barrier.reasons(offer))
+        .collect();
+    reasons.append(withheld);
+    *withheld = reasons;
+    let until = workspace.layout.fill(catalog, profile, now);
+    until.min(add_gate_reasons(
+        catalog,
+        &workspace.layout,
+        request,
+        ranking,
+        now,
+        withheld,
+    ))
 }

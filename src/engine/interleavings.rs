@@ -20,6 +20,8 @@ use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, PlacementRequest, RequestKey};
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
+use crate::store::Standing;
+use crate::store::record::Draft;
 
 /// Interleavings tried at random, and by priorities with three changes.
 const TRIED: usize = 600;
@@ -63,14 +65,19 @@ impl Scene {
             active: &self.active,
             request: &request,
             once,
+            rooms: None,
             steering: None,
             key: Some(id.key()),
             now,
         };
         let mut profile = profile.lock().unwrap();
-        let answered = self
-            .conductor
-            .answer(&self.active, &call, &mut profile, true, &mut Workspace::default());
+        let answered = self.conductor.answer(
+            &self.active,
+            &call,
+            &mut profile,
+            Standing::Known,
+            &mut Workspace::default(),
+        );
         answered.map(|(answer, _)| answer)
     }
 
@@ -84,9 +91,13 @@ impl Scene {
             at,
         };
         let mut profile = self.customers[who].1.lock().unwrap();
-        let receipt = self
-            .conductor
-            .cancel(&self.active, id.customer, &mut profile, &cancellation);
+        let receipt = self.conductor.cancel(
+            &self.active,
+            id.customer,
+            &mut profile,
+            &cancellation,
+            &mut Draft::default(),
+        );
         receipt.unwrap().cancelled
     }
 
@@ -101,9 +112,14 @@ impl Scene {
             at: now,
         };
         let mut profile = self.customers[who].1.lock().unwrap();
-        let receipt = self
-            .conductor
-            .outcome(&self.active, id.customer, &mut profile, &report, now);
+        let receipt = self.conductor.outcome(
+            &self.active,
+            id.customer,
+            &mut profile,
+            &report,
+            now,
+            &mut Draft::default(),
+        );
         receipt.unwrap().late
     }
 
@@ -111,7 +127,7 @@ impl Scene {
     fn forget(&self, who: usize) {
         let (id, profile) = &self.customers[who];
         let mut profile = profile.lock().unwrap();
-        self.conductor.volumes.forget(id.key(), &profile.contacts);
+        self.conductor.forget(id.key(), &profile).unwrap();
         profile.clear();
     }
 

@@ -19,13 +19,19 @@
 //! age, else the start propensity; the answer names the rung.
 
 mod answers;
+mod checkpoint;
 mod conductor;
+mod history;
 #[cfg(test)]
 mod interleavings;
 mod numbers;
 mod prospects;
 mod ranking;
 mod receipts;
+mod recovery;
+#[cfg(test)]
+mod recovery_tests;
+mod replay;
 mod reports;
 mod steps;
 mod sync;
@@ -35,9 +41,10 @@ mod volumes;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill;
@@ -50,14 +57,20 @@ use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::{Millis, Timestamp};
+use crate::journal::Journal;
 use crate::model::Scorer;
-use crate::store::{Buffers, Full, Store, Then};
+use crate::store::record::Draft;
+use crate::store::{Buffers, Standing, Store, Then};
 
 use conductor::{Call, Conductor};
 use steps::{apply_events, unanswered};
 
+pub use checkpoint::Checkpoint;
+pub use history::Activation;
 pub use prospects::{Before, Prospects};
 pub use receipts::{Answer, CancelReceipt, EventsReceipt, OutcomeReceipt, Rejection, Replay};
+pub use recovery::{Recovered, Recovery, RecoveryError};
+pub use replay::{Recorded, ReplayError, Replayed};
 
 /// How far ahead of the engine's clock an event or outcome may claim to be; it is taken as having happened now.
 pub const CLOCK_SKEW_MAX: Millis = Millis::new(5 * 60_000);
@@ -70,6 +83,8 @@ pub struct Active {
     pub models: Vec<Option<Arc<dyn Scorer>>>,
     /// Which activation this is; [`Engine::activate`] counts.
     pub generation: u64,
+    /// When it came into force, for those who read the journal; the decisions do not depend on it.
+    pub since: Timestamp,
 }
 
 impl Active {
@@ -80,6 +95,7 @@ impl Active {
             catalog,
             models,
             generation: 0,
+            since: Timestamp::FAR_PAST,
         }
     }
 }
@@ -112,7 +128,10 @@ type ChangeHook = Arc<dyn Fn(CustomerKey) + Send + Sync>;
 pub struct Engine {
     store: Store,
     active: ArcSwap<Active>,
-    generations: AtomicU64,
+    /// Every activation of all processes on the same data, oldest first; empty without a journal.
+    history: Mutex<Vec<Activation>>,
+    /// The record that the newest checkpoint stands at.
+    checkpointed: AtomicU64,
     conductor: Conductor,
     hooks: ArcSwap<Vec<ChangeHook>>,
 }
@@ -121,6 +140,7 @@ pub struct Engine {
 #[derive(Default)]
 struct Workspace {
     buffers: Buffers,
+    draft: Draft,
     layout: Layout,
     verdicts: Verdicts,
     survivors: Vec<u16>,
@@ -144,7 +164,8 @@ impl Engine {
                 generation: 1,
                 ..active
             }),
-            generations: AtomicU64::new(1),
+            history: Mutex::default(),
+            checkpointed: AtomicU64::new(0),
             conductor: Conductor::new(&limits),
             hooks: ArcSwap::default(),
         }
@@ -156,11 +177,10 @@ impl Engine {
         self.active.load_full()
     }
 
-    /// Puts another catalog and its models in force. Calls under way finish on the one they took.
-    pub fn activate(&self, active: Active) {
-        let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
-        self.active.store(Arc::new(Active { generation, ..active }));
-        self.conductor.answers.forget_before(generation);
+    /// Returns the journal, if there is one.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Arc<Journal>> {
+        self.conductor.journal.as_ref()
     }
 
     /// Registers what to call after each change of a customer, from the thread that made it and outside the lock.
@@ -203,29 +223,35 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Decision, Rejection> {
         let Some(customer) = &request.customer else {
-            return Ok(self.offers_to_nobody(active, request, now));
+            return self.offers_to_nobody(active, request, now);
         };
         let call = Call {
             active,
             request,
             once: None,
+            rooms: None,
             steering,
             key: Some(customer.key()),
             now,
         };
-        let made = self.locked(customer, &call, |profile, known, workspace| {
-            let made = self.conductor.decide(&call, None, profile, known, workspace);
-            let changed = made.changed;
-            (made.decision, changed)
+        let made = self.locked(customer, &call, |profile, standing, workspace| {
+            let made = self.conductor.decide(&call, None, profile, standing, workspace)?;
+            Ok((made.decision, made.changed))
         });
-        made.or_else(|full| no_room(active, request, customer, full, now))
+        made.or_else(|rejection| no_room(active, request, customer, rejection, now))
     }
 
-    fn offers_to_nobody(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Decision {
+    fn offers_to_nobody(
+        &self,
+        active: &Active,
+        request: &OffersRequest,
+        now: Timestamp,
+    ) -> Result<Decision, Rejection> {
         let call = Call {
             active,
             request,
             once: None,
+            rooms: None,
             steering: None,
             key: None,
             now,
@@ -235,9 +261,9 @@ impl Engine {
             buffers.profile.clear();
             let made = self
                 .conductor
-                .decide(&call, None, &mut buffers.profile, false, workspace);
+                .decide(&call, None, &mut buffers.profile, Standing::New, workspace);
             workspace.buffers = buffers;
-            made.decision
+            Ok(made?.decision)
         })
     }
 
@@ -271,7 +297,7 @@ impl Engine {
     ) -> Result<Answer, Rejection> {
         let Some(customer) = &request.customer else {
             return Ok(Answer {
-                decision: self.offers_to_nobody(active, request, now),
+                decision: self.offers_to_nobody(active, request, now)?,
                 profile_version: 0,
                 applied: 0,
                 replay: None,
@@ -281,13 +307,14 @@ impl Engine {
             active,
             request,
             once,
+            rooms: None,
             steering,
             key: Some(customer.key()),
             now,
         };
-        let answered = self.answered(active, customer, &call, false)?;
-        answered.or_else(|full| {
-            let decision = no_room(active, request, customer, full, now)?;
+        let answered = self.answered(active, customer, &call, false);
+        answered.or_else(|rejection| {
+            let decision = no_room(active, request, customer, rejection, now)?;
             Ok(Answer {
                 profile_version: decision.profile_version,
                 decision,
@@ -314,11 +341,12 @@ impl Engine {
             active,
             request,
             once,
+            rooms: None,
             steering: None,
             key: Some(customer.key()),
             now,
         };
-        let answer = self.answered(active, customer, &call, true)??;
+        let answer = self.answered(active, customer, &call, true)?;
         let receipt = EventsReceipt {
             applied: answer.applied,
             duplicates: request.events.len() - answer.applied,
@@ -334,28 +362,23 @@ impl Engine {
         customer: &CustomerId,
         call: &Call<'_>,
         strict: bool,
-    ) -> Result<Result<Answer, Full>, Rejection> {
+    ) -> Result<Answer, Rejection> {
         let refuse_unknown = strict && records_known_only(&active.catalog, customer);
-        let answered = self.locked(customer, call, |profile, known, workspace| {
-            if !known && refuse_unknown {
-                return (Err(Rejection::UnknownCustomer), false);
+        self.locked(customer, call, |profile, standing, workspace| {
+            if standing != Standing::Known && refuse_unknown {
+                return Err(Rejection::UnknownCustomer);
             }
-            match self.conductor.answer(active, call, profile, known, workspace) {
-                Ok((answer, changed)) => (Ok(answer), changed),
-                Err(rejection) => (Err(rejection), false),
-            }
-        });
-        answered.map_or_else(|full| Ok(Err(full)), |answered| answered.map(Ok))
+            self.conductor.answer(active, call, profile, standing, workspace)
+        })
     }
 
-    /// Works on one customer under the lock, and writes the profile back when `work` says that it changed. When there is no
-    /// room for somebody new, everything that was made for the profile that could not be begun is undone.
+    /// Works on one customer under the lock, and writes the profile back when `work` says that it changed.
     fn locked<T>(
         &self,
         customer: &CustomerId,
         call: &Call<'_>,
-        work: impl FnOnce(&mut Profile, bool, &mut Workspace) -> (T, bool),
-    ) -> Result<T, Full> {
+        work: impl FnOnce(&mut Profile, Standing, &mut Workspace) -> Result<(T, bool), Rejection>,
+    ) -> Result<T, Rejection> {
         let key = customer.key();
         // Without events a decision writes contacts only.
         let keep = if call.request.events.is_empty() {
@@ -365,17 +388,11 @@ impl Engine {
         };
         let done = WORKSPACE.with_borrow_mut(|workspace| {
             let mut buffers = std::mem::take(&mut workspace.buffers);
-            let done = self.store.with(key, Some(customer), &mut buffers, |profile, known| {
-                let (result, changed) = work(profile, known, workspace);
-                ((result, changed), if changed { keep } else { Then::Leave })
+            let done = self.store.with(customer, key, &mut buffers, |profile, standing| {
+                let done = work(profile, standing, workspace);
+                let is_changed = done.as_ref().is_ok_and(|(_, changed)| *changed);
+                (done, if is_changed { keep } else { Then::Leave })
             });
-            if done.is_err() {
-                self.conductor.lists.forget(key);
-                self.conductor.answers.forget(key);
-                self.conductor
-                    .volumes
-                    .take_back(key, &buffers.profile.contacts, call.now);
-            }
             workspace.buffers = buffers;
             done
         });
@@ -397,8 +414,8 @@ impl Engine {
         events: &[Event],
         now: Timestamp,
     ) -> Result<EventsReceipt, Rejection> {
-        self.change(active, customer, true, |profile, catalog| {
-            let applied = apply_events(profile, events, catalog, now);
+        self.change(active, customer, (true, now), |profile, catalog, draft| {
+            let applied = apply_events(profile, events, catalog, now, draft);
             EventsReceipt {
                 applied,
                 duplicates: events.len() - applied,
@@ -410,16 +427,19 @@ impl Engine {
     /// Writes attributes and consents; begins the customer when new. Returns the profile's version afterwards.
     ///
     /// # Errors
-    /// When there is no room for somebody new.
+    /// When there is no room for somebody new, or the journal cannot take it.
     pub fn upsert_profile(
         &self,
         active: &Active,
         customer: &CustomerId,
         change: &ProfileChange,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<u64, Rejection> {
-        self.change(active, customer, false, |profile, catalog| {
-            fold::apply(profile, &Entry::Profile(change.clone()), catalog);
+        self.change(active, customer, (false, now), |profile, catalog, draft| {
+            let entry = Entry::Profile(change.clone());
+            if fold::apply(profile, &entry, catalog) {
+                draft.entry(&entry);
+            }
             profile.version
         })
     }
@@ -428,31 +448,37 @@ impl Engine {
         &self,
         active: &Active,
         customer: &CustomerId,
-        only_known_by_policy: bool,
-        work: impl FnOnce(&mut Profile, &Catalog) -> T,
+        (only_known_by_policy, now): (bool, Timestamp),
+        work: impl FnOnce(&mut Profile, &Catalog, &mut Draft) -> T,
     ) -> Result<T, Rejection> {
         let key = customer.key();
         let catalog = &*active.catalog;
         let refuse_unknown = only_known_by_policy && records_known_only(catalog, customer);
         let (result, changed) = WORKSPACE.with_borrow_mut(|workspace| {
-            self.store
-                .with(key, Some(customer), &mut workspace.buffers, |profile, known| {
-                    if !known && refuse_unknown {
-                        return ((Err(Rejection::UnknownCustomer), false), Then::Leave);
-                    }
-                    let before = profile.version;
-                    let result = work(profile, catalog);
-                    let changed = profile.version != before;
-                    (
-                        (Ok(result), changed),
-                        if changed || !known { Then::Keep } else { Then::Leave },
-                    )
-                })
+            let Workspace { buffers, draft, .. } = workspace;
+            self.store.with(customer, key, buffers, |profile, standing| {
+                let known = standing == Standing::Known;
+                if !known && refuse_unknown {
+                    return (Err(Rejection::UnknownCustomer), Then::Leave);
+                }
+                if let Standing::Full(full) = standing {
+                    return (Err(full.into()), Then::Leave);
+                }
+                let before = profile.version;
+                draft.begin(key, (!known).then_some(customer), active.generation, now);
+                let result = work(profile, catalog, draft);
+                if let Err(rejection) = self.conductor.commit(draft) {
+                    return (Err(rejection), Then::Leave);
+                }
+                let changed = profile.version != before;
+                let then = if changed || !known { Then::Keep } else { Then::Leave };
+                (Ok((result, changed)), then)
+            })
         })?;
         if changed {
             self.changed(key);
         }
-        result
+        Ok(result)
     }
 
     /// Returns a customer's profile.
@@ -463,18 +489,16 @@ impl Engine {
     }
 
     /// Forgets a customer; tells whether there was one.
-    pub fn delete_profile(&self, customer: &CustomerId) -> bool {
+    ///
+    /// # Errors
+    /// When the journal cannot take it; nothing is forgotten then.
+    pub fn delete_profile(&self, customer: &CustomerId) -> Result<bool, Rejection> {
         let key = customer.key();
-        let removed = self.store.remove(key, |profile| {
-            self.conductor.lists.forget(key);
-            self.conductor.answers.forget(key);
-            self.conductor.volumes.forget(key, &profile.contacts);
-            self.conductor.numbers.forget(key, profile);
-        });
+        let removed = self.store.remove(key, |profile| self.conductor.forget(key, profile))?;
         if removed {
             self.changed(key);
         }
-        removed
+        Ok(removed)
     }
 
     /// Takes over what another engine has counted over all customers, so that a simulator can ask what that one would
@@ -512,13 +536,14 @@ fn no_room(
     active: &Active,
     request: &OffersRequest,
     customer: &CustomerId,
-    full: Full,
+    rejection: Rejection,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
-    if request.events.is_empty() {
-        let hold_outs = hold_out::of(&active.catalog, Some(customer.key()));
-        Ok(unanswered(&active.catalog, request, fill::NO_ROOM, hold_outs, now))
-    } else {
-        Err(full.into())
+    match rejection {
+        Rejection::TooManyCustomers(_) if request.events.is_empty() => {
+            let hold_outs = hold_out::of(&active.catalog, Some(customer.key()));
+            Ok(unanswered(&active.catalog, request, fill::NO_ROOM, hold_outs, now))
+        }
+        other => Err(other),
     }
 }

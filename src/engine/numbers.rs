@@ -3,6 +3,7 @@
 //! clock; when such a customer is forgotten, the last number is remembered here until the clock has passed it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
@@ -13,28 +14,52 @@ use crate::domain::time::{Millis, Timestamp};
 /// The seconds are counted from 2024-01-01T00:00:00Z.
 const NUMBERS_BEGIN: Timestamp = Timestamp::from_millis(1_704_067_200_000);
 
-/// The last numbers of those who were forgotten a moment ago.
+/// The last numbers of those who were forgotten a moment ago, and the lowest number that is given out.
 #[derive(Debug, Default)]
-pub(super) struct Numbers(Mutex<HashMap<CustomerKey, u32>>);
+pub(super) struct Numbers {
+    forgotten: Mutex<HashMap<CustomerKey, u32>>,
+    /// The second in which this process went on with the data of another one: what that one gave out and nobody kept, as after a loss
+    /// of power or from a backup, is not given out again.
+    lowest: AtomicU32,
+}
 
 impl Numbers {
     /// Remembers the last number of somebody who is being forgotten. Called under the customer's lock.
-    pub(super) fn forget(&self, customer: CustomerKey, profile: &Profile) {
-        if profile.decisions > 0 {
-            self.0.lock().insert(customer, profile.decisions);
+    pub(super) fn forget(&self, customer: CustomerKey, last: u32) {
+        if last > 0 {
+            self.forgotten.lock().insert(customer, last);
         }
+    }
+
+    /// Gives out no number below that of this second.
+    pub(super) fn begin_at(&self, now: Timestamp) {
+        self.lowest.store(second(now), Ordering::Relaxed);
+    }
+
+    /// Returns what is remembered.
+    pub(super) fn all(&self) -> Vec<(CustomerKey, u32)> {
+        self.forgotten
+            .lock()
+            .iter()
+            .map(|(&customer, &last)| (customer, last))
+            .collect()
     }
 
     /// Returns the number of the customer's next decision. Called under the customer's lock.
     pub(super) fn next(&self, customer: CustomerKey, profile: &Profile, now: Timestamp) -> u32 {
+        let lowest = self.lowest.load(Ordering::Relaxed);
         if profile.decisions > 0 {
-            return profile.decisions.saturating_add(1);
+            return profile.decisions.saturating_add(1).max(lowest);
         }
-        let second = (now - NUMBERS_BEGIN).get() / Millis::SECOND.get();
-        let second = u32::try_from(second).unwrap_or(1).max(1);
-        let mut last = self.0.lock();
+        let second = second(now).max(lowest);
+        let mut last = self.forgotten.lock();
         last.retain(|_, last| *last >= second);
         last.get(&customer)
             .map_or(second, |last| second.max(last.saturating_add(1)))
     }
+}
+
+fn second(now: Timestamp) -> u32 {
+    let second = (now - NUMBERS_BEGIN).get() / Millis::SECOND.get();
+    u32::try_from(second).unwrap_or(1).max(1)
 }

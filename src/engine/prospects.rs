@@ -23,6 +23,7 @@ use crate::domain::ids::{CustomerId, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::Timestamp;
+use crate::store::Standing;
 
 /// What a call with the same id gave before.
 #[derive(Debug)]
@@ -61,12 +62,14 @@ impl Engine {
             active,
             request,
             once: Some(once),
+            rooms: None,
             steering: None,
             key: Some(customer.key()),
             now,
         };
-        let found = self.locked(customer, &call, |profile, known, workspace| {
-            (self.conductor.before(&call, profile, known, workspace), false)
+        let found = self.locked(customer, &call, |profile, standing, workspace| {
+            let known = standing == Standing::Known;
+            Ok((self.conductor.before(&call, profile, known, workspace), false))
         });
         found.unwrap_or(Before::Nothing)
     }
@@ -94,17 +97,19 @@ impl Engine {
             active,
             request,
             once,
+            rooms: None,
             steering: None,
             key: Some(customer.key()),
             now,
         };
-        let found = self.locked(customer, &call, |profile, known, workspace| {
+        let found = self.locked(customer, &call, |profile, standing, workspace| {
+            let known = standing == Standing::Known;
             let found = self.conductor.before(&call, profile, known, workspace);
             let prospects = match found {
                 Before::Nothing => self.conductor.prospects(&call, more, limits, profile, known, workspace),
                 before => Prospects { before, ..nothing() },
             };
-            (prospects, false)
+            Ok((prospects, false))
         });
         found.unwrap_or_else(|_| nothing())
     }

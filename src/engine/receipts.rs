@@ -9,6 +9,7 @@ use crate::domain::ids::DecisionId;
 use crate::domain::profile::CONTACTS_KEPT;
 use crate::domain::request::OffersRequest;
 use crate::domain::symbol::Symbol;
+use crate::journal::NotWritten;
 use crate::store::Full;
 
 /// Why a call was refused. Nothing was changed.
@@ -41,6 +42,9 @@ pub enum Rejection {
     /// The store is full.
     #[error("no room for another customer: the limit is {0}")]
     TooManyCustomers(usize),
+    /// The journal cannot take the change.
+    #[error(transparent)]
+    NotWritten(#[from] NotWritten),
 }
 
 impl From<Full> for Rejection {

@@ -8,11 +8,12 @@ use crate::domain::profile::Profile;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 use crate::store::Then;
+use crate::store::record::Draft;
 
 use super::conductor::Conductor;
 use super::sync::Locked;
 use super::volumes::books::Books;
-use super::{Active, CancelReceipt, Engine, OutcomeReceipt, Rejection, WORKSPACE};
+use super::{Active, CancelReceipt, Engine, OutcomeReceipt, Rejection, WORKSPACE, Workspace};
 
 impl Engine {
     /// Records what became of a decided offer. A repeat changes nothing; a late one is recorded as what it is.
@@ -26,8 +27,8 @@ impl Engine {
         report: &OutcomeReport,
         now: Timestamp,
     ) -> Result<OutcomeReceipt, Rejection> {
-        let receipt = self.report(customer, |profile| {
-            self.conductor.outcome(active, customer, profile, report, now)
+        let receipt = self.report(customer, report.decision, |profile, draft| {
+            self.conductor.outcome(active, customer, profile, report, now, draft)
         })?;
         if receipt.recorded {
             self.changed(customer);
@@ -46,8 +47,8 @@ impl Engine {
         customer: CustomerKey,
         cancellation: &Cancellation,
     ) -> Result<CancelReceipt, Rejection> {
-        let receipt = self.report(customer, |profile| {
-            self.conductor.cancel(active, customer, profile, cancellation)
+        let receipt = self.report(customer, cancellation.decision, |profile, draft| {
+            self.conductor.cancel(active, customer, profile, cancellation, draft)
         })?;
         if receipt.cancelled > 0 {
             self.changed(customer);
@@ -59,16 +60,23 @@ impl Engine {
     fn report<T>(
         &self,
         customer: CustomerKey,
-        work: impl FnOnce(&mut Profile) -> Result<T, Rejection>,
+        decision: u32,
+        work: impl FnOnce(&mut Profile, &mut Draft) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
-        WORKSPACE.with_borrow_mut(|workspace| {
-            self.store.with(customer, None, &mut workspace.buffers, |profile, _| {
+        let reported = WORKSPACE.with_borrow_mut(|workspace| {
+            let Workspace { buffers, draft, .. } = workspace;
+            self.store.with_known(customer, buffers, |profile| {
                 let before = profile.version;
-                let result = work(profile);
-                let changed = profile.version != before;
-                (result, if changed { Then::KeepContacts } else { Then::Leave })
+                let result = work(profile, draft);
+                let is_changed = result.is_ok() && profile.version != before;
+                (result, if is_changed { Then::KeepContacts } else { Then::Leave })
             })
-        })?
+        });
+        let unknown = DecisionId {
+            customer,
+            number: decision,
+        };
+        reported.unwrap_or(Err(Rejection::UnknownDecision(unknown)))
     }
 }
 
@@ -119,6 +127,7 @@ impl<L: Locked<Books>> Conductor<L> {
         profile: &mut Profile,
         report: &OutcomeReport,
         now: Timestamp,
+        draft: &mut Draft,
     ) -> Result<OutcomeReceipt, Rejection> {
         let meant = Meant {
             id: DecisionId {
@@ -144,7 +153,7 @@ impl<L: Locked<Books>> Conductor<L> {
             report: OutcomeReport { at, ..*report },
             received_at: now.max(at),
         };
-        let Folded { changed, room_was_gone } = self.fold(active, meant, profile, &entry, now);
+        let Folded { changed, room_was_gone } = self.fold(active, meant, profile, &entry, now, draft)?;
         Ok(OutcomeReceipt {
             recorded: changed,
             late: (late || room_was_gone) && changed,
@@ -159,6 +168,7 @@ impl<L: Locked<Books>> Conductor<L> {
         customer: CustomerKey,
         profile: &mut Profile,
         cancellation: &Cancellation,
+        draft: &mut Draft,
     ) -> Result<CancelReceipt, Rejection> {
         let meant = Meant {
             id: DecisionId {
@@ -174,15 +184,24 @@ impl<L: Locked<Books>> Conductor<L> {
         let open = |contact: &&Contact| !contact.is_confirmed() && contact.cancelled.is_none();
         let cancelled = meant.contacts(profile).filter(open).count();
         let entry = Entry::Cancel(*cancellation);
-        self.fold(active, meant, profile, &entry, cancellation.at);
+        self.fold(active, meant, profile, &entry, cancellation.at, draft)?;
         Ok(CancelReceipt {
             cancelled,
             profile_version: profile.version,
         })
     }
 
-    /// Folds an entry about some contacts, and lets the volumes know what became of them. No contact comes or goes by it.
-    fn fold(&self, active: &Active, meant: Meant, profile: &mut Profile, entry: &Entry, now: Timestamp) -> Folded {
+    /// Folds an entry about some contacts, writes it to the journal, and lets the volumes know what became of the contacts. No
+    /// contact comes or goes by it. When it is refused, the profile at hand is to be dropped.
+    fn fold(
+        &self,
+        active: &Active,
+        meant: Meant,
+        profile: &mut Profile,
+        entry: &Entry,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) -> Result<Folded, Rejection> {
         let counted = meant.contacts(profile).any(|contact| contact.in_volumes);
         let before: Vec<Contact> = if counted {
             meant.contacts(profile).copied().collect()
@@ -191,11 +210,16 @@ impl<L: Locked<Books>> Conductor<L> {
         };
         let changed = fold::apply(profile, entry, &active.catalog);
         let mut room_was_gone = false;
-        if changed && counted {
+        if changed {
+            let customer = meant.id.customer;
+            draft.begin(customer, None, active.generation, now);
+            draft.entry(entry);
+            draft.before(&before);
             let after = meant.contacts(profile).copied();
             let moves: Vec<_> = before.into_iter().zip(after).collect();
-            room_was_gone = self.volumes.change(active, meant.id.customer, &moves, now);
+            let commit = || self.commit(draft);
+            room_was_gone = self.volumes.change(active, customer, &moves, now, commit)?;
         }
-        Folded { changed, room_was_gone }
+        Ok(Folded { changed, room_was_gone })
     }
 }

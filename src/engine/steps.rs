@@ -9,10 +9,18 @@ use crate::domain::event::Event;
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::{Millis, Timestamp};
+use crate::store::record::Draft;
 
 /// Folds the events of one call and returns how many were new. When the caller's clock runs ahead of `now` (the door
 /// refuses more than [`CLOCK_SKEW_MAX`](super::CLOCK_SKEW_MAX)), all of them are moved back by as much, which keeps their order.
-pub(super) fn apply_events(profile: &mut Profile, events: &[Event], catalog: &Catalog, now: Timestamp) -> usize {
+/// What was new is noted in the draft.
+pub(super) fn apply_events(
+    profile: &mut Profile,
+    events: &[Event],
+    catalog: &Catalog,
+    now: Timestamp,
+    draft: &mut Draft,
+) -> usize {
     let ahead = events
         .iter()
         .map(|event| event.time - now)
@@ -20,11 +28,15 @@ pub(super) fn apply_events(profile: &mut Profile, events: &[Event], catalog: &Ca
         .unwrap_or_default()
         .max(Millis::default());
     let new = |event: &&Event| {
-        let event = Event {
+        let entry = Entry::Event(Event {
             time: event.time - ahead,
             ..(*event).clone()
-        };
-        fold::apply(profile, &Entry::Event(event), catalog)
+        });
+        let is_new = fold::apply(profile, &entry, catalog);
+        if is_new {
+            draft.entry(&entry);
+        }
+        is_new
     };
     events.iter().filter(new).count()
 }

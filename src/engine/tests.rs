@@ -161,7 +161,8 @@ fn the_list_is_cached_until_something_that_moves_it_happens() {
     assert!(!bench.preview(fresh.valid_until).cached);
     bench
         .engine
-        .activate(Active::new(Arc::clone(&bench.catalog), Vec::new()));
+        .activate(Active::new(Arc::clone(&bench.catalog), Vec::new()))
+        .unwrap();
     assert!(!bench.preview(now).cached);
 }
 
@@ -169,8 +170,8 @@ fn the_list_is_cached_until_something_that_moves_it_happens() {
 fn somebody_who_was_deleted_and_comes_back_never_meets_the_old_list() {
     let bench = Bench::new(catalog());
     assert_eq!(bench.names(&bench.preview(T0)).len(), 3);
-    assert!(bench.engine.delete_profile(&bench.anna));
-    assert!(!bench.engine.delete_profile(&bench.anna));
+    assert_eq!(bench.engine.delete_profile(&bench.anna), Ok(true));
+    assert_eq!(bench.engine.delete_profile(&bench.anna), Ok(false));
     bench.set_age(12.0);
     assert_eq!(bench.names(&bench.preview(T0)), ["savings_a", "savings_b"]);
 }

@@ -1,4 +1,5 @@
-//! An ordered log of opaque records, one per partition of customers: what is in it survives a crash.
+//! An ordered log of opaque records, one per partition of customers: what is in it survives a crash. And what stands on it: the
+//! [`Journal`] of an engine with its levels of promise, and [`checkpoint`]s.
 //!
 //! [`Log`] is the small trait that any backend keeps; [`SegmentLog`] keeps it in files of its own format (`frame`) in one
 //! directory. The records' meaning, when to sync, and what to rebuild from them is decided by those who use it.
@@ -23,11 +24,14 @@
 //! holds contact caps has to refuse all of them. And the proof over every state that a loss of power can leave needs a disk
 //! that a test can replace ([`disk::Disk`]).
 
+pub mod checkpoint;
 mod cursor;
 pub mod disk;
+pub mod failpoints;
 mod fault;
 mod frame;
 mod inspect;
+mod levels;
 mod segments;
 mod survey;
 #[cfg(test)]
@@ -42,6 +46,7 @@ use std::ops::ControlFlow;
 pub use fault::{Cut, Damage, Fault, OpenError, Proof, Wrong};
 pub use frame::{FORMAT_VERSION, RECORD_BYTES_MAX};
 pub use inspect::{Inspection, inspect, inspect_on};
+pub use levels::{Journal, Level, NotWritten, Settled};
 pub use segments::{Opened, Options, SEGMENT_BYTES_MAX, SegmentLog, Tail};
 pub use survey::Segment;
 
@@ -159,12 +164,4 @@ pub enum LogError {
         /// What the system said.
         error: io::Error,
     },
-}
-
-/// A named point at which a test may stop, fail or kill the process. Without the feature `failpoints` there is none.
-pub(crate) fn fail_point(name: &str) {
-    #[cfg(feature = "failpoints")]
-    fail::fail_point!(name);
-    #[cfg(not(feature = "failpoints"))]
-    let _ = name;
 }

@@ -13,11 +13,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::cursor::{Cursor, Step};
 use super::disk::{Directory, Disk, LockError};
+use super::failpoints::fail_point;
 use super::fault::{Cut, Damage, Fault, OpenError, Proof, Wrong};
 use super::frame::{HEADER_BYTES, file_name};
 use super::survey::{Survey, Verdict, survey};
 use super::writer::{Part, Writer};
-use super::{AppendError, Claim, Log, LogError, fail_point};
+use super::{AppendError, Claim, Log, LogError};
 
 /// How large a segment grows, in bytes: trimming frees this much at once, and reading from the middle of a log looks through
 /// half of it, tens of milliseconds.

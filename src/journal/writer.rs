@@ -5,8 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
+use super::failpoints::{fail_point, is_due};
 use super::frame::{FRAME_BYTES, Frame, Header, RECORD_BYTES_MAX, file_name};
-use super::{AppendError, Claim, fail_point};
+use super::{AppendError, Claim};
 
 /// What the buffer keeps of a large record, in bytes.
 const BUFFER_BYTES_MAX: usize = 256 << 10;
@@ -126,6 +127,11 @@ impl Writer {
         }
         Frame::write(self.next, synced, record, &mut self.buffer);
         fail_point("log::before_write");
+        if is_due("log::torn_write") {
+            self.buffer.truncate(self.buffer.len() / 2);
+            drop(self.write(disk));
+            std::process::abort();
+        }
         let written = self.write(disk);
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_MAX);

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use tonic::{Code, Status};
+use tokio::sync::{Semaphore, watch};
+use tonic::{Code, Response, Status};
 
+use super::durability::Durability;
 use super::policies::PolicyLog;
 use super::reload::ReloadStatus;
 use super::status::Refusal;
 use super::watch::WatchHub;
 use super::wire;
 use crate::clock::Clock;
+use crate::config::data::KeptVersions;
 use crate::domain::time::Timestamp;
 use crate::engine::{Active, Engine};
 use crate::telemetry::Meters;
@@ -18,10 +20,15 @@ use crate::telemetry::Meters;
 /// What every service works with.
 pub(super) struct Desk {
     pub(super) engine: Arc<Engine>,
+    pub(super) durability: Durability,
+    /// The versions that were in force before, when they are kept.
+    pub(super) past: Option<Arc<KeptVersions>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) hub: Arc<WatchHub>,
     pub(super) meters: Arc<Meters>,
     pub(super) policies: Arc<PolicyLog>,
+    /// How many more past decisions may be made again at the same time.
+    pub(super) replays: Arc<Semaphore>,
     pub(super) reloads: watch::Receiver<ReloadStatus>,
 }
 
@@ -29,6 +36,15 @@ impl Desk {
     /// Takes the snapshot and reads the clock: once per call or per item of a stream.
     pub(super) fn begin(&self) -> (Arc<Active>, Timestamp) {
         (self.engine.active(), self.clock.now())
+    }
+
+    /// Answers a call that may have changed something, as soon as that is as safe as the journal's level promises.
+    pub(super) async fn answer<T>(&self, answer: Result<T, Refusal>) -> Result<Response<T>, Status> {
+        let settled = match answer {
+            Ok(answer) => self.durability.settle().await.map(|()| answer),
+            Err(refusal) => Err(refusal),
+        };
+        settled.map(Response::new).map_err(|refusal| self.refuse(refusal))
     }
 
     /// Counts a refusal and returns it as the status of a call.

@@ -39,7 +39,8 @@ pub const OFFER_LIMITS_PER_RUN_MAX: usize = 100;
 /// Campaign runs at a time: each takes what the machine has left, so more would only wait for each other.
 pub const CAMPAIGN_RUNS_MAX: usize = 2;
 
-/// Forecasts and exports at a time: each keeps the keys of all customers, 16 bytes each.
+/// Forecasts and exports at a time: each keeps the keys of all customers, 16 bytes each. And as many replays, which read the
+/// journal.
 pub const WALKS_MAX: usize = 2;
 
 /// Batches of a campaign run that wait for a slow reader before the run waits as well.

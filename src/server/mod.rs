@@ -9,6 +9,7 @@
 
 pub mod convert;
 mod desk;
+pub mod durability;
 mod grpc;
 pub mod limits;
 mod listen;
@@ -22,26 +23,29 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch as channel;
+use tokio::sync::{Semaphore, watch as channel};
 use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::clock::Clock;
+use crate::config::data::KeptVersions;
 use crate::engine::Engine;
 use crate::telemetry::Meters;
 use desk::Desk;
+use durability::Durability;
 use grpc::behaviour::Behaviour;
 use grpc::campaigns::Campaigns;
 use grpc::catalog::Catalogs;
 use grpc::contacts::Contacts;
 use grpc::decisions::Decisions;
+use grpc::operations::Operations;
 use grpc::profiles::Profiles;
 use limits::{
     CAMPAIGN_MESSAGE_BYTES_MAX, HEADER_BYTES_MAX, KEEP_ALIVE_EVERY, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX,
     SHUTDOWN_GRACE, STREAMS_PER_CONNECTION_MAX,
 };
-use policies::PolicyLog;
+use policies::{PolicyLog, Rebuild};
 use reload::{Loading, ReloadStatus, Reloader};
 use watch::WatchHub;
 use wire::behaviour_service_server::BehaviourServiceServer;
@@ -49,10 +53,11 @@ use wire::campaign_service_server::CampaignServiceServer;
 use wire::catalog_service_server::CatalogServiceServer;
 use wire::contact_service_server::ContactServiceServer;
 use wire::decision_service_server::DecisionServiceServer;
+use wire::operations_service_server::OperationsServiceServer;
 use wire::profile_service_server::ProfileServiceServer;
 
 /// The services that the health service answers for; the empty name is the whole server.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "",
     wire::decision_service_server::SERVICE_NAME,
     wire::behaviour_service_server::SERVICE_NAME,
@@ -60,6 +65,7 @@ const SERVICES: [&str; 7] = [
     wire::catalog_service_server::SERVICE_NAME,
     wire::contact_service_server::SERVICE_NAME,
     wire::campaign_service_server::SERVICE_NAME,
+    wire::operations_service_server::SERVICE_NAME,
 ];
 
 /// Why serving came to an end before it was asked to.
@@ -83,15 +89,30 @@ impl Server {
     /// Makes a server for an engine. Its watchers hear of every change of a customer from now on.
     #[must_use]
     pub fn new(engine: Arc<Engine>, clock: Arc<dyn Clock>) -> Self {
+        Self::with_past(engine, clock, None)
+    }
+
+    /// Makes a server for an engine that went on where another one ended, with the versions that were in force before.
+    #[must_use]
+    pub fn with_past(engine: Arc<Engine>, clock: Arc<dyn Clock>, past: Option<KeptVersions>) -> Self {
+        let past = past.map(Arc::new);
         let hub = Arc::new(WatchHub::default());
         let listening = Arc::clone(&hub);
         engine.on_change(Box::new(move |customer| listening.customer_changed(customer)));
         let reloads = channel::Sender::new(ReloadStatus::started(clock.now()));
         let meters = Arc::new(Meters::new());
-        let policies = PolicyLog::new(Arc::clone(&engine.active().catalog), clock.now());
+        let catalog = Arc::clone(&engine.active().catalog);
+        let rebuild = past
+            .clone()
+            .map(|past| -> Rebuild { Box::new(move |activation| past.catalog(activation)) });
+        let policies = PolicyLog::new(catalog, clock.now(), engine.activations(), rebuild);
         let policies = Arc::new(policies);
+        let durability = Durability::new(&engine);
         let desk = Desk {
             engine,
+            durability,
+            past,
+            replays: Arc::new(Semaphore::new(limits::WALKS_MAX)),
             clock,
             hub,
             meters,
@@ -140,6 +161,14 @@ impl Server {
             down.send_replace(true);
             std::future::pending::<()>().await;
         };
+        let failing = async {
+            let why = self.desk.durability.stopped().await;
+            tracing::error!(%why, "the journal has stopped; nothing is recorded until the server is started anew");
+            for service in SERVICES {
+                health.set_service_status(service, ServingStatus::NotServing).await;
+            }
+            std::future::pending::<()>().await;
+        };
         let overdue = async {
             let _ = is_down.wait_for(|down| *down).await;
             tokio::time::sleep(SHUTDOWN_GRACE).await;
@@ -147,12 +176,13 @@ impl Server {
         tokio::select! {
             served = serving => Ok(served?),
             () = stopping => Ok(()),
+            () = failing => Ok(()),
             () = overdue => Ok(()),
         }
     }
 }
 
-/// Puts the services together: the six of the contract, health, and reflection in both versions that clients speak.
+/// Puts the services together: the seven of the contract, health, and reflection in both versions that clients speak.
 async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError> {
     let decisions =
         DecisionServiceServer::new(Decisions(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -163,6 +193,8 @@ async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError
     let contacts = ContactServiceServer::new(Contacts::new(desk)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let campaigns =
         CampaignServiceServer::new(Campaigns::new(desk)).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
+    let operations =
+        OperationsServiceServer::new(Operations(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
@@ -183,6 +215,7 @@ async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError
         .add_service(catalogs)
         .add_service(contacts)
         .add_service(campaigns)
+        .add_service(operations)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 use super::limits::{FOLDERS_LOOKED_UP_EVERY, RELOAD_QUIET};
 use super::policies::PolicyLog;
 use super::watch::WatchHub;
-use crate::catalog::diagnostic::Diagnostic;
+use crate::catalog::diagnostic::{Diagnostic, Severity};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::engine::{Active, Engine};
@@ -191,12 +191,21 @@ impl Reloader {
         let (result, diagnostics) = match loaded {
             Ok(Some(active)) => {
                 let warnings = active.catalog.warnings.clone();
-                tracing::info!(version = %active.catalog.version, before = %before.catalog.version, "a new catalog is in force");
                 let catalog = Arc::clone(&active.catalog);
-                self.engine.activate(active);
-                self.policies.changed(catalog, now, self.clock.now());
-                self.hub.catalog_changed();
-                (Reloaded::Applied, warnings)
+                match self.engine.activate(Active { since: now, ..active }) {
+                    Ok(()) => {
+                        let (version, before) = (&catalog.version, &before.catalog.version);
+                        tracing::info!(%version, %before, "a new catalog is in force");
+                        self.policies.changed(catalog, now, self.clock.now());
+                        self.hub.catalog_changed();
+                        (Reloaded::Applied, warnings)
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the changed files could not be put in force; SIGHUP tries again");
+                        let fault = Diagnostic::of_file("journal", Severity::Error, error.to_string());
+                        (Reloaded::Refused, vec![fault])
+                    }
+                }
             }
             Ok(None) => (Reloaded::Unchanged, before.catalog.warnings.clone()),
             Err(diagnostics) => {

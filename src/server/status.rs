@@ -9,6 +9,10 @@
 //! | the request id was used for another request | `ALREADY_EXISTS` | with an id of its own |
 //! | the request was answered, and the answer is no longer kept | `ABORTED` | with another id, after a cancellation |
 //! | no room: customers, watchers, campaign runs | `RESOURCE_EXHAUSTED` | later |
+//! | the journal has no room on its disk | `RESOURCE_EXHAUSTED` | later |
+//! | the journal has stopped | `UNAVAILABLE` | elsewhere |
+//! | a past decision is not in the journal any more | `NOT_FOUND` | not unchanged |
+//! | a past decision cannot be made again: no journal, or its catalog is gone | `FAILED_PRECONDITION` | not unchanged |
 //! | a campaign run died | `INTERNAL` | going on after its last token |
 //! | the server is shutting down | `UNAVAILABLE` | at once, elsewhere |
 
@@ -17,7 +21,8 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::convert::fault::Faults;
 use super::wire;
-use crate::engine::Rejection;
+use crate::engine::{Rejection, ReplayError};
+use crate::journal::NotWritten;
 
 /// Why a call, or one item of it, is refused. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +45,9 @@ pub enum Refusal {
     /// Too many walk over all customers already.
     #[error("{0} forecasts and exports are under way already, no more are allowed; try again when one has ended")]
     TooManyWalks(usize),
+    /// Too many past decisions are made again already.
+    #[error("{0} past decisions are being made again already, no more are allowed; try again when one is done")]
+    TooManyReplays(usize),
     /// A campaign run has the name of another one.
     #[error(
         "`run_id` was used before for another request; give a new run an id of its own, and go on with an old one as it was"
@@ -48,9 +56,26 @@ pub enum Refusal {
     /// A thread of a campaign run died.
     #[error("the campaign run broke off by a fault of the server; go on after the last `resume_token`")]
     RunBroken,
+    /// A past decision cannot be made again.
+    #[error("{message}")]
+    Unrepeatable {
+        /// Whether there is no record of it.
+        is_unknown: bool,
+        /// Why.
+        message: String,
+    },
     /// The server is going down.
     #[error("the server is shutting down; connect again")]
     ShuttingDown,
+}
+
+impl From<ReplayError> for Refusal {
+    fn from(error: ReplayError) -> Self {
+        Self::Unrepeatable {
+            is_unknown: matches!(error, ReplayError::Unknown(_)),
+            message: error.to_string(),
+        }
+    }
 }
 
 impl From<Faults> for Refusal {
@@ -70,12 +95,16 @@ impl Refusal {
             }
             Self::Rejected(Rejection::RequestIdReused) | Self::RunIdReused => Code::AlreadyExists,
             Self::Rejected(Rejection::AnswerNotKept(_)) => Code::Aborted,
-            Self::Rejected(Rejection::TooManyCustomers(_))
+            Self::Rejected(Rejection::TooManyCustomers(_) | Rejection::NotWritten(NotWritten::Refused(_)))
             | Self::TooManyWatchers(_)
             | Self::TooManyRuns(_)
-            | Self::TooManyWalks(_) => Code::ResourceExhausted,
+            | Self::TooManyWalks(_)
+            | Self::TooManyReplays(_) => Code::ResourceExhausted,
+            Self::Unrepeatable { is_unknown: true, .. } => Code::NotFound,
+            Self::Unrepeatable { .. } => Code::FailedPrecondition,
             Self::RunBroken => Code::Internal,
-            Self::ShuttingDown => Code::Unavailable,
+            Self::Rejected(Rejection::NotWritten(NotWritten::Stopped(_) | NotWritten::Unsettled(_)))
+            | Self::ShuttingDown => Code::Unavailable,
         }
     }
 }

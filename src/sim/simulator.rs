@@ -325,10 +325,11 @@ impl Simulation {
         self.bank.remember(&before);
         self.catalog = engine_side::compile(&self.bank, &self.catalog.symbols)?;
         self.engine
-            .activate(engine_side::active(&self.bank, &self.catalog, &self.fails));
+            .activate(engine_side::active(&self.bank, &self.catalog, &self.fails))
+            .map_err(|error| error.to_string())?;
         self.active = self.engine.active();
         self.register.renew();
-        self.witnesses.activate(&self.bank, &self.catalog);
+        self.witnesses.activate(&self.bank, &self.catalog)?;
         for person in &mut self.people {
             person.good_scores.clear();
             person.calls.forget_before(self.active.generation);

@@ -8,6 +8,9 @@ mod codec;
 mod keys;
 pub mod packed;
 mod rarities;
+pub mod record;
+#[cfg(test)]
+mod record_tests;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,6 +53,17 @@ impl Hasher for KeyHasher {
 pub struct Full {
     /// How many customers the store may hold.
     pub customers_max: usize,
+}
+
+/// Whether the store has, or can take, a customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The customer is known.
+    Known,
+    /// The customer is not known and can be begun.
+    New,
+    /// The customer is not known, and there is no room: nothing can be kept.
+    Full(Full),
 }
 
 /// What to do with the customer after looking.
@@ -114,49 +128,70 @@ impl Store {
     }
 
     /// Looks at one customer, changes the profile in the buffers, and writes it back when `work` says so, all under one
-    /// lock. `work` gets whether the customer is known; for somebody new the profile is empty. The id is needed to begin
-    /// somebody new; without it an unknown customer is only looked at.
-    ///
-    /// # Errors
-    /// When somebody new should be begun and the store is full; nothing is changed then.
+    /// lock. For somebody new the profile is empty; whether there is a place for them is known before `work` begins, so
+    /// that nothing needs to be undone afterwards.
     pub fn with<T>(
         &self,
+        id: &CustomerId,
         key: CustomerKey,
-        id: Option<&CustomerId>,
         buffers: &mut Buffers,
-        work: impl FnOnce(&mut Profile, bool) -> (T, Then),
-    ) -> Result<T, Full> {
+        work: impl FnOnce(&mut Profile, Standing) -> (T, Then),
+    ) -> T {
         match self.customers.entry(key.get()) {
             Entry::Occupied(mut entry) => {
-                let between = packed::unpack(entry.get(), &mut buffers.profile);
-                let (result, then) = work(&mut buffers.profile, true);
-                if then != Then::Leave {
-                    buffers.pack(entry.get(), then, between);
-                    if entry.get().len() == buffers.bytes.len() {
-                        entry.get_mut().copy_from_slice(&buffers.bytes);
-                    } else {
-                        entry.insert(buffers.bytes.as_slice().into());
-                    }
-                }
-                Ok(result)
+                Self::with_block(entry.get_mut(), buffers, |profile| work(profile, Standing::Known))
             }
             Entry::Vacant(entry) => {
                 buffers.profile.clear();
-                let (result, then) = work(&mut buffers.profile, false);
-                if let (Then::Keep | Then::KeepContacts, Some(id)) = (then, id) {
-                    if self.count.fetch_add(1, Ordering::Relaxed) >= self.customers_max {
-                        self.count.fetch_sub(1, Ordering::Relaxed);
-                        return Err(Full {
-                            customers_max: self.customers_max,
-                        });
-                    }
+                let is_full = self.count.fetch_add(1, Ordering::Relaxed) >= self.customers_max;
+                let standing = if is_full {
+                    Standing::Full(self.full())
+                } else {
+                    Standing::New
+                };
+                let (result, then) = work(&mut buffers.profile, standing);
+                debug_assert!(!is_full || then == Then::Leave, "there was no place");
+                if is_full || then == Then::Leave {
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                } else {
                     buffers.bytes.clear();
                     packed::pack_id(id, &mut buffers.bytes);
                     packed::pack(&buffers.profile, &mut buffers.bytes);
                     entry.insert(buffers.bytes.as_slice().into());
                 }
-                Ok(result)
+                result
             }
+        }
+    }
+
+    /// Does the same for somebody who is known; nothing for anybody else.
+    pub fn with_known<T>(
+        &self,
+        key: CustomerKey,
+        buffers: &mut Buffers,
+        work: impl FnOnce(&mut Profile) -> (T, Then),
+    ) -> Option<T> {
+        let mut block = self.customers.get_mut(&key.get())?;
+        Some(Self::with_block(&mut block, buffers, work))
+    }
+
+    fn with_block<T>(block: &mut Box<[u8]>, buffers: &mut Buffers, work: impl FnOnce(&mut Profile) -> (T, Then)) -> T {
+        let between = packed::unpack(block, &mut buffers.profile);
+        let (result, then) = work(&mut buffers.profile);
+        if then != Then::Leave {
+            buffers.pack(block, then, between);
+            if block.len() == buffers.bytes.len() {
+                block.copy_from_slice(&buffers.bytes);
+            } else {
+                *block = buffers.bytes.as_slice().into();
+            }
+        }
+        result
+    }
+
+    const fn full(&self) -> Full {
+        Full {
+            customers_max: self.customers_max,
         }
     }
 
@@ -171,18 +206,22 @@ impl Store {
         }
     }
 
-    /// Removes one customer; tells whether there was one. `then` gets the profile and runs under the customer's lock.
-    pub fn remove(&self, key: CustomerKey, then: impl FnOnce(&Profile)) -> bool {
+    /// Removes one customer; tells whether there was one. `then` gets the profile, runs under the customer's lock, and may
+    /// refuse; the customer stays then.
+    ///
+    /// # Errors
+    /// What `then` refuses with.
+    pub fn remove<E>(&self, key: CustomerKey, then: impl FnOnce(&Profile) -> Result<(), E>) -> Result<bool, E> {
         match self.customers.entry(key.get()) {
             Entry::Occupied(entry) => {
                 let mut profile = Profile::default();
                 packed::unpack(entry.get(), &mut profile);
-                then(&profile);
+                then(&profile)?;
                 entry.remove();
                 self.count.fetch_sub(1, Ordering::Relaxed);
-                true
+                Ok(true)
             }
-            Entry::Vacant(_) => false,
+            Entry::Vacant(_) => Ok(false),
         }
     }
 
@@ -210,6 +249,39 @@ impl Store {
         }
     }
 
+    /// Calls `visit` with the packed form of every customer, in no particular order, while the customer is locked: nothing of
+    /// the customer changes meanwhile. Stops at the first error.
+    ///
+    /// # Errors
+    /// What `visit` says.
+    pub fn blocks<E>(&self, mut visit: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.customers.iter().try_for_each(|entry| visit(entry.value()))
+    }
+
+    /// Copies the packed form of a customer; returns what `then` gives while the customer is locked, or nothing when there is no such
+    /// customer.
+    pub fn copy<T>(&self, key: CustomerKey, bytes: &mut Vec<u8>, then: impl FnOnce() -> T) -> Option<T> {
+        let block = self.customers.get(&key.get())?;
+        bytes.clear();
+        bytes.extend_from_slice(&block);
+        Some(then())
+    }
+
+    /// Limits how many customers may be begun from now on.
+    pub const fn limit(&mut self, customers_max: usize) {
+        self.customers_max = customers_max;
+    }
+
+    /// Puts a customer in that [`Store::blocks`] gave, and returns who it is; `None` when the bytes are none.
+    pub fn restore(&self, block: &[u8]) -> Option<CustomerKey> {
+        let key = packed::unpack_id(block)?.key();
+        let before = self.customers.insert(key.get(), block.into());
+        if before.is_none() {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(key)
+    }
+
     /// Returns how many bytes the packed customers have in all, without the map around them.
     #[must_use]
     pub fn packed_bytes(&self) -> usize {
@@ -227,9 +299,12 @@ mod tests {
 
     fn touch(store: &Store, name: &str, then: Then) -> Result<(u64, bool), Full> {
         let id = id(name);
-        store.with(id.key(), Some(&id), &mut Buffers::default(), |profile, known| {
+        store.with(&id, id.key(), &mut Buffers::default(), |profile, standing| {
+            if let Standing::Full(full) = standing {
+                return (Err(full), Then::Leave);
+            }
             profile.version += 1;
-            ((profile.version, known), then)
+            (Ok((profile.version, standing == Standing::Known)), then)
         })
     }
 
@@ -253,7 +328,13 @@ mod tests {
         touch(&store, "a", Then::Keep).unwrap();
         assert_eq!(touch(&store, "b", Then::Keep), Err(Full { customers_max: 1 }));
         assert_eq!(touch(&store, "a", Then::Keep), Ok((2, true)));
-        assert!(store.remove(id("a").key(), |_| ()));
+        assert_eq!(
+            store.remove(id("a").key(), |_| Err("no")),
+            Err("no"),
+            "who may not go stays"
+        );
+        assert_eq!(store.len(), 1);
+        assert_eq!(store.remove(id("a").key(), |_| Ok::<_, Full>(())), Ok(true));
         assert_eq!(touch(&store, "b", Then::Keep), Ok((1, false)));
     }
 }

@@ -27,7 +27,7 @@ impl Drop for Program {
 impl Program {
     fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_nbo"))
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--durability", "none"])
             .args(arguments)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
@@ -139,7 +139,15 @@ fn a_taken_address_is_told_in_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let ended = Command::new(env!("CARGO_BIN_EXE_nbo"))
-        .args(["serve", "--customers", "1", "--listen", &address])
+        .args([
+            "serve",
+            "--customers",
+            "1",
+            "--durability",
+            "none",
+            "--listen",
+            &address,
+        ])
         .env("RUST_BACKTRACE", "1")
         .output()
         .unwrap();
@@ -165,7 +173,10 @@ fn who_reads_only_the_first_lines_is_not_told_of_a_fault() {
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in ["bench", "check", "import", "load", "schema", "serve", "sim"] {
+    for command in [
+        "backup", "bench", "check", "explain", "import", "load", "replay", "restore", "schema", "serve", "sim",
+        "verify",
+    ] {
         let help = Command::new(env!("CARGO_BIN_EXE_nbo"))
             .args([command, "--help"])
             .output()

@@ -69,7 +69,7 @@ fn somebody_who_was_deleted_and_comes_back_never_meets_the_old_answer() {
             .unwrap()
     };
     let first = ask(T0);
-    bench.engine.delete_profile(&bench.anna);
+    bench.engine.delete_profile(&bench.anna).unwrap();
     bench.set_age(12.0);
     // In the same millisecond.
     let second = ask(T0);

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use super::super::Active;
 use super::edition::Editions;
 use super::series::Series;
@@ -69,6 +71,57 @@ pub(super) struct Ledger {
 /// clock in: longer than any call takes from the one to the other.
 const KEPT_AFTER: Millis = Millis::MINUTE;
 
+/// What happened and what is reserved, to be kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct Kept {
+    /// By offer and channel.
+    series: Vec<(Symbol, Symbol, [Series; KINDS.len()])>,
+    /// By channel.
+    held: Vec<(Symbol, Vec<HeldRow>)>,
+    /// The latest instant of any call.
+    latest: Timestamp,
+}
+
+#[cfg(test)]
+impl Kept {
+    pub(in crate::engine) fn series(&self) -> &impl Serialize {
+        &self.series
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Books::default().keep()
+    }
+}
+
+/// An open reservation as a row: when it was decided, offer, the halves of the customer's key, decision, placement, how often.
+type HeldRow = (i64, Symbol, (u64, u64), u32, Symbol, Open);
+
+#[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
+fn row(held: &Held, open: &Open) -> HeldRow {
+    let key = held.customer.get();
+    (
+        held.decided_at.as_millis(),
+        held.offer,
+        ((key >> 64) as u64, key as u64),
+        held.decision,
+        held.placement,
+        *open,
+    )
+}
+
+fn unrow((decided_at, offer, (high, low), decision, placement, open): HeldRow) -> (Held, Open) {
+    let held = Held {
+        decided_at: Timestamp::from_millis(decided_at),
+        offer,
+        customer: CustomerKey::from_packed(u128::from(high) << 64 | u128::from(low)),
+        decision,
+        placement,
+    };
+    (held, open)
+}
+
 /// The books.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Books {
@@ -97,6 +150,76 @@ impl Books {
         }
     }
 
+    /// Goes over to a catalog that is about to come into force; tells whether it counts reservations, so that [`Books::ensure`]
+    /// has to be told of every customer.
+    pub(super) fn prepare(&mut self, active: &Active) -> bool {
+        if self.latest == Timestamp::FAR_PAST {
+            // Nobody was decided for yet.
+            return false;
+        }
+        self.adopt(active, self.latest);
+        let kinds = active.catalog.volumes.iter().map(|volume| volume.counted);
+        kinds.into_iter().any(|counted| counted != Counted::Decided)
+    }
+
+    /// Opens the reservations of a customer that a volume counts and that are not known yet, since no volume counted them before.
+    pub(super) fn ensure(&mut self, customer: CustomerKey, contacts: &[Contact]) {
+        let latest = self.latest;
+        for contact in contacts {
+            let over_at = contact.decided_at() + self.editions.reservation(contact.channel);
+            if over_at <= latest - KEPT_AFTER {
+                continue;
+            }
+            for (kind, counted) in KINDS.into_iter().enumerate() {
+                let is_open = |other: &&Contact| standing(other, counted) == Standing::Held;
+                if !is_open(&contact) || !self.editions.want(Cell::of(contact), kind) {
+                    continue;
+                }
+                let held = held(customer, contact);
+                let same = contacts.iter().filter(|other| self::held(customer, other) == held);
+                let number = narrow(same.filter(is_open).count());
+                let queue = self.ledger.held.entry(contact.channel).or_default();
+                let open = &mut queue.entry(held).or_default()[kind];
+                let missing = number.saturating_sub(*open);
+                *open += missing;
+                if missing > 0 {
+                    self.editions
+                        .each_view(Cell::of(contact), kind, |view| view.hold(over_at, missing, latest));
+                }
+            }
+        }
+    }
+
+    /// Returns what has to be kept on disk.
+    pub(super) fn keep(&self) -> Kept {
+        let Ledger { series, held } = &self.ledger;
+        let of_cell = |(cell, series): (&Cell, &[Series; KINDS.len()])| (cell.offer, cell.channel, series.clone());
+        let of_channel = |(&channel, queue): (&Symbol, &BTreeMap<Held, Open>)| {
+            (channel, queue.iter().map(|(held, open)| row(held, open)).collect())
+        };
+        let mut series: Vec<_> = series.iter().map(of_cell).collect();
+        series.sort_unstable_by_key(|&(offer, channel, _)| (offer, channel));
+        Kept {
+            series,
+            held: held.iter().map(of_channel).collect(),
+            latest: self.latest,
+        }
+    }
+
+    /// Goes on with what was kept.
+    pub(super) fn restore(&mut self, kept: Kept) {
+        let cell = |(offer, channel, series)| (Cell { offer, channel }, series);
+        let queue = |(channel, rows): (Symbol, Vec<HeldRow>)| (channel, rows.into_iter().map(unrow).collect());
+        *self = Self {
+            ledger: Ledger {
+                series: kept.series.into_iter().map(cell).collect(),
+                held: kept.held.into_iter().map(queue).collect(),
+            },
+            editions: Editions::default(),
+            latest: kept.latest,
+        };
+    }
+
     /// Says what the volumes of the call's catalog have left.
     pub(super) fn rooms(&mut self, active: &Active, now: Timestamp) -> Rooms {
         self.adopt(active, now);
@@ -120,14 +243,8 @@ impl Books {
         Rooms::new(rooms.collect())
     }
 
-    /// Takes the contacts of a decision from all volumes, or says what they have left.
-    pub(super) fn take(
-        &mut self,
-        active: &Active,
-        customer: CustomerKey,
-        contacts: &[Contact],
-        now: Timestamp,
-    ) -> Result<(), Rooms> {
+    /// Tells whether the volumes have room for the contacts of a decision, or says what they have left.
+    pub(super) fn check(&mut self, active: &Active, contacts: &[Contact], now: Timestamp) -> Result<(), Rooms> {
         let catalog = &active.catalog;
         if catalog.volumes.is_empty() {
             self.adopt(active, now);
@@ -145,10 +262,14 @@ impl Books {
                 return Err(rooms);
             }
         }
+        Ok(())
+    }
+
+    /// Enters the contacts of a decision.
+    pub(super) fn enter(&mut self, customer: CustomerKey, contacts: &[Contact], now: Timestamp) {
         for contact in contacts {
             self.change(customer, None, Some(contact), now);
         }
-        Ok(())
     }
 
     /// Moves a contact from what it was to what it is. Tells whether it took place although its reservation was over for a call before,
@@ -208,8 +329,11 @@ impl Books {
         self.editions.each_view(cell, kind, |view| view.count(at, is_more));
     }
 
-    /// Opens a reservation, when its time is not over already.
+    /// Opens a reservation, when a volume counts it and its time is not over already.
     fn hold(&mut self, customer: CustomerKey, contact: &Contact, kind: usize, now: Timestamp) {
+        if !self.editions.want(Cell::of(contact), kind) {
+            return;
+        }
         let over_at = contact.decided_at() + self.editions.reservation(contact.channel);
         if over_at <= now {
             return;
@@ -242,8 +366,9 @@ impl Books {
     }
 
     /// Takes note of the time: what is over by then no longer counts for calls of then, and is forgotten a while after.
-    fn pass(&mut self, now: Timestamp) {
-        if now <= self.latest {
+    pub(super) fn pass(&mut self, now: Timestamp) {
+        // Books that were read from disk: when reservations are over, the first catalog will say.
+        if now <= self.latest || self.editions.is_empty() {
             return;
         }
         self.editions.pass(self.latest, now);
@@ -280,6 +405,10 @@ fn held(customer: CustomerKey, contact: &Contact) -> Held {
         decision: contact.decision,
         placement: contact.placement,
     }
+}
+
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Returns what a contact counts as.

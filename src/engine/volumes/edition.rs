@@ -172,6 +172,11 @@ pub(super) struct Editions {
 }
 
 impl Editions {
+    /// Tells whether no catalog is known yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// Tells whether the catalog of a call is newer than all that are known.
     pub(super) fn is_news(&self, active: &Active) -> bool {
         self.list
@@ -264,6 +269,15 @@ impl Editions {
                 first.remove();
             }
         }
+    }
+
+    /// Tells whether a volume counts this.
+    pub(super) fn want(&self, cell: Cell, kind: usize) -> bool {
+        self.list.iter().any(|edition| {
+            let catalog = &edition.catalog;
+            let mut volumes = catalog.volumes.iter();
+            volumes.any(|volume| volume.counted == KINDS[kind] && volume.counts(catalog, cell.offer, cell.channel))
+        })
     }
 
     /// Calls `change` for what counts against each volume that counts this.

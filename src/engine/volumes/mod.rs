@@ -20,9 +20,10 @@
 //! **Pace.** With `pace: even`, at an instant `t` of a window from `start` to `end` at most
 //! `limit × (t - start) / (end - start)`, rounded down, plus 1 may count.
 //!
-//! **Changes of the catalog.** The books are kept whether or not there are volumes: what happened per offer, channel and quarter of an
-//! hour, and every open reservation, not per volume. A volume whose limit, window or scope changes, or one that is new, is counted
-//! once from them, and so counts as if it had been there all along. (A reservation time that a reload makes longer does not bring
+//! **Changes of the catalog.** What happened is kept whether or not there are volumes, per offer, channel and quarter of an hour, not per
+//! volume; reservations are kept as long as some volume counts them, and before a catalog with such volumes comes into force, those that
+//! are open are looked up in all customers. So a volume whose limit, window or scope changes, or one that is new, counts as if it had
+//! been there all along. (A reservation time that a reload makes longer does not bring
 //! back what was over by then.) An offer that has left the catalog counts by the group and labels that it had last.
 //! Calls that began before a catalog came into force finish on the limits of the old one, for which the views are kept ([`edition`]).
 
@@ -41,7 +42,16 @@ use crate::domain::contact::Contact;
 use crate::domain::entry::Reservation;
 use crate::domain::ids::CustomerKey;
 use crate::domain::time::Timestamp;
-use books::Books;
+use books::{Books, Kept};
+
+/// Why nothing was taken.
+#[derive(Debug)]
+pub(super) enum NotTaken<E> {
+    /// The volumes have less left than was asked: this much.
+    Short(Rooms),
+    /// It was not to be.
+    Refused(E),
+}
 
 /// The volumes of one engine.
 #[derive(Debug)]
@@ -67,60 +77,107 @@ impl<L: Locked<Books>> Volumes<L> {
         self.0.with(|books| books.rooms(active, now))
     }
 
-    /// Takes the contacts of a new decision from all volumes at once.
+    /// Takes the contacts of a new decision from all volumes at once, when `commit` agrees.
     ///
     /// # Errors
-    /// What the volumes have left, when one has not enough; nothing was taken then.
-    pub(super) fn take(
+    /// What the volumes have left, when one has not enough, or what `commit` says; nothing was taken then.
+    pub(super) fn take<E>(
         &self,
         active: &Active,
         customer: CustomerKey,
         reservation: &Reservation,
         now: Timestamp,
-    ) -> Result<(), Rooms> {
+        commit: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), NotTaken<E>> {
         let contacts: Vec<Contact> = reservation.begun().collect();
-        self.0.with(|books| books.take(active, customer, &contacts, now))
+        self.0.with(|books| {
+            books.check(active, &contacts, now).map_err(NotTaken::Short)?;
+            commit().map_err(NotTaken::Refused)?;
+            books.enter(customer, &contacts, now);
+            Ok(())
+        })
     }
 
-    /// Takes note that contacts of a customer changed: each before and after. Tells whether one took place after its room had been
-    /// given back.
-    pub(super) fn change(
+    /// Enters the contacts of a decision that was made before, whatever room there is.
+    pub(super) fn enter(&self, active: &Active, customer: CustomerKey, reservation: &Reservation, now: Timestamp) {
+        if reservation.in_volumes {
+            let contacts: Vec<Contact> = reservation.begun().collect();
+            self.0.with(|books| {
+                books.adopt(active, now);
+                books.pass(now);
+                books.enter(customer, &contacts, now);
+            });
+        }
+    }
+
+    /// Goes over to a catalog that is about to come into force; tells whether [`Volumes::ensure`] has to be told of everybody.
+    pub(super) fn prepare(&self, active: &Active) -> bool {
+        self.0.with(|books| books.prepare(active))
+    }
+
+    /// Opens the reservations of a customer that no volume counted before. Called under the customer's lock.
+    pub(super) fn ensure(&self, customer: CustomerKey, contacts: &[Contact]) {
+        if !contacts.is_empty() {
+            self.0.with(|books| books.ensure(customer, contacts));
+        }
+    }
+
+    /// Returns the books to be kept on disk, with what `at` gives at the same moment: nothing is entered meanwhile.
+    pub(super) fn keep<T>(&self, at: impl FnOnce() -> T) -> (Kept, T) {
+        self.0.with(|books| (books.keep(), at()))
+    }
+
+    /// Goes on with books that were kept.
+    pub(super) fn restore(&self, kept: Kept) {
+        self.0.with(|books| books.restore(kept));
+    }
+
+    /// Takes note that contacts of a customer changed, each before and after, when `commit` agrees. Tells whether one took place
+    /// after its room had been given back.
+    ///
+    /// # Errors
+    /// What `commit` says.
+    pub(super) fn change<E>(
         &self,
         active: &Active,
         customer: CustomerKey,
         changes: &[(Contact, Contact)],
         now: Timestamp,
-    ) -> bool {
+        commit: impl FnOnce() -> Result<(), E>,
+    ) -> Result<bool, E> {
         if !changes.iter().any(|(before, _)| before.in_volumes) {
-            return false;
+            return commit().map(|()| false);
         }
         self.0.with(|books| {
+            commit()?;
             books.adopt(active, now);
-            changes.iter().fold(false, |is_late, (before, after)| {
+            let is_late = changes.iter().fold(false, |is_late, (before, after)| {
                 books.change(customer, Some(before), Some(after), now) || is_late
-            })
+            });
+            Ok(is_late)
         })
     }
 
-    /// Takes back the contacts of a decision that did not come about.
-    pub(super) fn take_back(&self, customer: CustomerKey, contacts: &[Contact], now: Timestamp) {
-        if contacts.iter().any(|contact| contact.in_volumes) {
-            self.0.with(|books| {
-                for contact in contacts {
-                    books.change(customer, Some(contact), None, now);
-                }
-            });
+    /// Releases the reservations of a customer who is forgotten, when `commit` agrees. What was decided or reported did happen,
+    /// and still counts.
+    ///
+    /// # Errors
+    /// What `commit` says.
+    pub(super) fn forget<E>(
+        &self,
+        customer: CustomerKey,
+        contacts: &[Contact],
+        commit: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !contacts.iter().any(|contact| contact.in_volumes) {
+            return commit();
         }
-    }
-
-    /// Releases the reservations of a customer who is forgotten. What was decided or reported did happen, and still counts.
-    pub(super) fn forget(&self, customer: CustomerKey, contacts: &[Contact]) {
-        if contacts.iter().any(|contact| contact.in_volumes) {
-            self.0.with(|books| {
-                for contact in contacts {
-                    books.let_go(customer, contact);
-                }
-            });
-        }
+        self.0.with(|books| {
+            commit()?;
+            for contact in contacts {
+                books.let_go(customer, contact);
+            }
+            Ok(())
+        })
     }
 }

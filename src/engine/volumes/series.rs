@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::time::{Millis, Timestamp};
 
 /// The grain of time: hours begin at a quarter at the least, whatever the zone.
@@ -12,7 +14,7 @@ const STEP: Millis = Millis::MINUTE.times(15);
 const STEPS_KEPT: i32 = 33 * 96;
 
 /// Counts over time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Series {
     /// Steps in which something counted, by time.
     recent: VecDeque<(i32, u32)>,

@@ -7,7 +7,7 @@ use super::instant;
 use crate::catalog::{Catalog, ModelPlan};
 use crate::domain::decision::{self, Decision, Filled, Shown, Withheld};
 use crate::domain::request::OffersRequest;
-use crate::engine::Active;
+use crate::engine::{Active, Replayed};
 use crate::server::wire;
 
 /// Puts a decision into words of the contract. `request` is what was decided; `omit_content` leaves out treatments and
@@ -52,6 +52,30 @@ pub fn offers(
             .iter()
             .map(|&at| catalog.hold_outs[at].id.to_string())
             .collect(),
+    }
+}
+
+/// Puts a decision that was made again into words of the contract.
+#[must_use]
+pub fn replayed(again: &Replayed, omit_content: bool) -> wire::ReplayDecisionResponse {
+    let Replayed {
+        decision,
+        request,
+        active,
+        record,
+        is_same,
+    } = again;
+    let catalog = &active.catalog;
+    wire::ReplayDecisionResponse {
+        decision: Some(offers(decision, request, active, omit_content)),
+        identical: *is_same,
+        customer: request.customer.as_ref().map(super::customer_of),
+        channel: catalog.channels[request.channel].id.to_string(),
+        campaign: request
+            .campaign
+            .map(|campaign| catalog.campaigns[campaign].id.to_string())
+            .unwrap_or_default(),
+        record: *record,
     }
 }
 

@@ -320,15 +320,8 @@ pub fn customer_offers(
     }
     let answer = answer::offers(decision, request, active, omit_content);
     let customer = request.customer.as_ref()?;
-    let identity = if customer.is_anonymous() {
-        wire::customer::Identity::AnonymousId(customer.as_str().to_owned())
-    } else {
-        wire::customer::Identity::Id(customer.as_str().to_owned())
-    };
     Some(wire::CustomerOffers {
-        customer: Some(wire::Customer {
-            identity: Some(identity),
-        }),
+        customer: Some(super::customer_of(customer)),
         decision_id: answer.decision_id,
         offers: answer.placements.into_iter().flat_map(|filled| filled.offers).collect(),
         withheld: answer.withheld,

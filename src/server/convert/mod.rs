@@ -26,6 +26,19 @@ use crate::domain::ids::CustomerId;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 
+/// Names a customer as callers do.
+fn customer_of(customer: &CustomerId) -> wire::Customer {
+    use wire::customer::Identity;
+    let text = customer.as_str().to_owned();
+    wire::Customer {
+        identity: Some(if customer.is_anonymous() {
+            Identity::AnonymousId(text)
+        } else {
+            Identity::Id(text)
+        }),
+    }
+}
+
 /// Converts whose profile a call is about.
 fn customer(given: Option<&wire::Customer>, path: Path<'_>, faults: &mut Faults) -> Option<CustomerId> {
     use wire::customer::Identity;

@@ -69,6 +69,19 @@ pub fn cancellation(
     faults.into_result(converted)
 }
 
+/// Converts the id of a past decision.
+///
+/// # Errors
+/// When it is none.
+pub fn past(id: &str) -> Result<DecisionId, Faults> {
+    let mut faults = Faults::default();
+    let decision = decision(id, &mut faults);
+    match decision {
+        Some(decision) if faults.listed().is_empty() => Ok(decision),
+        _ => Err(faults),
+    }
+}
+
 fn decision(id: &str, faults: &mut Faults) -> Option<DecisionId> {
     let path = Path::Root.field("decision_id");
     if id.is_empty() {

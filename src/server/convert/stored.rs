@@ -27,7 +27,7 @@ pub fn profile(
     let aggregates = catalog.aggregates.iter().zip(&layout.behaviour);
     let intents = catalog.intents.iter().zip(&layout.intent);
     wire::GetProfileResponse {
-        customer: Some(self::customer(customer)),
+        customer: Some(super::customer_of(customer)),
         profile_version: profile.version,
         attributes: attributes(profile, catalog),
         opted_out_channels: profile.opt_outs.iter().map(|&channel| name(channel)).collect(),
@@ -74,19 +74,6 @@ pub fn profile(
                 granted: Some(consent.granted),
             })
             .collect(),
-    }
-}
-
-fn customer(customer: &CustomerId) -> wire::Customer {
-    use wire::customer::Identity;
-    let text = customer.as_str().to_owned();
-    let identity = if customer.is_anonymous() {
-        Identity::AnonymousId(text)
-    } else {
-        Identity::Id(text)
-    };
-    wire::Customer {
-        identity: Some(identity),
     }
 }
 

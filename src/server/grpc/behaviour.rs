@@ -115,7 +115,7 @@ impl BehaviourService for Behaviour {
         request: Request<wire::RecordEventsRequest>,
     ) -> Result<Response<wire::RecordEventsResponse>, Status> {
         let answer = self.record_events(request.get_ref());
-        answer.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        self.0.answer(answer).await
     }
 
     async fn record_events_stream(
@@ -144,7 +144,7 @@ impl BehaviourService for Behaviour {
             }
             summary.messages += 1;
         }
-        Ok(Response::new(summary))
+        self.0.answer(Ok(summary)).await
     }
 
     async fn record_outcome(
@@ -152,7 +152,7 @@ impl BehaviourService for Behaviour {
         request: Request<wire::RecordOutcomeRequest>,
     ) -> Result<Response<wire::RecordOutcomeResponse>, Status> {
         let answer = self.record_outcome(request.get_ref());
-        answer.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        self.0.answer(answer).await
     }
 
     async fn record_outcomes(
@@ -167,13 +167,12 @@ impl BehaviourService for Behaviour {
             };
             wire::OutcomeResult { result: Some(result) }
         });
-        Ok(Response::new(wire::RecordOutcomesResponse {
-            results: results.collect(),
-        }))
+        let results = results.collect();
+        self.0.answer(Ok(wire::RecordOutcomesResponse { results })).await
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelResponse>, Status> {
         let answer = self.cancel(request.get_ref());
-        answer.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        self.0.answer(answer).await
     }
 }

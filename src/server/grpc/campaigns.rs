@@ -16,6 +16,7 @@ use crate::domain::decision::Decision;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
 use crate::engine::Active;
+use crate::engine::Rejection;
 use crate::server::convert::campaigns::{self, Order};
 use crate::server::convert::fault::Faults;
 use crate::server::desk::Desk;
@@ -110,6 +111,7 @@ impl Run {
             Err(Stopped::Gone) => return,
             Err(Stopped::Unfit(faults)) => Err(self.desk.refuse(faults.into())),
             Err(Stopped::NameReused) => Err(self.desk.refuse(Refusal::RunIdReused)),
+            Err(Stopped::NotWritten(why)) => Err(self.desk.refuse(Rejection::NotWritten(why).into())),
             Err(Stopped::Broken) => Err(self.desk.refuse(Refusal::RunBroken)),
         };
         drop(place);
@@ -148,7 +150,10 @@ impl Caller for Run {
         self.desk.meters.campaigned(customers.saturating_sub(before));
         let message = campaigns::batch(batch, self.order.fingerprint);
         message.resume_token.clone_into(&mut self.token.lock());
-        self.sender.blocking_send(Ok(message)).is_ok()
+        let message = self.desk.durability.settle_blocking().map(|()| message);
+        self.sender
+            .blocking_send(message.map_err(|refusal| self.desk.refuse(refusal)))
+            .is_ok()
     }
 
     fn is_gone(&self) -> bool {

@@ -9,9 +9,10 @@ use super::Answers;
 use super::watching;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
-use crate::engine::{Active, Answer};
-use crate::server::convert::{answer, offers};
+use crate::engine::{Active, Answer, Engine, ReplayError};
+use crate::server::convert::{answer, offers, outcomes};
 use crate::server::desk::Desk;
+use crate::server::limits::WALKS_MAX;
 use crate::server::status::Refusal;
 use crate::server::wire;
 use crate::server::wire::decision_service_server::DecisionService;
@@ -74,7 +75,7 @@ impl DecisionService for Decisions {
         request: Request<wire::GetOffersRequest>,
     ) -> Result<Response<wire::GetOffersResponse>, Status> {
         let answer = get_offers(&self.0, request.get_ref());
-        answer.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        self.0.answer(answer).await
     }
 
     async fn get_offers_stream(
@@ -82,10 +83,34 @@ impl DecisionService for Decisions {
         request: Request<Streaming<wire::GetOffersStreamRequest>>,
     ) -> Result<Response<Self::GetOffersStreamStream>, Status> {
         let desk = Arc::clone(&self.0);
-        let answers = request
-            .into_inner()
-            .map(move |item| item.map(|item| answer_item(&desk, item)));
+        let answers = request.into_inner().then(move |item| {
+            let answered = item.map(|item| answer_item(&desk, item));
+            let desk = Arc::clone(&desk);
+            async move {
+                let mut answer = answered?;
+                if let Err(refusal) = desk.durability.settle().await {
+                    answer.result = Some(StreamResult::Fault(desk.fault(&refusal)));
+                }
+                Ok(answer)
+            }
+        });
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn replay_decision(
+        &self,
+        request: Request<wire::ReplayDecisionRequest>,
+    ) -> Result<Response<wire::ReplayDecisionResponse>, Status> {
+        let desk = Arc::clone(&self.0);
+        let place = Arc::clone(&desk.replays).try_acquire_owned();
+        let place = place.map_err(|_| self.0.refuse(Refusal::TooManyReplays(WALKS_MAX)))?;
+        let replaying = tokio::task::spawn_blocking(move || {
+            let again = replay(&desk, request.get_ref());
+            drop(place);
+            again
+        });
+        let again = replaying.await.unwrap_or(Err(Refusal::ShuttingDown));
+        again.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 
     async fn watch_offers(
@@ -96,6 +121,28 @@ impl DecisionService for Decisions {
         let lists = lists.map_err(|refusal| self.0.refuse(refusal))?;
         Ok(Response::new(Box::pin(lists)))
     }
+}
+
+/// Makes a past decision again. Blocks while the journal is read and the catalog is built.
+fn replay(desk: &Desk, given: &wire::ReplayDecisionRequest) -> Result<wire::ReplayDecisionResponse, Refusal> {
+    let id = outcomes::past(&given.decision_id)?;
+    let recorded = desk.engine.recorded(id)?;
+    let in_force = desk.engine.active();
+    let active = if in_force.generation == recorded.generation() {
+        in_force
+    } else {
+        let activation = desk.engine.activation(recorded.generation());
+        let activation = activation.ok_or(ReplayError::Unfit(id))?;
+        let past = desk.past.as_ref().ok_or(ReplayError::NoJournal)?;
+        let built = past.active(&activation);
+        let built = built.map_err(|why| ReplayError::Catalog {
+            version: activation.catalog.clone(),
+            why,
+        })?;
+        Arc::new(built)
+    };
+    let again = Engine::replay(&recorded, active)?;
+    Ok(answer::replayed(&again, given.omit_content))
 }
 
 fn answer_item(desk: &Desk, item: wire::GetOffersStreamRequest) -> wire::GetOffersStreamResponse {

@@ -54,6 +54,7 @@ pub(super) async fn run(
         index += 1;
     }
     import.write(desk).await;
+    desk.durability.settle().await.map_err(|refusal| desk.refuse(refusal))?;
     import.progress.finished = true;
     // The caller may have left; what was written stays written.
     let _ = answers.send(Ok(import.report())).await;
@@ -122,6 +123,7 @@ mod tests {
     use crate::clock::{Clock as _, SystemClock};
     use crate::domain::symbol::Symbols;
     use crate::engine::{Active, Engine, Limits};
+    use crate::server::durability::Durability;
     use crate::server::policies::PolicyLog;
     use crate::server::reload::ReloadStatus;
     use crate::server::wire::{Customer, UpsertProfileRequest, customer::Identity};
@@ -137,11 +139,20 @@ mod tests {
             ..Limits::default()
         };
         let (_, reloads) = tokio::sync::watch::channel(ReloadStatus::started(SystemClock.now()));
-        let policies = Arc::new(PolicyLog::new(Arc::clone(&catalog), SystemClock.now()));
+        let policies = Arc::new(PolicyLog::new(
+            Arc::clone(&catalog),
+            SystemClock.now(),
+            Vec::new(),
+            None,
+        ));
+        let engine = Arc::new(Engine::new(Active::new(catalog, Vec::new()), limits));
         let desk = Desk {
             policies,
-            engine: Arc::new(Engine::new(Active::new(catalog, Vec::new()), limits)),
+            engine: Arc::clone(&engine),
             clock: Arc::new(SystemClock),
+            durability: Durability::new(&engine),
+            past: None,
+            replays: Arc::new(tokio::sync::Semaphore::new(1)),
             hub: Arc::default(),
             meters: Arc::default(),
             reloads,

@@ -42,7 +42,7 @@ impl Profiles {
     fn delete(&self, given: &wire::DeleteProfileRequest) -> Result<wire::DeleteProfileResponse, Refusal> {
         let customer = profiles::whom(given.customer.as_ref())?;
         Ok(wire::DeleteProfileResponse {
-            existed: self.0.engine.delete_profile(&customer),
+            existed: self.0.engine.delete_profile(&customer)?,
         })
     }
 }
@@ -55,27 +55,21 @@ impl ProfileService for Profiles {
         &self,
         request: Request<wire::UpsertProfileRequest>,
     ) -> Result<Response<wire::UpsertProfileResponse>, Status> {
-        self.upsert(request.get_ref())
-            .map(Response::new)
-            .map_err(|refusal| self.0.refuse(refusal))
+        self.0.answer(self.upsert(request.get_ref())).await
     }
 
     async fn get_profile(
         &self,
         request: Request<wire::GetProfileRequest>,
     ) -> Result<Response<wire::GetProfileResponse>, Status> {
-        self.get(request.get_ref())
-            .map(Response::new)
-            .map_err(|refusal| self.0.refuse(refusal))
+        self.0.answer(self.get(request.get_ref())).await
     }
 
     async fn delete_profile(
         &self,
         request: Request<wire::DeleteProfileRequest>,
     ) -> Result<Response<wire::DeleteProfileResponse>, Status> {
-        self.delete(request.get_ref())
-            .map(Response::new)
-            .map_err(|refusal| self.0.refuse(refusal))
+        self.0.answer(self.delete(request.get_ref())).await
     }
 
     async fn import_profiles(

@@ -134,9 +134,8 @@ impl Simulation {
     /// Asks for somebody who would have to be begun, and for whom there is no room.
     fn turn_away(&mut self, who: usize, request: &OffersRequest, key: Option<RequestKey>) -> Result<(), String> {
         self.summary.turned_away += 1;
-        // The engine forgets the list with the profile that it could not begin, and what it would have answered again.
+        // The engine forgets the list with the profile that it could not begin.
         self.people[who].good_scores.clear();
-        self.people[who].calls.forget_answers();
         self.register.pass(self.now);
         let answer = self.engine.answer(&self.active, request, key, self.now);
         let answer = answer.map(|answer| answer.decision);

@@ -246,7 +246,7 @@ impl Simulation {
         same(
             "whether there was somebody to forget",
             &self.engine.delete_profile(&id),
-            &existed,
+            &Ok(existed),
         )
     }
 }

@@ -9,6 +9,16 @@ use super::blueprint::{OfferId, PLACEMENTS};
 use super::person::Contact;
 use super::{Simulation, engine_side, same};
 
+/// What is told of a reported outcome.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    recorded: bool,
+    late: bool,
+    /// Whether it may be said to be late: in time by its own clock, but not by that of a call before, so that others may have been
+    /// given the room.
+    may_be_late: bool,
+}
+
 impl Simulation {
     /// Reports an outcome of some decision of the customer, or of one that never was.
     pub(super) fn report(&mut self, who: usize) -> Result<(), String> {
@@ -36,7 +46,15 @@ impl Simulation {
         let version = self.version(who);
         let wanted = self.expect_outcome(who, &report, name);
         match (found, wanted) {
-            (Ok(receipt), Ok((recorded, late))) => {
+            (
+                Ok(receipt),
+                Ok(Told {
+                    recorded,
+                    late,
+                    may_be_late,
+                }),
+            ) => {
+                let late = late || (may_be_late && receipt.late);
                 self.summary.outcomes += u64::from(recorded);
                 self.summary.late_outcomes += u64::from(late);
                 same(
@@ -81,27 +99,37 @@ impl Simulation {
         self.draw.skewed(most)
     }
 
-    /// Puts an outcome into the log: whether it is new and whether late, or else whether the decision itself is not known.
-    fn expect_outcome(&mut self, who: usize, report: &OutcomeReport, name: OfferId) -> Result<(bool, bool), bool> {
+    /// Puts an outcome into the log: what is told of it, or else whether the decision itself is not known.
+    fn expect_outcome(&mut self, who: usize, report: &OutcomeReport, name: OfferId) -> Result<Told, bool> {
         let of_decision = self.people[who]
             .contacts
             .iter_mut()
             .filter(|contact| contact.decision == report.decision);
         let mut of_decision = of_decision.peekable();
         of_decision.peek().ok_or(true)?;
-        let mut found: Option<(bool, bool)> = None;
+        let mut found: Option<Told> = None;
         for contact in of_decision.filter(|contact| contact.offer == name) {
-            let (was_recorded, was_late) = found.unwrap_or_default();
-            let late = was_late || contact.is_void() || contact.reserved_until() <= self.now;
+            let before = found.unwrap_or_default();
+            let late = before.late || contact.is_void() || contact.reserved_until() <= self.now;
             self.summary.revived += u64::from(contact.is_void());
             let at = report.at.min(self.now).max(contact.decided_at());
             let slot = &mut contact.times[report.outcome.index()];
-            let recorded = slot.is_none() || was_recorded;
+            let recorded = slot.is_none() || before.recorded;
             slot.get_or_insert(at);
             let is_gone = self.register.update(contact, self.now);
-            found = Some((recorded, late || is_gone));
+            let was_over = is_gone || contact.reserved_until() <= self.latest;
+            found = Some(Told {
+                recorded,
+                late,
+                may_be_late: before.may_be_late || was_over,
+            });
         }
-        found.map(|(recorded, late)| (recorded, late && recorded)).ok_or(false)
+        let told = |found: Told| Told {
+            late: found.late && found.recorded,
+            may_be_late: found.may_be_late && found.recorded,
+            ..found
+        };
+        found.map(told).ok_or(false)
     }
 
     /// Cancels some decision of the customer, or one that never was: all of it, an offer, a placement.

@@ -45,11 +45,6 @@ fn latest<T>(calls: &[T]) -> &[T] {
 }
 
 impl Calls {
-    /// Forgets the answers, and what they were for, of somebody who could not be begun.
-    pub(super) fn forget_answers(&mut self) {
-        self.answers.clear();
-    }
-
     /// Forgets answers when another catalog comes into force.
     pub(super) fn forget_before(&mut self, catalogs: u64) {
         if self.answers.last().is_some_and(|last| last.1 + CATALOGS <= catalogs) {

@@ -60,7 +60,7 @@ impl Simulation {
             )?;
         }
         let mut profile = engine.profile(&id).ok_or("a twin is gone")?;
-        engine.delete_profile(&id);
+        engine.delete_profile(&id).map_err(|error| error.to_string())?;
         profile.events.clear();
         profile.older_event_ids.clear();
         // A session that was forgotten and came back begins anew.

@@ -39,11 +39,13 @@ impl Witnesses {
         }
     }
 
-    pub(super) fn activate(&mut self, bank: &Blueprint, catalog: &Arc<Catalog>) {
+    pub(super) fn activate(&mut self, bank: &Blueprint, catalog: &Arc<Catalog>) -> Result<(), String> {
         for engine in [&self.caching, &self.fresh] {
-            engine.activate(engine_side::active(bank, catalog, &Arc::new(AtomicBool::new(false))));
+            let active = engine_side::active(bank, catalog, &Arc::new(AtomicBool::new(false)));
+            engine.activate(active).map_err(|error| error.to_string())?;
         }
         self.active = (self.caching.active(), self.fresh.active());
+        Ok(())
     }
 
     /// Returns the engine without cached lists, with its snapshot.
@@ -54,18 +56,17 @@ impl Witnesses {
     fn copy(&self, id: &CustomerId, profile: Option<&Profile>) -> Result<(), String> {
         for engine in [&self.caching, &self.fresh] {
             let write = |profile: &Profile| {
-                let written = engine
-                    .store()
-                    .with(id.key(), Some(id), &mut Buffers::default(), |copied, _| {
-                        copied.clone_from(profile);
-                        ((), Then::Keep)
-                    });
-                written.map_err(|full| format!("{full:?}"))
+                engine.store().with(id, id.key(), &mut Buffers::default(), |copied, _| {
+                    copied.clone_from(profile);
+                    ((), Then::Keep)
+                });
             };
             // Forgetting somebody drops the list that was made in the future of an earlier question.
-            write(&Profile::default())?;
-            engine.delete_profile(id);
-            profile.map_or(Ok(()), write)?;
+            write(&Profile::default());
+            engine.delete_profile(id).map_err(|error| error.to_string())?;
+            if let Some(profile) = profile {
+                write(profile);
+            }
         }
         Ok(())
     }

@@ -300,7 +300,10 @@ async fn a_repeated_request_gets_its_answer_again_even_after_a_reload_and_reserv
         .replace("  - id: savings_easy\n", "  - id: new_easy\n")
         .replace("- {id: home_hero,", "- {id: all, channels: [web]}\n  - {id: home_hero,");
     let changed = served::catalog(&changed, &symbols);
-    served.engine.activate(nbo::engine::Active::new(changed, Vec::new()));
+    served
+        .engine
+        .activate(nbo::engine::Active::new(changed, Vec::new()))
+        .unwrap();
     let again = served.decisions().get_offers(request).await.unwrap().into_inner();
     assert!(again.replayed);
     assert_eq!(

@@ -120,7 +120,7 @@ async fn served_from(folder: &Path) -> (Served, FileWatch, Streaming<wire::Watch
         rules: folder.to_owned(),
         models: folder.join("models"),
     };
-    let mut assembly = Assembly::new(place, None, 1);
+    let mut assembly = Assembly::new(place, None, 1, None);
     let mut reloader = None;
     let served = Served::start_with(CORNER_BANK, |server| {
         reloader = Some(server.reloader(Box::new(move |in_force| assembly.again(in_force))));

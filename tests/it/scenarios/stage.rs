@@ -148,8 +148,7 @@ impl Stage {
     fn reload(&mut self) -> Result<(), String> {
         let symbols = self.catalog().symbols.clone();
         let active = active(&self.files, &symbols, &self.broken)?;
-        self.engine.activate(active);
-        Ok(())
+        self.engine.activate(active).map_err(|error| error.to_string())
     }
 
     pub(super) fn break_model(&self, broken: bool) {

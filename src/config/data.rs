@@ -1,0 +1,407 @@
+//! The data folder: everything that outlives the process.
+//!
+//! ```text
+//! nbo-data/
+//!   format               which releases can read it
+//!   journal/             every change in order (src/journal)
+//!   checkpoints/         all customers as of a moment
+//!   versions/<version>/  the files of every catalog that was in force, with its models, by content
+//! ```
+//!
+//! A version's folder has `rules` and `models` as they were given, so `nbo serve --rules nbo-data/versions/<version>/rules
+//! --models nbo-data/versions/<version>/models` serves an earlier catalog again.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::assembly::{Assembly, Place};
+use super::files::{self, Files};
+use crate::catalog::manifest::Manifest;
+use crate::catalog::{Catalog, load};
+use crate::domain::symbol::Symbols;
+use crate::engine::{Activation, Active};
+use crate::journal::checkpoint;
+use crate::journal::{Journal, Level, LogError, OpenError, Opened, Options, SegmentLog, Tail};
+use crate::model::Runtime;
+
+/// The format that this release writes; it reads this one and no other.
+const FORMAT: u32 = 1;
+
+/// Why a data folder cannot be used. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file cannot be read or written.
+    #[error("{path}: {error}", path = .path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Another release wrote it.
+    #[error(
+        "{path} has format {found}, this release knows format {FORMAT}: start the release that wrote it, or name another \
+         folder with --data",
+        path = .path.display()
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What its format file says.
+        found: String,
+    },
+    /// There is something else in it.
+    #[error("{path} holds other files and no data of this program; name an empty or a new folder with --data", path = .path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The journal cannot be taken over.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// A data folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFolder {
+    folder: PathBuf,
+}
+
+impl DataFolder {
+    /// Takes a folder, and makes it when it is missing.
+    ///
+    /// # Errors
+    /// When it is something else, or of another release.
+    pub fn take(folder: &Path) -> Result<Self, DataError> {
+        let failed = |error| DataError::Io {
+            path: folder.to_owned(),
+            error,
+        };
+        let format = folder.join("format");
+        match fs::read_to_string(&format) {
+            Ok(text) if text.trim() == format!("nbo data {FORMAT}") => {}
+            Ok(text) => {
+                return Err(DataError::Foreign {
+                    path: folder.to_owned(),
+                    found: text.trim().chars().take(80).collect(),
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(folder).map_err(failed)?;
+                if holds_something_else(folder).map_err(failed)? {
+                    return Err(DataError::Occupied {
+                        path: folder.to_owned(),
+                    });
+                }
+                replace(&format, format!("nbo data {FORMAT}\n").as_bytes()).map_err(failed)?;
+                let whole = fs::canonicalize(folder).map_err(failed)?;
+                if let Some(parent) = whole.parent() {
+                    File::open(parent)
+                        .and_then(|parent| parent.sync_all())
+                        .map_err(failed)?;
+                }
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Opens the journal.
+    ///
+    /// # Errors
+    /// When another process has it, or it is damaged.
+    pub fn journal(&self, level: Level) -> Result<(Journal, Opened), DataError> {
+        // What may be missing at the end follows from what was promised when it was written.
+        let tail = self.tail()?;
+        // What lies before the oldest checkpoint is not needed to go on.
+        let checkpoints = checkpoint::list(&self.checkpoints()).unwrap_or_default();
+        let options = Options {
+            tail,
+            verify_from: checkpoints.last().map_or(0, |oldest| oldest.position + 1),
+            ..Options::default()
+        };
+        let (log, opened) = SegmentLog::open(&self.folder.join("journal"), &options)?;
+        // From here on all that is there is on the disk, and what follows is written with this promise.
+        replace(
+            &self.folder.join("durability"),
+            format!("{}\n", level.name()).as_bytes(),
+        )
+        .map_err(|error| DataError::Io {
+            path: self.folder.join("durability"),
+            error,
+        })?;
+        Ok((Journal::begin(Box::new(log), opened.first, level)?, opened))
+    }
+
+    /// Returns what may be missing at the end of the journal, by what was promised when it was written.
+    ///
+    /// # Errors
+    /// When the note of it cannot be read.
+    pub fn tail(&self) -> Result<Tail, DataError> {
+        let path = self.folder.join("durability");
+        match fs::read_to_string(&path) {
+            Ok(level) if level.trim() == Level::Power.name() => Ok(Tail::CutUnsynced),
+            Ok(level) if level.trim() == Level::Process.name() => Ok(Tail::RefuseIfWholeRecordsFollow),
+            // A start that broke off before it wrote anything.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Tail::RefuseIfWholeRecordsFollow),
+            Err(error) => Err(DataError::Io { path, error }),
+            Ok(other) => Err(DataError::Io {
+                path,
+                error: io::Error::other(format!(
+                    "it holds `{}`, and neither `process` nor `power`; write into it what the data were served with last",
+                    other.trim().chars().take(40).collect::<String>()
+                )),
+            }),
+        }
+    }
+
+    /// Returns where the checkpoints are.
+    #[must_use]
+    pub fn checkpoints(&self) -> PathBuf {
+        self.folder.join("checkpoints")
+    }
+
+    /// Returns the number of the first record of which nobody can say that it was written before an instant; `u64::MAX` when all
+    /// were.
+    #[must_use]
+    pub fn first_record_since(&self, since: SystemTime) -> u64 {
+        let files = fs::read_dir(self.folder.join("journal"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let first = |entry: fs::DirEntry| {
+            let is_recent = entry
+                .metadata()
+                .and_then(|about| about.modified())
+                .is_ok_and(|at| at >= since);
+            let name = entry.file_name();
+            let number = name.to_str()?.strip_suffix(".log")?.parse::<u64>().ok()?;
+            is_recent.then_some(number)
+        };
+        files.filter_map(first).min().unwrap_or(u64::MAX)
+    }
+
+    /// Returns where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    fn version(&self, version: &str) -> PathBuf {
+        self.folder.join("versions").join(version)
+    }
+
+    /// Keeps the files of a catalog's version, unless they are kept already.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn keep(&self, version: &str, files: &Files) -> io::Result<()> {
+        let kept = self.version(version);
+        if kept.exists() {
+            return Ok(());
+        }
+        let versions = self.folder.join("versions");
+        let begun = versions.join(format!("{version}.begun"));
+        if begun.exists() {
+            fs::remove_dir_all(&begun)?;
+        }
+        fs::create_dir_all(begun.join("models"))?;
+        for (name, text) in &files.catalog.rules {
+            let name = name.strip_prefix(&files.catalog.folder).unwrap_or(name);
+            write(&begun.join("rules").join(name), text.as_bytes())?;
+        }
+        for (name, manifest) in &files.catalog.models {
+            let folder = begun.join("models").join(name);
+            write(&folder.join(files::MANIFEST), manifest.as_bytes())?;
+            if let (Some(bytes), Ok(manifest)) = (files.models.get(name), Manifest::parse(manifest)) {
+                write(&folder.join(&manifest.file), bytes)?;
+            }
+        }
+        sync_folders(&begun)?;
+        fs::rename(&begun, &kept)?;
+        File::open(&versions)?.sync_all()?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Builds the catalog of an activation again.
+    ///
+    /// # Errors
+    /// When its files are not kept, or this release builds another catalog from them.
+    pub fn catalog(&self, activation: &Activation) -> Result<Arc<Catalog>, String> {
+        let kept = self.version(&activation.catalog);
+        let files = files::read(&kept.join("rules"), &kept.join("models")).map_err(|error| error.to_string())?;
+        let symbols = Symbols::from(activation.symbols.clone());
+        let catalog = load(&files.catalog, &symbols).map_err(|faults| {
+            let first = faults.first().map(ToString::to_string).unwrap_or_default();
+            format!("{} faults, the first: {first}", faults.len())
+        })?;
+        if *catalog.version != *activation.catalog {
+            return Err(format!(
+                "its kept files in {} make catalog {} now: they were changed",
+                kept.display(),
+                catalog.version
+            ));
+        }
+        Ok(Arc::new(catalog))
+    }
+}
+
+/// The versions that a data folder keeps, to be served or judged by again.
+pub struct KeptVersions {
+    folder: DataFolder,
+    runtime: Option<Runtime>,
+}
+
+impl KeptVersions {
+    /// Takes the versions of a folder; without a runtime their models stay out.
+    #[must_use]
+    pub const fn new(folder: DataFolder, runtime: Option<Runtime>) -> Self {
+        Self { folder, runtime }
+    }
+
+    /// Builds the catalog of an activation again.
+    ///
+    /// # Errors
+    /// As [`DataFolder::catalog`].
+    pub fn catalog(&self, activation: &Activation) -> Result<Arc<Catalog>, String> {
+        self.folder.catalog(activation)
+    }
+
+    /// Builds the catalog and the models of an activation again.
+    ///
+    /// # Errors
+    /// As [`DataFolder::catalog`]; besides when a model is not what it was.
+    pub fn active(&self, activation: &Activation) -> Result<Active, String> {
+        let kept = self.folder.version(&activation.catalog);
+        let place = Place::Folders {
+            rules: kept.join("rules"),
+            models: kept.join("models"),
+        };
+        let symbols = Symbols::from(activation.symbols.clone());
+        let active = Assembly::new(place, self.runtime.clone(), 1, None)
+            .start(&symbols)
+            .map_err(|faults| faults.first().map(ToString::to_string).unwrap_or_default())?;
+        if *active.catalog.version != *activation.catalog {
+            return Err(format!("its kept files in {} were changed", kept.display()));
+        }
+        // A model that was not loaded then did not score.
+        let mut models = active.models;
+        for (plan, model) in active.catalog.models.iter().zip(&mut models) {
+            let was_loaded = activation.models.iter().any(|name| **name == *plan.name);
+            if was_loaded && model.is_none() {
+                return Err(format!("model {} cannot be loaded; ONNX Runtime is missing", plan.name));
+            }
+            if !was_loaded {
+                *model = None;
+            }
+        }
+        Ok(Active {
+            generation: activation.generation,
+            since: activation.at(),
+            catalog: active.catalog,
+            models,
+        })
+    }
+}
+
+/// Writes a file that is on the disk afterwards, with the folders above it.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Writes a file in the place of another one, wholly or not at all; it is on the disk afterwards.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let begun = path.with_extension("begun");
+    write(&begun, bytes)?;
+    fs::rename(&begun, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Makes sure that the names in a folder and in all folders below it are on the disk.
+fn sync_folders(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sync_folders(&path)?;
+        }
+    }
+    File::open(folder)?.sync_all()
+}
+
+/// Tells whether a folder holds files of somebody; a new disk has one of the system's, and a start that broke off one of ours.
+fn holds_something_else(folder: &Path) -> io::Result<bool> {
+    let names = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let others = names.filter(|name| !matches!(name, Ok(name) if name == "lost+found" || name == "format.begun"));
+    Ok(!others.collect::<io::Result<Vec<_>>>()?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_taken_again_and_refused_when_it_is_something_else() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("deep/data");
+        let made = DataFolder::take(&folder).unwrap();
+        assert_eq!(DataFolder::take(&folder).unwrap(), made);
+        fs::write(folder.join("format"), "nbo data 2\n").unwrap();
+        let newer = DataFolder::take(&folder).unwrap_err().to_string();
+        assert!(newer.contains("nbo data 2") && newer.contains("format 1"), "{newer}");
+        let home = root.path().join("home");
+        fs::create_dir(&home).unwrap();
+        fs::write(home.join("letter.txt"), "dear").unwrap();
+        let occupied = DataFolder::take(&home).unwrap_err().to_string();
+        assert!(occupied.contains("--data"), "{occupied}");
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "nothing was changed");
+    }
+
+    #[test]
+    fn a_folder_whose_first_start_was_cut_off_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("data");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("format.begun"), "nbo d").unwrap();
+        DataFolder::take(&folder).unwrap();
+        let files: Vec<_> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(files, ["format"]);
+        assert_eq!(fs::read_to_string(folder.join("format")).unwrap(), "nbo data 1\n");
+    }
+
+    #[test]
+    fn a_kept_version_is_built_again_and_a_changed_one_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = DataFolder::take(&root.path().join("data")).unwrap();
+        let files = files::embedded();
+        let catalog = load(&files.catalog, &Symbols::default()).unwrap();
+        folder.keep(&catalog.version, &files).unwrap();
+        folder.keep(&catalog.version, &files).unwrap();
+        let activation = Activation::of(&Active::new(Arc::new(catalog), Vec::new()));
+        let again = folder.catalog(&activation).unwrap();
+        assert_eq!(
+            (&*again.version, again.symbols.table()),
+            (&*activation.catalog, activation.symbols.clone())
+        );
+        let caps = folder.version(&activation.catalog).join("rules/caps.yaml");
+        let text = fs::read_to_string(&caps).unwrap();
+        fs::write(&caps, text.replace("at_most: 12", "at_most: 11")).unwrap();
+        let changed = folder.catalog(&activation).unwrap_err();
+        assert!(changed.contains("were changed"), "{changed}");
+    }
+}

@@ -1,0 +1,160 @@
+//! Which catalogs came into force, and what of the engine is not any one customer's: what a journal and a checkpoint keep
+//! besides customers.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::volumes::books::Kept;
+use super::{Active, Engine};
+use crate::domain::profile::Profile;
+use crate::domain::symbol::SymbolTable;
+use crate::domain::time::Timestamp;
+use crate::journal::NotWritten;
+use crate::store::packed;
+use crate::store::record::Draft;
+
+/// How many activations are remembered, of a few kilobytes each; decisions by an older one cannot be made again.
+const ACTIVATIONS_KEPT: usize = 1_024;
+
+/// A catalog that came into force. Its files are kept elsewhere, under its version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Activation {
+    /// Which one it was, counted from 1 over all processes.
+    pub generation: u64,
+    /// When it came into force, in milliseconds since 1970.
+    at: i64,
+    /// The catalog's version.
+    pub catalog: String,
+    /// The names behind its symbols.
+    pub symbols: SymbolTable,
+    /// The names of the models that were loaded.
+    #[serde(default)]
+    pub models: Vec<String>,
+}
+
+impl Activation {
+    /// Describes what comes into force.
+    pub(crate) fn of(active: &Active) -> Self {
+        let catalog = &active.catalog;
+        let models = catalog.models.iter().zip(&active.models);
+        let loaded = models.filter(|(_, scorer)| scorer.is_some());
+        Self {
+            generation: active.generation,
+            at: active.since.as_millis(),
+            catalog: catalog.version.to_string(),
+            symbols: catalog.symbols.table(),
+            models: loaded.map(|(plan, _)| plan.name.to_string()).collect(),
+        }
+    }
+
+    /// Returns when it came into force.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        Timestamp::from_millis(self.at)
+    }
+}
+
+/// The head of a checkpoint.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// Every activation, oldest first.
+    pub(super) activations: Vec<Activation>,
+    /// The last numbers of customers who were forgotten a moment ago, by the key in hexadecimal digits.
+    pub(super) numbers: Vec<(String, u32)>,
+    /// What counts over all customers.
+    pub(super) books: Kept,
+}
+
+impl Engine {
+    /// Puts another catalog and its models in force. Calls under way finish on the one they took.
+    ///
+    /// # Errors
+    /// When the journal cannot take it; the catalog of before stays in force.
+    pub fn activate(&self, active: Active) -> Result<(), NotWritten> {
+        let mut history = self.history.lock();
+        let generation = self.active.load().generation + 1;
+        let active = Active { generation, ..active };
+        self.note_activation(&mut history, &active)?;
+        self.open_reservations(&active);
+        self.active.store(Arc::new(active));
+        self.conductor.answers.forget_before(generation);
+        Ok(())
+    }
+
+    /// Writes to the journal, if there is one, that a catalog comes into force.
+    fn note_activation(&self, history: &mut Vec<Activation>, active: &Active) -> Result<(), NotWritten> {
+        let Some(journal) = &self.conductor.journal else {
+            return Ok(());
+        };
+        let activation = Activation::of(active);
+        let mut draft = Draft::default();
+        // A table of names and numbers can always be written as JSON.
+        draft.activate(&serde_json::to_vec(&activation).unwrap_or_default());
+        if let Some(record) = draft.record() {
+            journal.append(record)?;
+        }
+        history.push(activation);
+        let excess = history.len().saturating_sub(ACTIVATIONS_KEPT);
+        history.drain(..excess);
+        Ok(())
+    }
+
+    /// Goes on after the activations of earlier processes: on the last one when its catalog and models are those in force, else on
+    /// a new one.
+    pub(super) fn go_on(&self, activations: Vec<Activation>) -> Result<(), NotWritten> {
+        let active = self.active.load_full();
+        let catalog = Arc::clone(&active.catalog);
+        let last = activations.last();
+        let now = Activation::of(&active);
+        let is_same = last.is_some_and(|last| last.catalog == now.catalog && last.models == now.models);
+        let generation = last.map_or(0, |last| last.generation) + u64::from(!is_same);
+        let active = Active {
+            catalog,
+            models: active.models.clone(),
+            generation,
+            since: active.since,
+        };
+        let mut history = self.history.lock();
+        *history = activations;
+        if !is_same {
+            self.note_activation(&mut history, &active)?;
+        }
+        self.open_reservations(&active);
+        self.active.store(Arc::new(active));
+        Ok(())
+    }
+
+    /// Lets the volumes of a catalog that is about to come into force know of the reservations that are open already: as long as
+    /// no volume counts them, nobody keeps them but the customers. Takes about a second for a million customers; who decides meanwhile
+    /// does so for the catalog of before and for this one.
+    fn open_reservations(&self, active: &Active) {
+        if self.conductor.volumes.prepare(active) {
+            let mut profile = Profile::default();
+            let Ok(()) = self.store.blocks(|block| {
+                packed::unpack(block, &mut profile);
+                if let Some(id) = packed::unpack_id(block) {
+                    self.conductor.volumes.ensure(id.key(), &profile.contacts);
+                }
+                Ok::<_, Infallible>(())
+            });
+        }
+    }
+
+    /// Returns every activation on the same data, oldest first, the one in force included; none without a journal.
+    #[must_use]
+    pub fn activations(&self) -> Vec<Activation> {
+        self.history.lock().clone()
+    }
+
+    /// Finds the activation by which a decision was made.
+    #[must_use]
+    pub fn activation(&self, generation: u64) -> Option<Activation> {
+        let history = self.history.lock();
+        history
+            .iter()
+            .find(|activation| activation.generation == generation)
+            .cloned()
+    }
+}

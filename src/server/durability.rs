@@ -1,0 +1,200 @@
+//! Waiting until what was done is as safe as the journal's level promises, and taking checkpoints in the background.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+
+use super::status::Refusal;
+use crate::config::data::DataFolder;
+use crate::engine::{Checkpoint, Engine, Rejection};
+use crate::journal::{Journal, Level, NotWritten, Settled};
+
+/// After how many looks the records are given up that need not be kept any longer.
+const LOOKS_PER_TRIM: u32 = 300;
+/// Of how many bytes of a checkpoint one byte of records makes the next one due: a large store is not written out all the time.
+const CHECKPOINT_SHARE: u64 = 4;
+/// How often it is looked whether a checkpoint is due.
+const LOOKED_EVERY: Duration = Duration::from_millis(200);
+/// How many bytes of records a restart should have to replay at most, unless somebody says otherwise: some hundred
+/// thousand, about a second.
+pub const CHECKPOINT_AFTER_BYTES: u64 = 64 << 20;
+
+/// How far the disk has got, for those who wait.
+pub struct Durability {
+    journal: Option<Arc<Journal>>,
+    settled: watch::Receiver<Settled>,
+}
+
+impl Durability {
+    /// Begins to listen to the journal of an engine; whoever listened before hears no more.
+    #[must_use]
+    pub fn new(engine: &Engine) -> Self {
+        let journal = engine.journal().cloned();
+        let sender = watch::Sender::new(Settled::default());
+        let settled = sender.subscribe();
+        if let Some(journal) = &journal {
+            journal.on_settled(Box::new(move |settled| {
+                sender.send_replace(settled.clone());
+            }));
+        }
+        Self { journal, settled }
+    }
+
+    /// Waits until everything that was written so far is as safe as the level promises.
+    ///
+    /// # Errors
+    /// When the journal has stopped before: nobody knows then whether what was done outlives the process.
+    pub async fn settle(&self) -> Result<(), Refusal> {
+        let Some(journal) = self.journal.as_ref().filter(|journal| journal.level() == Level::Power) else {
+            return Ok(());
+        };
+        let wanted = journal.written();
+        let mut settled = self.settled.clone();
+        let reached = settled
+            .wait_for(|settled| settled.number >= wanted || settled.stopped.is_some())
+            .await;
+        match reached {
+            Ok(settled) if settled.number >= wanted => Ok(()),
+            Ok(settled) => {
+                let why = settled.stopped.clone().unwrap_or_else(|| "unknown".into());
+                Err(Rejection::NotWritten(NotWritten::Unsettled(why)).into())
+            }
+            Err(_) => Err(Refusal::ShuttingDown),
+        }
+    }
+
+    /// Does the same on a thread that may block.
+    pub(super) fn settle_blocking(&self) -> Result<(), Refusal> {
+        let settled = self.journal.as_ref().map_or(Ok(()), |journal| journal.settle());
+        settled.map_err(|error| Rejection::NotWritten(error).into())
+    }
+
+    /// Waits until the journal stops; for ever when it does not.
+    pub(super) async fn stopped(&self) -> Arc<str> {
+        let mut settled = self.settled.clone();
+        let reached = settled.wait_for(|settled| settled.stopped.is_some()).await;
+        let why = reached.ok().and_then(|settled| settled.stopped.clone());
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Takes checkpoints of an engine in the background.
+pub struct Checkpoints {
+    engine: Arc<Engine>,
+    folder: DataFolder,
+    keep_records: Duration,
+    /// Bytes of records after which one is due.
+    after_bytes: u64,
+    /// How many bytes of records this process found behind the last checkpoint of an earlier one.
+    found_bytes: u64,
+    /// How many bytes the journal had when the last one was taken.
+    bytes: u64,
+    /// How many bytes the last one of this process had.
+    taken_bytes: u64,
+    /// How many records the journal had refused at the last look.
+    refused: u64,
+}
+
+impl Checkpoints {
+    /// Begins with what there is in `folder`, and `found_bytes` of records behind the last checkpoint in it. One is due
+    /// whenever `after_bytes` stand behind the last one, whichever process wrote them: who is killed again and again does
+    /// not replay more and more. Records are kept for so long, so that decisions can be made again.
+    #[must_use]
+    pub const fn new(
+        engine: Arc<Engine>,
+        folder: DataFolder,
+        keep_records: Duration,
+        (found_bytes, after_bytes): (u64, u64),
+    ) -> Self {
+        Self {
+            engine,
+            folder,
+            keep_records,
+            after_bytes,
+            found_bytes,
+            bytes: 0,
+            taken_bytes: 0,
+            refused: 0,
+        }
+    }
+
+    /// Takes one whenever enough was written since the last one, and gives up old records, until the task is ended.
+    pub async fn run(checkpoints: Arc<tokio::sync::Mutex<Self>>) {
+        for look in 1_u32.. {
+            tokio::time::sleep(LOOKED_EVERY).await;
+            let mut own = Arc::clone(&checkpoints).lock_owned().await;
+            let done = tokio::task::spawn_blocking(move || own.look(look.is_multiple_of(LOOKS_PER_TRIM)));
+            if done.await.is_err() {
+                tracing::error!("taking checkpoints came to an end; restarts will take longer and longer");
+                return;
+            }
+        }
+    }
+
+    fn look(&mut self, is_time_to_trim: bool) {
+        let refused = self.engine.journal().map_or(0, |journal| journal.refused());
+        if std::mem::replace(&mut self.refused, refused) < refused {
+            // A full disk has better use for the room than decisions that somebody may ask for.
+            tracing::error!("the journal cannot be written; records that are only kept to be replayed are given up");
+            self.trim(u64::MAX);
+        } else if is_time_to_trim {
+            self.trim(self.keep_from());
+        }
+        let due_after = self.after_bytes.max(self.taken_bytes / CHECKPOINT_SHARE);
+        if self.journal_bytes().saturating_sub(self.bytes) >= due_after {
+            self.take();
+        }
+    }
+
+    fn trim(&self, keep_from: u64) {
+        if let Err(error) = self.engine.trim(&self.folder.checkpoints(), keep_from) {
+            tracing::error!(%error, "old records cannot be given up");
+        }
+    }
+
+    /// Takes the last one, when there is anything to take: the next start has nothing to replay then.
+    ///
+    /// # Errors
+    /// When it cannot be written; the next start replays the journal instead.
+    pub fn finish(&self) -> std::io::Result<Option<Checkpoint>> {
+        let written = self.engine.journal().map_or(0, |journal| journal.written());
+        if written <= self.engine.checkpointed() {
+            return Ok(None);
+        }
+        self.checkpoint()
+    }
+
+    fn checkpoint(&self) -> std::io::Result<Option<Checkpoint>> {
+        self.engine.checkpoint(&self.folder.checkpoints(), self.keep_from())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "files are as old as the machine's clock says")]
+    fn keep_from(&self) -> u64 {
+        let since = SystemTime::now().checked_sub(self.keep_records);
+        self.folder.first_record_since(since.unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
+    fn journal_bytes(&self) -> u64 {
+        let written = self.engine.journal().map_or(0, |journal| journal.bytes());
+        self.found_bytes.saturating_add(written)
+    }
+
+    fn take(&mut self) {
+        let bytes = self.journal_bytes();
+        // A fault is tried again after as many bytes, not at every look.
+        self.bytes = bytes;
+        match self.checkpoint() {
+            Ok(Some(taken)) => {
+                self.taken_bytes = taken.bytes;
+                let (customers, bytes) = (taken.customers, taken.bytes);
+                tracing::info!(customers, bytes, position = taken.position, "a checkpoint was taken");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a checkpoint cannot be written; the journal keeps growing"),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The packed form of a record of the journal: what one call changed of one customer, or of everybody.
+//!
+//! Layout: a kind; the customer's key, and the id when the customer began with it; the activation by which the entries were
+//! folded; the time; the entries; and of contacts that are in the books over all customers, what they were before. Numbers
+//! are written as in [`super::packed`]. Records are read only when their checksum is right, so what does not end where it
+//! should was written by another program.
+
+use crate::domain::contact::Contact;
+use crate::domain::entry::{Entry, ProfileChange, Reservation};
+use crate::domain::event::Event;
+use crate::domain::ids::{CustomerId, CustomerKey};
+use crate::domain::symbol::Symbol;
+use crate::domain::time::Timestamp;
+use crate::domain::value::Value;
+
+use super::codec::Writer;
+use super::packed;
+
+mod read;
+
+pub use read::read;
+
+mod kind {
+    pub(super) const CHANGE: u8 = 1;
+    pub(super) const BEGINNING: u8 = 2;
+    pub(super) const FORGOTTEN: u8 = 3;
+    pub(super) const ACTIVATION: u8 = 4;
+}
+
+mod tag {
+    pub(super) const BEFORE: u64 = 1;
+    pub(super) const PROFILE: u64 = 2;
+    pub(super) const EVENT: u64 = 3;
+    pub(super) const DECISION: u64 = 4;
+    pub(super) const OUTCOME: u64 = 5;
+    pub(super) const CANCEL: u64 = 6;
+    pub(super) const SEEN: u64 = 7;
+}
+
+/// All that a decision saw besides its catalog and models: enough to make it again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// The customer as [`packed`] writes it: the id, and the profile with the events of the call and before the reservation.
+    pub block: Vec<u8>,
+    /// Whether the customer was known before.
+    pub known: bool,
+    /// The placements, and how many offers were wanted for each.
+    pub placements: Vec<(Symbol, u32)>,
+    /// Whether one offer might fill several placements.
+    pub duplicates: bool,
+    /// The request context.
+    pub context: Vec<Value>,
+    /// What a plan over many customers said: the offers that came first, and those that stayed out.
+    pub steering: Option<(Vec<Symbol>, Vec<Symbol>)>,
+    /// What the volumes had left, as their own layer writes it.
+    pub rooms: Vec<u8>,
+    /// The hash of what was shown.
+    pub answer: u64,
+}
+
+/// One record, read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// A customer changed.
+    Change {
+        /// Who.
+        key: CustomerKey,
+        /// The id, when the customer began with this record.
+        id: Option<CustomerId>,
+        /// Which activation's catalog folded the entries.
+        generation: u64,
+        /// The engine's clock.
+        at: Timestamp,
+        /// What changed, in order.
+        entries: Vec<Entry>,
+        /// The contacts in the books over all customers that the entries changed, as they were.
+        before: Vec<Contact>,
+        /// What a decision among them saw.
+        seen: Option<Box<Seen>>,
+    },
+    /// A customer was forgotten.
+    Forgotten {
+        /// Who.
+        key: CustomerKey,
+        /// The number of the latest decision.
+        decisions: u32,
+        /// The contacts in the books over all customers.
+        before: Vec<Contact>,
+    },
+    /// A catalog came into force; what it was is for the engine to read.
+    Activation(Vec<u8>),
+}
+
+/// What a record is about, read without the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About<'a> {
+    /// A customer.
+    Customer(CustomerKey),
+    /// A catalog that came into force.
+    Activation(&'a [u8]),
+}
+
+/// Reads what a record is about; `None` when another program wrote it.
+#[must_use]
+pub fn about(bytes: &[u8]) -> Option<About<'_>> {
+    let (&first, rest) = bytes.split_first()?;
+    match first {
+        kind::ACTIVATION => Some(About::Activation(rest)),
+        kind::CHANGE | kind::BEGINNING | kind::FORGOTTEN => {
+            let key = u128::from_le_bytes(*rest.first_chunk()?);
+            Some(About::Customer(CustomerKey::from_packed(key)))
+        }
+        _ => None,
+    }
+}
+
+/// A record that is being written, in memory that is reused.
+#[derive(Debug, Default)]
+pub struct Draft {
+    bytes: Vec<u8>,
+    has_entries: bool,
+}
+
+impl Draft {
+    /// Begins the record of a change of a customer; with the id for somebody new.
+    pub fn begin(&mut self, key: CustomerKey, id: Option<&CustomerId>, generation: u64, at: Timestamp) {
+        self.bytes.clear();
+        self.has_entries = false;
+        self.bytes
+            .push(if id.is_some() { kind::BEGINNING } else { kind::CHANGE });
+        self.bytes.extend_from_slice(&key.get().to_le_bytes());
+        if let Some(id) = id {
+            packed::pack_id(id, &mut self.bytes);
+            self.has_entries = true;
+        }
+        let mut writer = Writer::new(&mut self.bytes);
+        writer.unsigned(generation);
+        writer.instant(at);
+    }
+
+    /// Begins and ends the record of a customer who is forgotten.
+    pub fn forget(&mut self, key: CustomerKey, decisions: u32, before: &[Contact]) {
+        self.bytes.clear();
+        self.has_entries = true;
+        self.bytes.push(kind::FORGOTTEN);
+        self.bytes.extend_from_slice(&key.get().to_le_bytes());
+        Writer::new(&mut self.bytes).unsigned(u64::from(decisions));
+        self.before(before);
+    }
+
+    /// Makes the record of a catalog that comes into force.
+    pub fn activate(&mut self, description: &[u8]) {
+        self.bytes.clear();
+        self.has_entries = true;
+        self.bytes.push(kind::ACTIVATION);
+        self.bytes.extend_from_slice(description);
+    }
+
+    /// Notes an entry.
+    pub fn entry(&mut self, entry: &Entry) {
+        self.has_entries = true;
+        let mut writer = Writer::new(&mut self.bytes);
+        match entry {
+            Entry::Profile(change) => pack_profile(change, &mut writer),
+            Entry::Event(event) => pack_event(event, &mut writer),
+            Entry::Decision(reservation) => pack_reservation(reservation, &mut writer),
+            Entry::Outcome { report, received_at } => {
+                writer.unsigned(tag::OUTCOME);
+                writer.unsigned(u64::from(report.decision));
+                writer.unsigned(u64::from(report.offer.get()));
+                writer.option(report.placement);
+                writer.unsigned(report.outcome.index() as u64);
+                writer.instant(report.at);
+                writer.instant(*received_at);
+            }
+            Entry::Cancel(cancellation) => {
+                writer.unsigned(tag::CANCEL);
+                writer.unsigned(u64::from(cancellation.decision));
+                writer.option(cancellation.offer);
+                writer.option(cancellation.placement);
+                writer.instant(cancellation.at);
+            }
+        }
+    }
+
+    /// Notes the entry of a decision.
+    pub fn decision(&mut self, reservation: &Reservation) {
+        self.has_entries = true;
+        pack_reservation(reservation, &mut Writer::new(&mut self.bytes));
+    }
+
+    /// Notes what contacts in the books over all customers were before the entries.
+    pub fn before(&mut self, contacts: &[Contact]) {
+        let counted = || contacts.iter().filter(|contact| contact.in_volumes);
+        let count = counted().count();
+        if count == 0 {
+            return;
+        }
+        let mut writer = Writer::new(&mut self.bytes);
+        writer.unsigned(tag::BEFORE);
+        writer.length(count);
+        for contact in counted() {
+            writer.unsigned(u64::from(contact.decision));
+            writer.unsigned(u64::from(contact.offer.get()));
+            writer.unsigned(u64::from(contact.channel.get()));
+            writer.unsigned(u64::from(contact.placement.get()));
+            let times = contact.times.iter().chain([&contact.cancelled]);
+            let reported = times
+                .clone()
+                .rev()
+                .fold(0, |bits, time| bits << 1 | u64::from(time.is_some()));
+            writer.unsigned(reported);
+            for time in times.flatten() {
+                writer.instant(*time);
+            }
+        }
+    }
+
+    /// Notes what a decision saw: `block` writes the customer.
+    pub fn seen(&mut self, seen: &Seen, block: impl FnOnce(&mut Vec<u8>)) {
+        let mut writer = Writer::new(&mut self.bytes);
+        writer.unsigned(tag::SEEN);
+        writer.fixed(seen.answer);
+        let flags =
+            usize::from(seen.known) + 2 * usize::from(seen.duplicates) + 4 * usize::from(seen.steering.is_some());
+        writer.length(seen.placements.len() * 8 + flags);
+        for (placement, count) in &seen.placements {
+            writer.unsigned(u64::from(placement.get()));
+            writer.unsigned(u64::from(*count));
+        }
+        writer.length(seen.context.len());
+        for value in &seen.context {
+            writer.value(Symbol::from_packed(0), *value, &mut 0);
+        }
+        if let Some((first, barred)) = &seen.steering {
+            for offers in [first, barred] {
+                writer.length(offers.len());
+                for offer in offers {
+                    writer.unsigned(u64::from(offer.get()));
+                }
+            }
+        }
+        writer.length(seen.rooms.len());
+        self.bytes.extend_from_slice(&seen.rooms);
+        // The length of the block comes before it, in as many bytes as it may need.
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        block(&mut self.bytes);
+        let length = u32::try_from(self.bytes.len() - at - 4).unwrap_or(u32::MAX);
+        self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
+    }
+
+    /// Returns where it is now, to come back to.
+    #[must_use]
+    pub const fn mark(&self) -> (usize, bool) {
+        (self.bytes.len(), self.has_entries)
+    }
+
+    /// Goes back to where it was.
+    pub fn back_to(&mut self, (length, has_entries): (usize, bool)) {
+        self.bytes.truncate(length);
+        self.has_entries = has_entries;
+    }
+
+    /// Returns the record; nothing when nothing changed.
+    #[must_use]
+    pub fn record(&self) -> Option<&[u8]> {
+        self.has_entries.then_some(self.bytes.as_slice())
+    }
+}
+
+fn pack_profile(change: &ProfileChange, writer: &mut Writer<'_>) {
+    writer.unsigned(tag::PROFILE);
+    writer.length(change.attributes.len() * 2 + usize::from(change.replace));
+    let mut before = 0;
+    for &(symbol, value) in &change.attributes {
+        writer.value(symbol, value, &mut before);
+    }
+    writer.length(change.opt_outs.len());
+    for &(channel, opted_out) in &change.opt_outs {
+        writer.unsigned(u64::from(channel.get()) * 2 + u64::from(opted_out));
+    }
+    writer.unsigned(three(change.opt_out_of_all));
+    writer.length(change.consents.len());
+    for consent in &change.consents {
+        writer.unsigned(u64::from(consent.purpose.get()));
+        writer.option(consent.channel);
+        writer.unsigned(three(consent.granted));
+    }
+}
+
+const fn three(answer: Option<bool>) -> u64 {
+    match answer {
+        None => 0,
+        Some(false) => 1,
+        Some(true) => 2,
+    }
+}
+
+fn pack_event(event: &Event, writer: &mut Writer<'_>) {
+    writer.unsigned(tag::EVENT);
+    writer.fixed(event.id_hash);
+    writer.unsigned(u64::from(event.event_type.get()));
+    writer.instant(event.time);
+    writer.option(event.channel);
+    writer.option(event.place);
+    writer.length(event.attributes.len() * 2 + usize::from(event.session_hash.is_some()));
+    if let Some(session_hash) = event.session_hash {
+        writer.fixed(session_hash);
+    }
+    let mut before = 0;
+    for &(symbol, value) in &event.attributes {
+        writer.value(symbol, value, &mut before);
+    }
+}
+
+fn pack_reservation(reservation: &Reservation, writer: &mut Writer<'_>) {
+    writer.unsigned(tag::DECISION);
+    writer.unsigned(u64::from(reservation.decision));
+    writer.unsigned(u64::from(reservation.channel.get()));
+    writer.option(reservation.campaign);
+    writer.instant(reservation.at);
+    let flags = usize::from(reservation.in_volumes) + 2 * usize::from(reservation.request.is_some());
+    writer.length(reservation.contacts.len() * 4 + flags);
+    for (placement, offer) in &reservation.contacts {
+        writer.unsigned(u64::from(placement.get()));
+        writer.unsigned(u64::from(offer.get()));
+    }
+    if let Some(key) = reservation.request {
+        writer.fixed(key.id);
+        writer.fixed(key.body);
+    }
+}

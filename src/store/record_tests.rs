@@ -1,0 +1,228 @@
+//! What is written to the journal comes back as it was.
+
+use proptest::prelude::*;
+
+use super::record::{self, Draft, Record, Seen};
+use crate::domain::contact::{Contact, Counted};
+use crate::domain::entry::{Cancellation, ConsentChange, Entry, OutcomeReport, ProfileChange, Reservation};
+use crate::domain::event::Event;
+use crate::domain::ids::{CustomerId, CustomerKey};
+use crate::domain::request::RequestKey;
+use crate::domain::symbol::Symbol;
+use crate::domain::time::Timestamp;
+use crate::domain::value::Value;
+
+fn some_symbol() -> impl Strategy<Value = Symbol> {
+    any::<u32>().prop_map(|number| Symbol::from_packed(number / 2))
+}
+
+fn some_time() -> impl Strategy<Value = Timestamp> {
+    (-4_000_000_000_000..4_000_000_000_000_i64).prop_map(Timestamp::from_millis)
+}
+
+fn some_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Missing),
+        any::<bool>().prop_map(Value::Boolean),
+        (-1e12..1e12_f64).prop_map(Value::Number),
+        some_symbol().prop_map(Value::Category),
+        any::<u64>().prop_map(Value::Set),
+        some_time().prop_map(Value::Time),
+    ]
+}
+
+fn some_attributes() -> impl Strategy<Value = Vec<(Symbol, Value)>> {
+    prop::collection::vec((some_symbol(), some_value()), 0..5)
+}
+
+fn some_profile() -> impl Strategy<Value = Entry> {
+    let consent = (some_symbol(), prop::option::of(some_symbol()), any::<Option<bool>>());
+    (
+        some_attributes(),
+        any::<bool>(),
+        prop::collection::vec((some_symbol(), any::<bool>()), 0..3),
+        any::<Option<bool>>(),
+        prop::collection::vec(consent, 0..3),
+    )
+        .prop_map(|(attributes, replace, opt_outs, opt_out_of_all, consents)| {
+            let consent = |(purpose, channel, granted)| ConsentChange {
+                purpose,
+                channel,
+                granted,
+            };
+            Entry::Profile(ProfileChange {
+                attributes,
+                replace,
+                opt_outs,
+                opt_out_of_all,
+                consents: consents.into_iter().map(consent).collect(),
+            })
+        })
+}
+
+fn some_event() -> impl Strategy<Value = Entry> {
+    (
+        any::<u64>(),
+        some_symbol(),
+        some_time(),
+        prop::option::of(some_symbol()),
+        prop::option::of(some_symbol()),
+        any::<Option<u64>>(),
+        some_attributes(),
+    )
+        .prop_map(
+            |(id_hash, event_type, time, channel, place, session_hash, attributes)| {
+                Entry::Event(Event {
+                    id_hash,
+                    event_type,
+                    time,
+                    channel,
+                    place,
+                    session_hash,
+                    attributes,
+                })
+            },
+        )
+}
+
+fn some_reservation() -> impl Strategy<Value = Entry> {
+    (
+        any::<u32>(),
+        some_symbol(),
+        prop::option::of(some_symbol()),
+        some_time(),
+        prop::collection::vec((some_symbol(), some_symbol()), 0..5),
+        any::<bool>(),
+        any::<Option<(u64, u64)>>(),
+    )
+        .prop_map(|(decision, channel, campaign, at, contacts, in_volumes, request)| {
+            Entry::Decision(Reservation {
+                decision,
+                channel,
+                campaign,
+                at,
+                contacts,
+                in_volumes,
+                request: request.map(|(id, body)| RequestKey { id, body }),
+            })
+        })
+}
+
+fn some_report() -> impl Strategy<Value = Entry> {
+    let meant = (
+        any::<u32>(),
+        some_symbol(),
+        prop::option::of(some_symbol()),
+        some_time(),
+    );
+    (meant, 0..Counted::ALL.len(), some_time(), any::<bool>()).prop_map(
+        |((decision, offer, placement, at), outcome, received_at, is_report)| {
+            if is_report {
+                let outcome = Counted::ALL[outcome];
+                let report = OutcomeReport {
+                    decision,
+                    offer,
+                    placement,
+                    outcome,
+                    at,
+                };
+                Entry::Outcome { report, received_at }
+            } else {
+                let offer = Some(offer);
+                Entry::Cancel(Cancellation {
+                    decision,
+                    offer,
+                    placement,
+                    at,
+                })
+            }
+        },
+    )
+}
+
+fn some_contact() -> impl Strategy<Value = Contact> {
+    let symbols = (some_symbol(), some_symbol(), some_symbol());
+    let times = prop::collection::vec(prop::option::of(some_time()), Counted::ALL.len());
+    (any::<u32>(), symbols, some_time(), times).prop_map(|(decision, (offer, channel, placement), at, later)| {
+        let mut contact = Contact::decided(decision, offer, channel, placement, at);
+        contact.times[1..].copy_from_slice(&later[1..]);
+        contact.cancelled = later[0];
+        contact.in_volumes = true;
+        contact
+    })
+}
+
+fn some_seen() -> impl Strategy<Value = Seen> {
+    let symbols = || prop::collection::vec(some_symbol(), 0..4);
+    (
+        prop::collection::vec(any::<u8>(), 0..300),
+        any::<(bool, bool, u64)>(),
+        prop::collection::vec((some_symbol(), any::<u32>()), 0..4),
+        prop::collection::vec(some_value(), 0..4),
+        prop::option::of((symbols(), symbols())),
+        prop::collection::vec(any::<u8>(), 0..40),
+    )
+        .prop_map(
+            |(block, (known, duplicates, answer), placements, context, steering, rooms)| Seen {
+                block,
+                known,
+                placements,
+                duplicates,
+                context,
+                steering,
+                rooms,
+                answer,
+            },
+        )
+}
+
+proptest! {
+    #[test]
+    fn a_change_comes_back_as_it_was(
+        key in any::<u128>(),
+        name in prop::option::of("[a-z0-9]{1,20}"),
+        generation in any::<u64>(),
+        at in some_time(),
+        entries in prop::collection::vec(
+            prop_oneof![some_profile(), some_event(), some_reservation(), some_report()], 1..5),
+        before in prop::collection::vec(some_contact(), 0..3),
+        seen in prop::option::of(some_seen()),
+    ) {
+        let key = CustomerKey::from_packed(key);
+        let id = name.map(|name| CustomerId::anonymous(&name).unwrap());
+        let mut draft = Draft::default();
+        draft.begin(key, id.as_ref(), generation, at);
+        for entry in &entries {
+            draft.entry(entry);
+        }
+        draft.before(&before);
+        if let Some(seen) = &seen {
+            draft.seen(seen, |bytes| bytes.extend_from_slice(&seen.block));
+        }
+        let bytes = draft.record().unwrap().to_vec();
+        let seen = seen.map(Box::new);
+        let change = Record::Change { key, id, generation, at, entries, before: before.clone(), seen };
+        prop_assert_eq!(record::read(&bytes), Some(change));
+        draft.forget(key, 7, &before);
+        let forgotten = Record::Forgotten { key, decisions: 7, before };
+        prop_assert_eq!(record::read(draft.record().unwrap()), Some(forgotten));
+    }
+
+    #[test]
+    fn whatever_bytes_are_read_nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..120), first in 0..6_u8) {
+        let _ = record::read(&[&[first], bytes.as_slice()].concat());
+    }
+}
+
+#[test]
+fn a_call_that_changed_nothing_leaves_no_record() {
+    let key = CustomerId::known("c").unwrap().key();
+    let mut draft = Draft::default();
+    draft.begin(key, None, 1, Timestamp::from_millis(0));
+    assert_eq!(draft.record(), None);
+    let mark = draft.mark();
+    draft.entry(&Entry::Profile(ProfileChange::default()));
+    assert!(draft.record().is_some());
+    draft.back_to(mark);
+    assert_eq!(draft.record(), None, "a choice that was taken back");
+}
