@@ -13,7 +13,11 @@ mod contract;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod import;
+#[cfg(test)]
+mod kills;
 #[cfg(test)]
 mod load;
 #[cfg(test)]

@@ -1,0 +1,410 @@
+//! Callers that go on until the server is gone, and what they do about calls that were never answered.
+
+use std::sync::{Arc, Mutex};
+
+use nbo::server::wire::attribute_value::Kind;
+use nbo::server::wire::{self, Outcome};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64Mcg;
+use tonic::{Code, Status};
+
+use super::book::{Book, Clients, visit};
+use crate::served::{customer, placement, value};
+
+/// How many of its decisions a caller remembers, to report about.
+const REMEMBERED: usize = 12;
+/// How many customers all callers share.
+const SHARED: u32 = 3;
+
+/// A call.
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    /// By a call of its own, or as the one item of a stream.
+    Offers(wire::GetOffersRequest, Entrance),
+    Events(wire::RecordEventsRequest),
+    Outcome(wire::RecordOutcomeRequest),
+    Cancel(wire::CancelRequest),
+    Write(String, f64),
+    Delete,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entrance {
+    Unary,
+    Stream,
+}
+
+/// A call for a customer that was sent and never answered.
+pub(super) type Doubt = (String, Call);
+
+/// One caller: it makes one call after the other.
+pub(super) struct Caller {
+    pub(super) number: usize,
+    pub(super) clients: Clients,
+    pub(super) book: Arc<Mutex<Book>>,
+    random: Pcg64Mcg,
+    round: usize,
+    made: usize,
+    /// The customer, the decision and its offers.
+    recent: Vec<(String, String, Vec<String>)>,
+}
+
+impl Caller {
+    pub(super) fn new(number: usize, round: usize, clients: Clients, book: Arc<Mutex<Book>>) -> Self {
+        let seed = round as u64 * 1_000 + number as u64;
+        Self {
+            number,
+            clients,
+            book,
+            random: Pcg64Mcg::seed_from_u64(seed),
+            round,
+            made: 0,
+            recent: Vec::new(),
+        }
+    }
+
+    /// Calls until the server is gone, and returns the call that it did not answer.
+    pub(super) async fn call_on(mut self) -> Doubt {
+        loop {
+            self.made += 1;
+            let (name, call) = self.next();
+            match self.make(&name, &call).await {
+                Ok(()) => self.book.lock().unwrap().acknowledged += 1,
+                Err(status) if is_gone(&status) => return (name, call),
+                Err(status) => panic!("{call:?} of {name} is refused: {status}"),
+            }
+        }
+    }
+
+    /// The customer of this caller alone; another one after some rounds, so that no history outgrows what is kept.
+    fn own(&self) -> String {
+        format!("own-{}-{}", self.number, self.round / 3)
+    }
+
+    fn somebody(&mut self) -> String {
+        match self.random.random_range(0..SHARED * 2) {
+            number if number < SHARED => format!("shared-{number}-{}", self.round / 3),
+            _ => self.own(),
+        }
+    }
+
+    fn next(&mut self) -> Doubt {
+        let name = self.somebody();
+        let id = format!("{}-{}-{}", self.round, self.number, self.made);
+        match self.random.random_range(0..100) {
+            0..20 => {
+                let request = self.offers(&name, format!("r-{id}"));
+                (name, Call::Offers(request, Entrance::Unary))
+            }
+            20..28 => {
+                let request = self.offers(&name, format!("r-{id}"));
+                (name, Call::Offers(request, Entrance::Stream))
+            }
+            28..36 => {
+                let request = self.offers(&name, String::new());
+                (name, Call::Offers(request, Entrance::Unary))
+            }
+            36..50 => {
+                let request = self.events(&name, &id);
+                (name, Call::Events(request))
+            }
+            50..70 => {
+                let offers = Some(wire::GetOffersRequest {
+                    customer: None,
+                    ..self.offers(&name, format!("r-{id}"))
+                });
+                let request = wire::RecordEventsRequest {
+                    offers,
+                    ..self.events(&name, &id)
+                };
+                (name, Call::Events(request))
+            }
+            70..90 if !self.recent.is_empty() => self.report(),
+            70..98 => {
+                let number = f64::from(self.random.random_range(0..1_000_000));
+                (name, Call::Write(format!("a{}", self.number), number))
+            }
+            _ => (self.own(), Call::Delete),
+        }
+    }
+
+    fn offers(&mut self, name: &str, request_id: String) -> wire::GetOffersRequest {
+        let (channel, place, count) = match self.random.random_range(0..3) {
+            0 => ("web", "top", 1),
+            1 => ("web", "list", 3),
+            _ => ("mail", "list", 2),
+        };
+        wire::GetOffersRequest {
+            customer: Some(customer(name)),
+            channel: channel.to_owned(),
+            placements: vec![placement(place, count)],
+            request_id,
+            ..Default::default()
+        }
+    }
+
+    fn events(&mut self, name: &str, id: &str) -> wire::RecordEventsRequest {
+        let count = self.random.random_range(1..=3);
+        wire::RecordEventsRequest {
+            customer: Some(customer(name)),
+            events: (0..count).map(|event| visit(&format!("e-{id}-{event}"))).collect(),
+            offers: None,
+        }
+    }
+
+    /// Reports about one of the recent decisions: mostly an outcome, sometimes that it is taken back.
+    fn report(&mut self) -> Doubt {
+        let at = self.random.random_range(0..self.recent.len());
+        let (name, decision_id, offers) = self.recent[at].clone();
+        if self.random.random_range(0..10) < 3 {
+            let request = wire::CancelRequest {
+                decision_id,
+                ..Default::default()
+            };
+            return (name, Call::Cancel(request));
+        }
+        let outcomes = [
+            Outcome::Delivered,
+            Outcome::Seen,
+            Outcome::Clicked,
+            Outcome::Accepted,
+            Outcome::Refused,
+        ];
+        let outcome = outcomes[self.random.random_range(0..outcomes.len())];
+        let request = wire::RecordOutcomeRequest {
+            decision_id,
+            offer_id: offers[self.random.random_range(0..offers.len())].clone(),
+            outcome: outcome.into(),
+            ..Default::default()
+        };
+        (name, Call::Outcome(request))
+    }
+
+    /// Makes a call and notes what was answered.
+    async fn make(&mut self, name: &str, call: &Call) -> Result<(), Status> {
+        if let Some(answer) = make(&mut self.clients, &self.book, name, call).await? {
+            let offers: Vec<String> = answer
+                .placements
+                .iter()
+                .flat_map(|filled| filled.offers.iter().map(|offer| offer.offer_id.clone()))
+                .collect();
+            if !answer.decision_id.is_empty() {
+                self.recent.push((name.to_owned(), answer.decision_id, offers));
+                let extra = self.recent.len().saturating_sub(REMEMBERED);
+                self.recent.drain(..extra);
+            }
+        }
+        if matches!(call, Call::Delete) {
+            self.recent.retain(|(of, _, _)| of != name);
+        }
+        Ok(())
+    }
+}
+
+/// Makes a call and notes what was answered; returns the offers if it was for some.
+async fn make(
+    clients: &mut Clients,
+    book: &Mutex<Book>,
+    name: &str,
+    call: &Call,
+) -> Result<Option<wire::GetOffersResponse>, Status> {
+    match call {
+        Call::Offers(request, entrance) => {
+            let answer = match entrance {
+                Entrance::Unary => clients.decisions.get_offers(request.clone()).await?.into_inner(),
+                Entrance::Stream => stream(clients, request).await?,
+            };
+            book.lock().unwrap().offers(name, &answer);
+            return Ok(Some(answer));
+        }
+        Call::Events(request) => {
+            let receipt = clients.behaviour.record_events(request.clone()).await?.into_inner();
+            let counts = (receipt.applied as usize, receipt.duplicates);
+            assert_eq!(counts, (request.events.len(), 0), "new events of {name}");
+            let mut book = book.lock().unwrap();
+            book.events(name, &request.events, receipt.profile_version);
+            if let Some(answer) = &receipt.offers {
+                book.offers(name, answer);
+            }
+            return Ok(receipt.offers);
+        }
+        Call::Outcome(request) => {
+            let receipt = clients.behaviour.record_outcome(request.clone()).await?.into_inner();
+            let mut book = book.lock().unwrap();
+            let outcome = outcome_name(request);
+            let fate = book.fate(name, &request.decision_id, &request.offer_id);
+            assert_eq!(fate.outcomes.insert(outcome), receipt.recorded, "{request:?} of {name}");
+            let known = book.page(name);
+            known.version = known.version.max(receipt.profile_version);
+        }
+        Call::Cancel(request) => {
+            let receipt = clients.behaviour.cancel(request.clone()).await?.into_inner();
+            let released = book.lock().unwrap().cancel(name, &request.decision_id);
+            assert_eq!(released, receipt.cancelled as usize, "{request:?} of {name}");
+        }
+        Call::Write(attribute, number) => {
+            let request = written(name, attribute, *number);
+            let receipt = clients.profiles.upsert_profile(request).await?.into_inner();
+            let mut book = book.lock().unwrap();
+            let known = book.page(name);
+            known.version = known.version.max(receipt.profile_version);
+            known.values.insert(attribute.clone(), *number);
+        }
+        Call::Delete => {
+            let request = wire::DeleteProfileRequest {
+                customer: Some(customer(name)),
+            };
+            clients.profiles.delete_profile(request).await?;
+            book.lock().unwrap().forget(name);
+        }
+    }
+    Ok(None)
+}
+
+/// Asks for offers by a stream of one request.
+async fn stream(clients: &mut Clients, request: &wire::GetOffersRequest) -> Result<wire::GetOffersResponse, Status> {
+    let item = wire::GetOffersStreamRequest {
+        correlation_id: request.request_id.clone(),
+        request: Some(request.clone()),
+    };
+    let answers = clients.decisions.get_offers_stream(tokio_stream::iter([item])).await?;
+    let answer = answers.into_inner().message().await?;
+    match answer.and_then(|answer| answer.result) {
+        Some(wire::get_offers_stream_response::Result::Offers(offers)) => Ok(offers),
+        Some(wire::get_offers_stream_response::Result::Fault(fault)) => panic!("{request:?} is refused: {fault:?}"),
+        None => Err(Status::unavailable("the stream ended without an answer")),
+    }
+}
+
+/// Finds out what became of calls that were never answered, as a caller would: by making them again.
+pub(super) async fn settle(clients: &mut Clients, book: &Mutex<Book>, doubts: &[Doubt]) {
+    book.lock().unwrap().in_doubt += doubts.len() as u64;
+    for (name, call) in doubts {
+        // The page is compared even when nothing of the customer was ever acknowledged.
+        book.lock().unwrap().page(name);
+        match call {
+            Call::Offers(request, _) if request.request_id.is_empty() => book.lock().unwrap().page(name).untold += 1,
+            Call::Offers(request, _) => {
+                let again = clients.decisions.get_offers(request.clone()).await;
+                match again {
+                    Ok(first) => {
+                        let first = first.into_inner();
+                        assert!(!first.replayed, "no answer outlives the process");
+                        book.lock().unwrap().offers(name, &first);
+                        let second = clients
+                            .decisions
+                            .get_offers(request.clone())
+                            .await
+                            .unwrap()
+                            .into_inner();
+                        assert_eq!(
+                            (&second.decision_id, second.replayed),
+                            (&first.decision_id, true),
+                            "a repeat of {name}"
+                        );
+                    }
+                    Err(status) => adopt(clients, book, name, &status).await,
+                }
+            }
+            Call::Events(request) => settle_events(clients, book, name, request).await,
+            Call::Outcome(request) => {
+                clients.behaviour.record_outcome(request.clone()).await.unwrap();
+                let mut book = book.lock().unwrap();
+                let fate = book.fate(name, &request.decision_id, &request.offer_id);
+                fate.outcomes.insert(outcome_name(request));
+            }
+            Call::Cancel(request) => {
+                clients.behaviour.cancel(request.clone()).await.unwrap();
+                book.lock().unwrap().cancel(name, &request.decision_id);
+            }
+            Call::Write(attribute, number) => {
+                let profile = clients.profile(name).await;
+                let found = profile.and_then(|profile| profile.attributes.get(attribute)?.kind.clone());
+                let before = book.lock().unwrap().page(name).values.get(attribute).copied();
+                assert!(
+                    found == before.map(Kind::Number) || found == Some(Kind::Number(*number)),
+                    "{attribute} of {name} is {found:?}, and was {before:?} or {number}"
+                );
+                make(clients, book, name, call).await.unwrap();
+            }
+            Call::Delete => {
+                if clients.profile(name).await.is_none() {
+                    book.lock().unwrap().forget(name);
+                }
+            }
+        }
+    }
+}
+
+async fn settle_events(clients: &mut Clients, book: &Mutex<Book>, name: &str, request: &wire::RecordEventsRequest) {
+    let alone = wire::RecordEventsRequest {
+        offers: None,
+        ..request.clone()
+    };
+    let all = u32::try_from(request.events.len()).unwrap();
+    match clients.behaviour.record_events(request.clone()).await {
+        Ok(receipt) => {
+            let receipt = receipt.into_inner();
+            let counts = (receipt.applied, receipt.duplicates);
+            assert!(
+                counts == (all, 0) || counts == (0, all),
+                "all or none of {name}: {counts:?}"
+            );
+            if let Some(answer) = &receipt.offers {
+                assert!(!answer.replayed, "no answer outlives the process");
+                book.lock().unwrap().offers(name, answer);
+            }
+        }
+        Err(status) => adopt(clients, book, name, &status).await,
+    }
+    // What the first one decided was written together with its events.
+    let receipt = clients.behaviour.record_events(alone).await.unwrap().into_inner();
+    assert_eq!((receipt.applied, receipt.duplicates), (0, all), "a repeat of {name}");
+    book.lock()
+        .unwrap()
+        .events(name, &request.events, receipt.profile_version);
+}
+
+/// Takes in the decision that a repeat was refused for: it was made, and nobody was told.
+async fn adopt(clients: &Clients, book: &Mutex<Book>, name: &str, status: &Status) {
+    assert_eq!(status.code(), Code::Aborted, "{name}: {status}");
+    let profile = clients.profile(name).await.unwrap();
+    let named = |contact: &&wire::Contact| status.message().contains(&format!("`{}`", contact.decision_id));
+    let of_decision: Vec<&wire::Contact> = profile.contacts.iter().filter(named).collect();
+    let first = of_decision.first().unwrap_or_else(|| panic!("{name}: {status}"));
+    let offers = of_decision.iter().map(|contact| wire::RankedOffer {
+        offer_id: contact.offer_id.clone(),
+        ..Default::default()
+    });
+    let answer = wire::GetOffersResponse {
+        decision_id: first.decision_id.clone(),
+        placements: vec![wire::PlacementOffers {
+            placement: first.placement.clone(),
+            offers: offers.collect(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    book.lock().unwrap().offers(name, &answer);
+}
+
+/// Tells whether the server did not answer because it is gone; that it is gone, the test finds out by itself.
+fn is_gone(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
+    )
+}
+
+fn written(name: &str, attribute: &str, number: f64) -> wire::UpsertProfileRequest {
+    wire::UpsertProfileRequest {
+        customer: Some(customer(name)),
+        attributes: [(attribute.to_owned(), value(Kind::Number(number)))].into(),
+        ..Default::default()
+    }
+}
+
+fn outcome_name(request: &wire::RecordOutcomeRequest) -> String {
+    let name = request.outcome().as_str_name();
+    name.trim_start_matches("OUTCOME_").to_ascii_lowercase()
+}
