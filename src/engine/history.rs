@@ -127,7 +127,7 @@ impl Engine {
     }
 
     /// Lets the volumes of a catalog that is about to come into force know of the reservations that are open already: as long as
-    /// no volume counts them, nobody keeps them but the customers. Takes about a second for a million customers; who decides meanwhile
+    /// there is no volume, nobody keeps them but the customers. Takes about a second for a million customers, once; who decides meanwhile
     /// does so for the catalog of before and for this one.
     fn open_reservations(&self, active: &Active) {
         if self.conductor.volumes.prepare(active) {

@@ -328,7 +328,6 @@ impl Simulation {
             .activate(engine_side::active(&self.bank, &self.catalog, &self.fails))
             .map_err(|error| error.to_string())?;
         self.active = self.engine.active();
-        self.register.renew();
         self.witnesses.activate(&self.bank, &self.catalog)?;
         for person in &mut self.people {
             person.good_scores.clear();

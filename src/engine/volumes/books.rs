@@ -150,19 +150,19 @@ impl Books {
         }
     }
 
-    /// Goes over to a catalog that is about to come into force; tells whether it counts reservations, so that [`Books::ensure`]
-    /// has to be told of every customer.
+    /// Goes over to a catalog that is about to come into force; tells whether it is the first one with volumes, so that
+    /// [`Books::ensure`] has to be told of every customer.
     pub(super) fn prepare(&mut self, active: &Active) -> bool {
         if self.latest == Timestamp::FAR_PAST {
             // Nobody was decided for yet.
             return false;
         }
+        let had_volumes = self.editions.have_volumes();
         self.adopt(active, self.latest);
-        let kinds = active.catalog.volumes.iter().map(|volume| volume.counted);
-        kinds.into_iter().any(|counted| counted != Counted::Decided)
+        !had_volumes && self.editions.have_volumes()
     }
 
-    /// Opens the reservations of a customer that a volume counts and that are not known yet, since no volume counted them before.
+    /// Opens the reservations of a customer that are not known yet, since there was no volume before.
     pub(super) fn ensure(&mut self, customer: CustomerKey, contacts: &[Contact]) {
         let latest = self.latest;
         for contact in contacts {
@@ -172,7 +172,7 @@ impl Books {
             }
             for (kind, counted) in KINDS.into_iter().enumerate() {
                 let is_open = |other: &&Contact| standing(other, counted) == Standing::Held;
-                if !is_open(&contact) || !self.editions.want(Cell::of(contact), kind) {
+                if !is_open(&contact) {
                     continue;
                 }
                 let held = held(customer, contact);
@@ -329,9 +329,9 @@ impl Books {
         self.editions.each_view(cell, kind, |view| view.count(at, is_more));
     }
 
-    /// Opens a reservation, when a volume counts it and its time is not over already.
+    /// Opens a reservation, when there is any volume and its time is not over already.
     fn hold(&mut self, customer: CustomerKey, contact: &Contact, kind: usize, now: Timestamp) {
-        if !self.editions.want(Cell::of(contact), kind) {
+        if !self.editions.have_volumes() {
             return;
         }
         let over_at = contact.decided_at() + self.editions.reservation(contact.channel);

@@ -271,13 +271,9 @@ impl Editions {
         }
     }
 
-    /// Tells whether a volume counts this.
-    pub(super) fn want(&self, cell: Cell, kind: usize) -> bool {
-        self.list.iter().any(|edition| {
-            let catalog = &edition.catalog;
-            let mut volumes = catalog.volumes.iter();
-            volumes.any(|volume| volume.counted == KINDS[kind] && volume.counts(catalog, cell.offer, cell.channel))
-        })
+    /// Tells whether there is any volume.
+    pub(super) fn have_volumes(&self) -> bool {
+        self.list.iter().any(|edition| !edition.catalog.volumes.is_empty())
     }
 
     /// Calls `change` for what counts against each volume that counts this.

@@ -21,10 +21,13 @@
 //! `limit × (t - start) / (end - start)`, rounded down, plus 1 may count.
 //!
 //! **Changes of the catalog.** What happened is kept whether or not there are volumes, per offer, channel and quarter of an hour, not per
-//! volume; reservations are kept as long as some volume counts them, and before a catalog with such volumes comes into force, those that
-//! are open are looked up in all customers. So a volume whose limit, window or scope changes, or one that is new, counts as if it had
+//! volume; reservations are kept as long as there is any volume, and before the first catalog with volumes comes into force, those that
+//! are open are looked up in all customers (what gave way to more than [`CONTACTS_KEPT`] later ones is not found there). So a volume whose limit, window or scope changes, or one that is new, counts as if it had
 //! been there all along. (A reservation time that a reload makes longer does not bring
 //! back what was over by then.) An offer that has left the catalog counts by the group and labels that it had last.
+//!
+//! [`CONTACTS_KEPT`]: crate::domain::profile::CONTACTS_KEPT
+//!
 //! Calls that began before a catalog came into force finish on the limits of the old one, for which the views are kept ([`edition`]).
 
 pub(super) mod books;
@@ -115,7 +118,7 @@ impl<L: Locked<Books>> Volumes<L> {
         self.0.with(|books| books.prepare(active))
     }
 
-    /// Opens the reservations of a customer that no volume counted before. Called under the customer's lock.
+    /// Opens the reservations of a customer that are not known yet. Called under the customer's lock.
     pub(super) fn ensure(&self, customer: CustomerKey, contacts: &[Contact]) {
         if !contacts.is_empty() {
             self.0.with(|books| books.ensure(customer, contacts));

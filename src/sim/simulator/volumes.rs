@@ -52,6 +52,9 @@ pub(super) struct Room {
     allowed: Option<usize>,
 }
 
+/// For how long a reservation is remembered that is over.
+const REMEMBERED: Millis = Millis::MINUTE;
+
 /// One contact of anybody.
 #[derive(Clone, Debug)]
 struct Entered {
@@ -73,8 +76,8 @@ pub(super) struct Register {
     live: Vec<usize>,
     /// At how many live ones some are settled.
     settle_at: usize,
-    /// Whether there is another catalog, and nobody looked since.
-    is_news: bool,
+    /// The latest instant at which anybody looked.
+    latest: Timestamp,
     /// How many settled ones count as each kind, by offer and channel.
     settled: [[[usize; CHANNELS.len()]; OFFERS.len()]; KINDS],
     /// All before have ended, one way or the other.
@@ -237,18 +240,10 @@ impl Register {
         });
     }
 
-    /// Takes note of another catalog.
-    pub(super) const fn renew(&mut self) {
-        self.is_news = true;
-    }
-
     /// Takes note of what became of a contact; tells whether it happened after its reservation was given up.
     pub(super) fn update(&mut self, contact: &Contact, now: Timestamp) -> bool {
         if self.entries[contact.serial].contact == *contact {
             return false;
-        }
-        if self.is_news {
-            self.pass(now);
         }
         let entered = &mut self.entries[contact.serial];
         let now_reported = reported(contact);
@@ -291,11 +286,15 @@ impl Register {
         });
     }
 
-    /// Lets time pass: reservations end.
+    /// Lets time pass: reservations end, and are remembered for a while, for those who ask at an instant before.
     pub(super) fn pass(&mut self, now: Timestamp) {
-        self.is_news = false;
+        if now <= self.latest {
+            return;
+        }
+        self.latest = now;
+        let forgotten = now - REMEMBERED;
         for entered in &mut self.entries[self.first_open..] {
-            entered.is_over |= !entered.contact.is_void() && now >= entered.contact.reserved_until();
+            entered.is_over |= !entered.contact.is_void() && forgotten >= entered.contact.reserved_until();
         }
         let has_ended = |entered: &Entered| entered.is_over || entered.contact.is_void();
         let ended = self.entries[self.first_open..]
