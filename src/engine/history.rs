@@ -77,7 +77,10 @@ impl Engine {
         let generation = self.active.load().generation + 1;
         let active = Active { generation, ..active };
         self.note_activation(&mut history, &active)?;
-        self.open_reservations(&active);
+        let is_first = self.conductor.volumes.prepare(&active);
+        if is_first {
+            self.open_reservations();
+        }
         self.active.store(Arc::new(active));
         self.conductor.answers.forget_before(generation);
         Ok(())
@@ -121,7 +124,11 @@ impl Engine {
         if !is_same {
             self.note_activation(&mut history, &active)?;
         }
-        self.open_reservations(&active);
+        self.conductor.volumes.prepare(&active);
+        if !active.catalog.volumes.is_empty() {
+            // Whenever it was that volumes began, before the checkpoint or behind it.
+            self.open_reservations();
+        }
         self.active.store(Arc::new(active));
         Ok(())
     }
@@ -129,17 +136,15 @@ impl Engine {
     /// Lets the volumes of a catalog that is about to come into force know of the reservations that are open already: as long as
     /// there is no volume, nobody keeps them but the customers. Takes about a second for a million customers, once; who decides meanwhile
     /// does so for the catalog of before and for this one.
-    fn open_reservations(&self, active: &Active) {
-        if self.conductor.volumes.prepare(active) {
-            let mut profile = Profile::default();
-            let Ok(()) = self.store.blocks(|block| {
-                packed::unpack(block, &mut profile);
-                if let Some(id) = packed::unpack_id(block) {
-                    self.conductor.volumes.ensure(id.key(), &profile.contacts);
-                }
-                Ok::<_, Infallible>(())
-            });
-        }
+    fn open_reservations(&self) {
+        let mut profile = Profile::default();
+        let Ok(()) = self.store.blocks(|block| {
+            packed::unpack(block, &mut profile);
+            if let Some(id) = packed::unpack_id(block) {
+                self.conductor.volumes.ensure(id.key(), &profile.contacts);
+            }
+            Ok::<_, Infallible>(())
+        });
     }
 
     /// Returns every activation on the same data, oldest first, the one in force included; none without a journal.

@@ -164,6 +164,9 @@ impl Books {
 
     /// Opens the reservations of a customer that are not known yet, since there was no volume before.
     pub(super) fn ensure(&mut self, customer: CustomerKey, contacts: &[Contact]) {
+        if self.editions.is_empty() {
+            return;
+        }
         let latest = self.latest;
         for contact in contacts {
             let over_at = contact.decided_at() + self.editions.reservation(contact.channel);
