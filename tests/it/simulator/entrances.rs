@@ -7,6 +7,7 @@ use nbo::domain::contact::{Contact, Counted};
 use nbo::domain::ids::{CustomerId, DecisionId};
 use nbo::domain::time::{Millis, Timestamp};
 use nbo::server::wire::{self, Outcome};
+use tokio::sync::Barrier;
 
 use crate::contract::contacts::{audited, exported};
 use crate::served::{MORNING, Served, customer, placement};
@@ -130,10 +131,13 @@ async fn settle(served: &Served, call: usize, answer: &wire::GetOffersResponse) 
     }
 }
 
-/// Makes the calls of one caller, and returns the decisions that it was told of.
-async fn calls(served: &Served, caller: usize) -> BTreeSet<String> {
+/// Makes the calls of one caller, each together with one of each other caller, and returns the decisions that it was told of. So
+/// calls that are under way together lie less than a minute of the clock apart, however slow the machine is: the engine
+/// remembers for as long what was reserved a moment ago.
+async fn calls(served: &Served, together: &Barrier, caller: usize) -> BTreeSet<String> {
     let mut decisions = BTreeSet::new();
     for call in 0..CALLS {
+        together.wait().await;
         served.clock.advance(STEP);
         let name = format!("c{}", (caller * 7 + call) % CUSTOMERS);
         let answer = ask(served, call, &name, format!("r-{caller}-{call}")).await;
@@ -155,7 +159,8 @@ fn fullest_hour(instants: &[Timestamp]) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_entrances_they_take_no_volume_is_exceeded_and_none_is_left_unused() {
     let served = Served::start_with(CATALOG, |_| ()).await;
-    let callers = (0..CALLERS).map(|caller| calls(&served, caller));
+    let together = Barrier::new(CALLERS);
+    let callers = (0..CALLERS).map(|caller| calls(&served, &together, caller));
     let told: BTreeSet<String> = futures(callers).await.into_iter().flatten().collect();
     let catalog = served.engine.active().catalog.clone();
     let offer = |name: &str| catalog.symbols.find(name).unwrap();
