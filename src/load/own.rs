@@ -1,7 +1,8 @@
-//! A server of one's own, for a measurement that disturbs nobody: another process of this program on a free port.
+//! A server of one's own, for a measurement that disturbs nobody: another process of this program on a free port, with data of its
+//! own.
 
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::available_parallelism;
 
@@ -10,6 +11,8 @@ use std::thread::available_parallelism;
 pub struct OwnServer {
     child: Child,
     address: String,
+    /// Where it keeps its data, so that it disturbs no other's.
+    _data: Removed,
     /// Kept open: a server whose output nobody takes any more would end.
     _told: Option<BufReader<ChildStdout>>,
 }
@@ -21,9 +24,10 @@ impl OwnServer {
     /// # Errors
     /// When it cannot be started or ends before it is ready; what it says about it goes to the error output.
     pub fn start(program: &Path, customers: usize, threads: usize) -> io::Result<Self> {
+        let data = Removed(std::env::temp_dir().join(format!("nbo-load-{}", std::process::id())));
         let mut command = Command::new(program);
+        command.arg("serve").arg("--data").arg(&data.0);
         command.args([
-            "serve",
             "--listen",
             "127.0.0.1:0",
             "--log",
@@ -41,6 +45,7 @@ impl OwnServer {
             return Ok(Self {
                 child,
                 address,
+                _data: data,
                 _told: told,
             });
         }
@@ -64,6 +69,17 @@ pub fn threads_beside_the_generator() -> usize {
 impl Drop for OwnServer {
     fn drop(&mut self) {
         end(&mut self.child);
+    }
+}
+
+/// A folder that is removed when it is not needed any more.
+#[derive(Debug)]
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
