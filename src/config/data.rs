@@ -101,10 +101,9 @@ impl DataFolder {
                 }
                 replace(&format, format!("nbo data {FORMAT}\n").as_bytes()).map_err(failed)?;
                 let whole = fs::canonicalize(folder).map_err(failed)?;
-                if let Some(parent) = whole.parent() {
-                    File::open(parent)
-                        .and_then(|parent| parent.sync_all())
-                        .map_err(failed)?;
+                // Whoever may make a folder there need not be allowed to read what else is there.
+                if let Some(Ok(parent)) = whole.parent().map(File::open) {
+                    parent.sync_all().map_err(failed)?;
                 }
             }
             Err(error) => return Err(failed(error)),
