@@ -223,6 +223,7 @@ impl Stages {
             |at, profile| {
                 let (request, ranking) = &cases[at];
                 let barrier = Barrier {
+                    suppressed: None,
                     catalog,
                     profile,
                     channel: catalog.channels[request.channel].symbol,

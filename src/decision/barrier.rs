@@ -1,7 +1,8 @@
-//! The barrier: what keeps an offer from a customer on a channel whatever else is so, namely consent and hold-outs.
+//! The barrier: what keeps an offer from a customer on a channel whatever else is so, namely what stops all of them (an opt-out, a
+//! full history), consent and hold-outs.
 //!
-//! Both depend on neither the placement nor the moment, so they are asked once for an offer, before its dates and
-//! conditions: first consent, then the hold-outs in the order of the catalog. An offer that is exempt from the contact
+//! They depend on neither the placement nor the offer's dates and conditions, so they are asked once for an offer, before those: first
+//! what stops everything, then consent, then the hold-outs in the order of the catalog. An offer that is exempt from the contact
 //! policy is not held out; consent stands above exemption.
 
 use std::sync::Arc;
@@ -25,24 +26,26 @@ pub struct Barrier<'a> {
     pub channel: Symbol,
     /// Positions of the hold-outs that the customer is in, as [`super::hold_out::of`] finds them.
     pub hold_outs: &'a [usize],
+    /// The built-in rule that stops everything, as [`super::fill::suppression`] finds it.
+    pub suppressed: Option<&'static str>,
 }
 
 impl Barrier<'_> {
     /// Tells whether the offer at this position is stopped.
     #[must_use]
     pub fn stops(&self, offer: usize) -> bool {
-        self.refusal(offer).is_some() || self.stopping_hold_outs(offer).next().is_some()
+        self.suppressed.is_some() || self.refusal(offer).is_some() || self.stopping_hold_outs(offer).next().is_some()
     }
 
     /// Returns why the offer is stopped, every reason in order; none when it is not.
     pub fn reasons(&self, offer: usize) -> impl Iterator<Item = Withheld> + '_ {
-        let refusal = self.refusal(offer);
-        let of_consent = refusal.map(|rule| plain_reason(offer, Stage::HardSuppression, rule));
+        let plain = self.suppressed.into_iter().chain(self.refusal(offer));
+        let plain = plain.map(move |rule| plain_reason(offer, Stage::HardSuppression, rule));
         let of_hold_outs = self.stopping_hold_outs(offer).map(move |at| Withheld {
             rule: Arc::clone(&self.catalog.hold_outs[at].id),
             ..plain_reason(offer, Stage::HardSuppression, "")
         });
-        of_consent.into_iter().chain(of_hold_outs)
+        plain.chain(of_hold_outs)
     }
 
     /// Tells whether the offer, which is not stopped, is shown with its control content.

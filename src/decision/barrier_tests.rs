@@ -45,6 +45,7 @@ fn position(catalog: &Catalog, offer: &str) -> usize {
 
 fn rules(catalog: &Catalog, profile: &Profile, hold_outs: &[usize], channel: &str, offer: &str) -> Vec<String> {
     let barrier = Barrier {
+        suppressed: None,
         catalog,
         profile,
         channel: symbol(catalog, channel),
@@ -168,6 +169,7 @@ fn a_hold_out_stops_what_it_is_about_unless_there_is_control_content_to_show() {
             "{hold_outs:?}: {offer}"
         );
         let barrier = Barrier {
+            suppressed: None,
             catalog: &catalog,
             profile: &profile,
             channel: symbol(&catalog, "web"),

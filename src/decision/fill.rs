@@ -4,8 +4,8 @@
 //! shown in an earlier placement of this answer (unless duplicates are allowed; the next best takes its place); enough of its
 //! group; then the contact policy, the channel's quiet hours first, then the limits in the order of [`super::policy`], then
 //! volumes in the order of the files; better offers filled the placement. What no waiting helps comes first. The first
-//! obstacle is the reason, and nothing further is asked; an explanation has all of them. Opt-out, and a contact history that is
-//! full, stop everything beforehand, and so does the [`Barrier`] what it stops.
+//! obstacle is the reason, and nothing further is asked; an explanation has all of them. What the [`Barrier`] stops is not shown
+//! whatever else is so: everything after an opt-out and while a contact history is full.
 
 use std::sync::Arc;
 

@@ -57,9 +57,8 @@ pub(super) struct Call<'a> {
 /// What a decision sees of the customer when it fills the placements.
 struct Sight<'a> {
     ranking: &'a Ranking,
-    profile: &'a Profile,
+    barrier: &'a Barrier<'a>,
     standing: Standing,
-    hold_outs: &'a [usize],
 }
 
 /// Under whose key the list of visitors without any id is cached: nothing is known of any of them, so it is one list. No id
@@ -206,7 +205,9 @@ impl<L: Locked<Books>> Conductor<L> {
             self.lists.forget(key.unwrap_or(NOBODY));
             return Err(full.into());
         }
-        if let Some(rule) = fill::suppression(catalog, profile, request, now) {
+        let suppressed = fill::suppression(catalog, profile, request, now);
+        // Whoever wants all reasons hears what there is besides.
+        if let Some(rule) = suppressed.filter(|_| !request.explain) {
             let answer = unanswered(catalog, request, rule, hold_outs, now);
             let decision = Decision {
                 profile_version: profile.version,
@@ -230,11 +231,14 @@ impl<L: Locked<Books>> Conductor<L> {
         let profile_version = profile.version;
         let steered = call.steering.map(|steering| steering.apply(&list.ranking));
         let ranking = steered.as_ref().unwrap_or(&list.ranking);
+        let barrier = Barrier {
+            suppressed,
+            ..barrier(catalog, profile, request, &hold_outs)
+        };
         let sight = Sight {
             ranking,
-            profile,
+            barrier: &barrier,
             standing,
-            hold_outs: &hold_outs,
         };
         let chosen = self.choose(call, once, &sight, &mut withheld, &mut workspace.draft);
         let (outcome, reservation) = chosen.inspect_err(|_| self.lists.forget(list_key))?;
@@ -247,7 +251,7 @@ impl<L: Locked<Books>> Conductor<L> {
             mut valid_until,
         } = outcome;
         if request.explain {
-            let until = add_other_reasons(call, profile, &hold_outs, &list.ranking, workspace, &mut withheld);
+            let until = add_other_reasons(call, &barrier, &list.ranking, workspace, &mut withheld);
             valid_until = valid_until.min(until);
         }
         let id = reservation.map(|(id, reservation)| {
@@ -318,12 +322,10 @@ impl<L: Locked<Books>> Conductor<L> {
         } = call;
         let &Sight {
             ranking,
-            profile,
+            barrier,
             standing,
-            hold_outs,
         } = sight;
-        let catalog = &*active.catalog;
-        let barrier = barrier(catalog, profile, request, hold_outs);
+        let &Barrier { catalog, profile, .. } = barrier;
         let mut rooms = match call.rooms {
             Some(rooms) => rooms.clone(),
             None => self.volumes.rooms(active, now),
@@ -331,7 +333,7 @@ impl<L: Locked<Books>> Conductor<L> {
         loop {
             withheld.clear();
             let explain = request.explain.then_some(&mut *withheld);
-            let outcome = fill::fill(ranking, &barrier, request, now, &rooms, explain);
+            let outcome = fill::fill(ranking, barrier, request, now, &rooms, explain);
             let Some(customer) = key.filter(|_| !request.preview) else {
                 return Ok((outcome, None));
             };
@@ -375,6 +377,7 @@ pub(super) fn barrier<'a>(
         profile,
         channel: catalog.channels[request.channel].symbol,
         hold_outs,
+        suppressed: None,
     }
 }
 
@@ -382,20 +385,22 @@ pub(super) fn barrier<'a>(
 /// of those stay.
 fn add_other_reasons(
     call: &Call<'_>,
-    profile: &Profile,
-    hold_outs: &[usize],
+    barrier: &Barrier<'_>,
     ranking: &Ranking,
     workspace: &mut Workspace,
     withheld: &mut Vec<Withheld>,
 ) -> Timestamp {
     let (catalog, request, now) = (&*call.active.catalog, call.request, call.now);
-    let barrier = barrier(catalog, profile, request, hold_outs);
     let mut reasons: Vec<_> = (0..catalog.offers.len())
         .flat_map(|offer| barrier.reasons(offer))
         .collect();
     reasons.append(withheld);
     *withheld = reasons;
-    let until = workspace.layout.fill(catalog, profile, now);
+    let suppressed = barrier
+        .suppressed
+        .map(|rule| fill::suppressed(request, rule, now).valid_until);
+    let until = workspace.layout.fill(catalog, barrier.profile, now);
+    let until = until.min(suppressed.unwrap_or(until));
     until.min(add_gate_reasons(
         catalog,
         &workspace.layout,

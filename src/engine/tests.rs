@@ -303,6 +303,7 @@ fn what_is_not_known_is_named() {
 #[test]
 fn an_opt_out_stops_everything_on_its_channel_only() {
     let bench = Bench::new(catalog());
+    bench.set_age(17.0);
     let change = ProfileChange {
         opt_outs: vec![(symbol(&bench.catalog, "web"), true)],
         ..ProfileChange::default()
@@ -319,13 +320,21 @@ fn an_opt_out_stops_everything_on_its_channel_only() {
         T0,
     );
     assert!(on_web.placements[0].fallback);
-    assert!(
-        on_web
-            .withheld
-            .iter()
-            .all(|reason| reason.stage == Stage::HardSuppression && &*reason.rule == "opt-out")
+    let of_fund = on_web
+        .withheld
+        .iter()
+        .filter(|reason| &*bench.catalog.offers[reason.offer].id == "fund_a");
+    let of_fund: Vec<(Stage, &str)> = of_fund.map(|reason| (reason.stage, &*reason.rule)).collect();
+    assert_eq!(of_fund[0], (Stage::HardSuppression, "opt-out"), "it comes first");
+    assert_eq!(
+        of_fund[1],
+        (Stage::Eligibility, "fund.adult"),
+        "and the others are told as well"
     );
-    assert_eq!(on_web.withheld.len(), bench.catalog.offers.len());
+    let opted_out = on_web.withheld.iter().filter(|reason| &*reason.rule == "opt-out");
+    assert_eq!(opted_out.count(), bench.catalog.offers.len());
+    let silent = bench.ask(&bench.request(), T0);
+    assert_eq!((silent.placements, silent.withheld.len()), (on_web.placements, 0));
     let on_mail = bench.ask(
         &OffersRequest {
             channel: 1,

@@ -66,7 +66,7 @@ pub(super) struct Expected {
     pub(super) ranking: Vec<Ranked>,
     pub(super) placements: Vec<Vec<Ranked>>,
     reasons: Vec<Reason>,
-    /// Whether nothing is shown, whatever there is.
+    /// Whether nothing is shown, whatever there is, and nothing further was asked.
     pub(super) suppressed: bool,
     /// Whether that is because the contact history is full.
     pub(super) full: bool,
@@ -91,7 +91,6 @@ pub(super) fn answer(
     now: Timestamp,
     (model, rooms): (ModelState, &[Room]),
 ) -> Expected {
-    let nothing = vec![Vec::new(); ask.placements.len()];
     let withheld = |rule: &str| -> Vec<Reason> {
         let of = |offer: &Offer| Reason::plain(offer, None, Stage::HardSuppression, rule);
         if ask.explain {
@@ -104,7 +103,7 @@ pub(super) fn answer(
         return Expected {
             known: false,
             ranking: Vec::new(),
-            placements: nothing,
+            placements: vec![Vec::new(); ask.placements.len()],
             reasons: withheld("unknown-customer"),
             suppressed: true,
             full: false,
@@ -114,7 +113,13 @@ pub(super) fn answer(
     let mut view = person.view(now, bank);
     (view.channel, view.page) = (ask.channel, ask.page);
     let mut ranking = Vec::new();
-    let mut reasons = Vec::new();
+    let full = is_full(person, ask, now, bank);
+    let suppressed = if person.opted_out_of_all || person.opt_outs[ask.channel] {
+        Some("opt-out")
+    } else {
+        full.then_some("contact-history-full")
+    };
+    let mut reasons = suppressed.map_or_else(Vec::new, withheld);
     for offer in &bank.offers {
         let rules = bars(bank, offer, person, ask).into_iter();
         reasons.extend(rules.map(|rule| Reason::plain(offer, None, Stage::HardSuppression, rule)));
@@ -133,19 +138,8 @@ pub(super) fn answer(
             .total_cmp(&one.priority)
             .then_with(|| one.offer.cmp(&other.offer))
     });
-    let full = is_full(person, ask, now, bank);
-    let suppressed = if person.opted_out_of_all || person.opt_outs[ask.channel] {
-        Some("opt-out")
-    } else {
-        full.then_some("contact-history-full")
-    };
-    let placements = match suppressed {
-        Some(rule) => {
-            reasons = withheld(rule);
-            nothing
-        }
-        None => fill(bank, person, ask, (now, rooms), &ranking, &mut reasons),
-    };
+    let sight = (now, rooms, suppressed.is_some());
+    let placements = fill(bank, person, ask, sight, &ranking, &mut reasons);
     if !ask.explain {
         reasons.clear();
     }
@@ -154,7 +148,7 @@ pub(super) fn answer(
         ranking,
         placements,
         reasons,
-        suppressed: suppressed.is_some(),
+        suppressed: suppressed.is_some() && !ask.explain,
         full: suppressed.is_some() && full,
         held: bank.gates.held(&person.id, ask),
     }
@@ -264,7 +258,7 @@ fn fill(
     bank: &Blueprint,
     person: &Person,
     ask: &Ask,
-    (now, rooms): (Timestamp, &[Room]),
+    (now, rooms, suppressed): (Timestamp, &[Room], bool),
     ranking: &[Ranked],
     reasons: &mut Vec<Reason>,
 ) -> Vec<Vec<Ranked>> {
@@ -331,7 +325,7 @@ fn fill(
             if filled.len() == count {
                 obstacles.push(plain("outranked"));
             }
-            if obstacles.is_empty() && bars(bank, offer, person, ask).is_empty() {
+            if !suppressed && obstacles.is_empty() && bars(bank, offer, person, ask).is_empty() {
                 let mut times = [None; 7];
                 times[0] = Some(now);
                 tally.push(Contact {
