@@ -395,7 +395,7 @@ fn every_decision_of_a_long_history_is_made_again_bit_for_bit_after_restarts_and
             generation: activation.generation,
             ..Active::new(catalog, Vec::new())
         };
-        let again = Engine::replay(&recorded, Arc::new(active)).unwrap();
+        let again = Engine::replay(&recorded, Arc::new(active), true).unwrap();
         assert!(again.is_same, "{id}");
         let lasting = |decision: &Decision| Decision {
             cached: false,

@@ -145,13 +145,15 @@ impl Engine {
         }
     }
 
-    /// Makes a recorded decision again, on the catalog and models of then.
+    /// Makes a recorded decision again, on the catalog and models of then; with `explain`, says why each other offer was withheld.
     ///
     /// # Errors
     /// When the record does not fit the catalog.
-    pub fn replay(recorded: &Recorded, active: Arc<Active>) -> Result<Replayed, ReplayError> {
+    pub fn replay(recorded: &Recorded, active: Arc<Active>, explain: bool) -> Result<Replayed, ReplayError> {
         let id = recorded.id;
-        let (customer, request) = recorded.request(&active.catalog).ok_or(ReplayError::Unfit(id))?;
+        let (customer, request) = recorded
+            .request(&active.catalog, explain)
+            .ok_or(ReplayError::Unfit(id))?;
         let rooms: Rooms = if recorded.seen.rooms.is_empty() {
             Rooms::default()
         } else {
@@ -246,7 +248,7 @@ fn decided(number: u64, bytes: &[u8], id: DecisionId) -> Option<Recorded> {
 }
 
 impl Recorded {
-    fn request(&self, catalog: &Catalog) -> Option<(CustomerId, OffersRequest)> {
+    fn request(&self, catalog: &Catalog, explain: bool) -> Option<(CustomerId, OffersRequest)> {
         let customer = packed::unpack_id(&self.seen.block)?;
         let channels = &catalog.channels;
         let campaigns = &catalog.campaigns;
@@ -270,7 +272,7 @@ impl Recorded {
             duplicates: self.seen.duplicates,
             context: self.seen.context.clone(),
             events: Vec::new(),
-            explain: true,
+            explain,
             preview: true,
         };
         Some((customer, request))

@@ -1,6 +1,7 @@
 //! A day of an operator: what was acknowledged outlives the process, a past decision is made again under changed rules, and a
 //! copy of the data serves.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -10,7 +11,9 @@ use nbo::server::wire::decision_service_client::DecisionServiceClient;
 use nbo::server::wire::operations_service_client::OperationsServiceClient;
 use nbo::server::wire::{self, Durability, Outcome};
 
-use crate::served::{customer, placement};
+use tonic::{Code, Response, Status};
+
+use crate::served::{self, customer, placement};
 
 /// A server of its own on a data folder; killed when the test is over, however it ends.
 struct Server {
@@ -77,14 +80,23 @@ impl Server {
     }
 
     async fn ask(&self, name: &str) -> wire::GetOffersResponse {
-        let mut client = DecisionServiceClient::connect(self.address.clone()).await.unwrap();
         let request = wire::GetOffersRequest {
             customer: Some(customer(name)),
             channel: "web".to_owned(),
             placements: vec![placement("best_offers", 3)],
             ..Default::default()
         };
-        client.get_offers(request).await.unwrap().into_inner()
+        self.offers(request).await.unwrap()
+    }
+
+    async fn offers(&self, request: wire::GetOffersRequest) -> Result<wire::GetOffersResponse, Status> {
+        let mut client = DecisionServiceClient::connect(self.address.clone()).await.unwrap();
+        client.get_offers(request).await.map(Response::into_inner)
+    }
+
+    async fn events(&self, request: wire::RecordEventsRequest) -> wire::RecordEventsResponse {
+        let mut client = BehaviourServiceClient::connect(self.address.clone()).await.unwrap();
+        client.record_events(request).await.unwrap().into_inner()
     }
 
     async fn status(&self) -> wire::GetStatusResponse {
@@ -235,6 +247,56 @@ async fn a_decision_is_made_again_after_a_kill_a_change_of_the_rules_and_a_resto
     ]));
     assert!(again.contains("the same as then, bit for bit"), "{again}");
     server.stop();
+}
+
+#[tokio::test]
+async fn a_repeat_gets_the_answer_of_the_first_call_after_a_kill_as_well() {
+    let root = tempfile::tempdir().unwrap();
+    let (data, bank) = (root.path().join("data"), root.path().join("bank"));
+    rules(&bank);
+    let server = Server::start(&data, &bank, &["--customers", "20"]);
+    let by_page = wire::GetOffersRequest {
+        customer: Some(customer("demo-000001")),
+        channel: "web".to_owned(),
+        placements: vec![placement("best_offers", 3)],
+        request_id: "page-1".to_owned(),
+        ..Default::default()
+    };
+    let search = wire::Event {
+        id: "search-1".to_owned(),
+        r#type: "search".to_owned(),
+        attributes: BTreeMap::from([("category".to_owned(), served::text("fund"))]),
+        ..Default::default()
+    };
+    let by_search = wire::RecordEventsRequest {
+        customer: Some(customer("demo-000002")),
+        events: vec![search],
+        offers: Some(wire::GetOffersRequest {
+            customer: None,
+            request_id: "search-1".to_owned(),
+            ..by_page.clone()
+        }),
+    };
+    let page = server.offers(by_page.clone()).await.unwrap();
+    let searched = server.events(by_search.clone()).await;
+    assert_eq!((searched.applied, searched.duplicates), (1, 0));
+    server.kill();
+
+    let server = Server::start(&data, &bank, &[]);
+    let as_then = |then: &wire::GetOffersResponse| wire::GetOffersResponse {
+        replayed: true,
+        cached: false,
+        ..then.clone()
+    };
+    assert_eq!(server.offers(by_page.clone()).await.unwrap(), as_then(&page));
+    let again = server.events(by_search).await;
+    assert_eq!((again.applied, again.duplicates), (0, 1));
+    assert_eq!(again.offers, searched.offers.as_ref().map(as_then));
+    let other = wire::GetOffersRequest {
+        placements: vec![placement("best_offers", 2)],
+        ..by_page
+    };
+    assert_eq!(server.offers(other).await.unwrap_err().code(), Code::AlreadyExists);
 }
 
 #[tokio::test]

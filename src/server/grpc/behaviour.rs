@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::decisions::{answered, preview};
+use super::decisions::{self, answered, preview};
 use crate::catalog::Catalog;
 use crate::domain::request::OffersRequest;
 use crate::engine::Rejection;
@@ -104,6 +104,28 @@ fn told(offer_id: &str, placement: &str, catalog: &Catalog) -> impl FnOnce(Rejec
     }
 }
 
+/// Makes the answer again that a repeated request is about. The record of its decision has the events as well, so they are
+/// known.
+async fn or_again(
+    desk: &Arc<Desk>,
+    answer: Result<wire::RecordEventsResponse, Refusal>,
+    given: &wire::RecordEventsRequest,
+) -> Result<wire::RecordEventsResponse, Refusal> {
+    let (Err(refusal), Some(wanted)) = (&answer, &given.offers) else {
+        return answer;
+    };
+    let Refusal::Rejected(rejection @ Rejection::AnswerNotKept(_)) = refusal else {
+        return answer;
+    };
+    let offers = decisions::or_again(desk, Err(rejection.clone().into()), wanted).await?;
+    Ok(wire::RecordEventsResponse {
+        applied: 0,
+        duplicates: count(given.events.len()),
+        profile_version: offers.profile_version,
+        offers: Some(offers),
+    })
+}
+
 fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
@@ -115,6 +137,7 @@ impl BehaviourService for Behaviour {
         request: Request<wire::RecordEventsRequest>,
     ) -> Result<Response<wire::RecordEventsResponse>, Status> {
         let answer = self.record_events(request.get_ref());
+        let answer = or_again(&self.0, answer, request.get_ref()).await;
         self.0.answer(answer).await
     }
 

@@ -7,9 +7,10 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::Answers;
 use super::watching;
+use crate::domain::ids::DecisionId;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
-use crate::engine::{Active, Answer, Engine, ReplayError};
+use crate::engine::{Active, Answer, Engine, Rejection, ReplayError, Replayed};
 use crate::server::convert::{answer, offers, outcomes};
 use crate::server::desk::Desk;
 use crate::server::limits::WALKS_MAX;
@@ -74,7 +75,8 @@ impl DecisionService for Decisions {
         &self,
         request: Request<wire::GetOffersRequest>,
     ) -> Result<Response<wire::GetOffersResponse>, Status> {
-        let answer = get_offers(&self.0, request.get_ref());
+        let given = request.get_ref();
+        let answer = or_again(&self.0, get_offers(&self.0, given), given).await;
         self.0.answer(answer).await
     }
 
@@ -84,10 +86,9 @@ impl DecisionService for Decisions {
     ) -> Result<Response<Self::GetOffersStreamStream>, Status> {
         let desk = Arc::clone(&self.0);
         let answers = request.into_inner().then(move |item| {
-            let answered = item.map(|item| answer_item(&desk, item));
             let desk = Arc::clone(&desk);
             async move {
-                let mut answer = answered?;
+                let mut answer = answer_item(&desk, item?).await;
                 if let Err(refusal) = desk.durability.settle().await {
                     answer.result = Some(StreamResult::Fault(desk.fault(&refusal)));
                 }
@@ -101,15 +102,14 @@ impl DecisionService for Decisions {
         &self,
         request: Request<wire::ReplayDecisionRequest>,
     ) -> Result<Response<wire::ReplayDecisionResponse>, Status> {
-        let desk = Arc::clone(&self.0);
-        let place = Arc::clone(&desk.replays).try_acquire_owned();
-        let place = place.map_err(|_| self.0.refuse(Refusal::TooManyReplays(WALKS_MAX)))?;
-        let replaying = tokio::task::spawn_blocking(move || {
-            let again = replay(&desk, request.get_ref());
-            drop(place);
-            again
-        });
-        let again = replaying.await.unwrap_or(Err(Refusal::ShuttingDown));
+        let wire::ReplayDecisionRequest {
+            decision_id,
+            omit_content,
+        } = request.into_inner();
+        let again = match outcomes::past(&decision_id) {
+            Ok(id) => replay(&self.0, id, true, omit_content).await,
+            Err(faults) => Err(faults.into()),
+        };
         again.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 
@@ -123,9 +123,25 @@ impl DecisionService for Decisions {
     }
 }
 
-/// Makes a past decision again. Blocks while the journal is read and the catalog is built.
-fn replay(desk: &Desk, given: &wire::ReplayDecisionRequest) -> Result<wire::ReplayDecisionResponse, Refusal> {
-    let id = outcomes::past(&given.decision_id)?;
+/// Makes a past decision again, on a thread that may block while the journal is read and the catalog is built.
+async fn replay(
+    desk: &Arc<Desk>,
+    id: DecisionId,
+    explain: bool,
+    omit_content: bool,
+) -> Result<wire::ReplayDecisionResponse, Refusal> {
+    let place = Arc::clone(&desk.replays).try_acquire_owned();
+    let place = place.map_err(|_| Refusal::TooManyReplays(WALKS_MAX))?;
+    let desk = Arc::clone(desk);
+    let replaying = tokio::task::spawn_blocking(move || {
+        let again = replayed(&desk, id, explain)?;
+        drop(place);
+        Ok(answer::replayed(&again, omit_content))
+    });
+    replaying.await.unwrap_or(Err(Refusal::ShuttingDown))
+}
+
+fn replayed(desk: &Desk, id: DecisionId, explain: bool) -> Result<Replayed, Refusal> {
     let recorded = desk.engine.recorded(id)?;
     let in_force = desk.engine.active();
     let active = if in_force.generation == recorded.generation() {
@@ -141,13 +157,33 @@ fn replay(desk: &Desk, given: &wire::ReplayDecisionRequest) -> Result<wire::Repl
         })?;
         Arc::new(built)
     };
-    let again = Engine::replay(&recorded, active)?;
-    Ok(answer::replayed(&again, given.omit_content))
+    Ok(Engine::replay(&recorded, active, explain)?)
 }
 
-fn answer_item(desk: &Desk, item: wire::GetOffersStreamRequest) -> wire::GetOffersStreamResponse {
-    let asked = offers::correlated(&item).map_err(Refusal::from);
-    let result = match asked.and_then(|request| get_offers(desk, request)) {
+/// Makes the answer to a repeated request again that is no longer kept, after a restart for one. The refusal stays where the
+/// decision cannot be made again as it was.
+pub(super) async fn or_again(
+    desk: &Arc<Desk>,
+    answer: Result<wire::GetOffersResponse, Refusal>,
+    given: &wire::GetOffersRequest,
+) -> Result<wire::GetOffersResponse, Refusal> {
+    let Err(Refusal::Rejected(Rejection::AnswerNotKept(id))) = answer else {
+        return answer;
+    };
+    let again = replay(desk, id, given.explain, given.omit_content).await.ok();
+    let Some(said) = again.filter(|again| again.identical).and_then(|again| again.decision) else {
+        return answer;
+    };
+    desk.meters.replayed();
+    Ok(wire::GetOffersResponse { replayed: true, ..said })
+}
+
+async fn answer_item(desk: &Arc<Desk>, item: wire::GetOffersStreamRequest) -> wire::GetOffersStreamResponse {
+    let answered = match offers::correlated(&item) {
+        Ok(request) => or_again(desk, get_offers(desk, request), request).await,
+        Err(faults) => Err(faults.into()),
+    };
+    let result = match answered {
         Ok(offers) => StreamResult::Offers(offers),
         Err(refusal) => StreamResult::Fault(desk.fault(&refusal)),
     };
