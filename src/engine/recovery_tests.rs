@@ -11,16 +11,16 @@ use crate::decision::testing::{T0, catalog_on, search, symbol};
 use crate::domain::contact::Counted;
 use crate::domain::decision::Decision;
 use crate::domain::entry::{Cancellation, ConsentChange, OutcomeReport, ProfileChange};
-use crate::domain::ids::CustomerId;
+use crate::domain::ids::{CustomerId, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, PlacementRequest, RequestKey};
 use crate::domain::symbol::Symbols;
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
-use crate::journal::{AppendError, Claim, Journal, Level, Log, LogError, NotWritten, Options, SegmentLog};
+use crate::journal::{AppendError, Claim, Journal, Keys, Level, Log, LogError, NotWritten, Options, SegmentLog};
 
 /// The catalogs of these tests, by what they add.
-const CATALOGS: [&str; 3] = [
+pub(super) const CATALOGS: [&str; 3] = [
     "volumes: [{ id: seen, at_most: 400, of: seen, per: day }, { id: all, at_most: 700, of: decided, per: ever }]
 caps: [{ id: week, because: w, at_most: 9, of: decided, within: 7d }]
 purposes: [{ id: marketing, consent: assumed }]",
@@ -50,7 +50,7 @@ fn build(symbols: &Symbols, version: &str) -> Option<Arc<Catalog>> {
 }
 
 /// Opens what is in a folder, with one of the catalogs in force.
-fn open(folder: &Path, lines: &str) -> Result<(Engine, Recovered), RecoveryError> {
+pub(super) fn open(folder: &Path, lines: &str) -> Result<(Engine, Recovered), RecoveryError> {
     open_on(folder, lines, |log| Box::new(log))
 }
 
@@ -64,7 +64,8 @@ fn open_on(
         ..Options::default()
     };
     let (log, opened) = SegmentLog::open(&folder.join("journal"), &options).unwrap();
-    let journal = Journal::begin(log_of(log), opened.first, Level::Process).unwrap();
+    let keys = Keys::open(&folder.join("keys")).unwrap();
+    let journal = Journal::begin(log_of(log), keys, opened.first, Level::Process).unwrap();
     let recovery = Recovery::begin(journal, &folder.join("checkpoints"), &mut |_, _| {})?;
     let catalog = catalog_on(&recovery.symbols(), lines);
     let active = Active {
@@ -92,6 +93,8 @@ struct Player {
     customers: std::ops::Range<u64>,
     now: Timestamp,
     decisions: Vec<Decision>,
+    /// Those of customers who were forgotten later.
+    forgotten: Vec<DecisionId>,
 }
 
 impl Player {
@@ -101,6 +104,7 @@ impl Player {
             customers,
             now: T0,
             decisions: Vec::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -116,7 +120,11 @@ impl Player {
             let who = self.someone();
             match self.dice.roll(12) {
                 0 => self.write(engine, &active, &who),
-                1 if self.dice.roll(5) == 0 => drop(engine.delete_profile(&who).unwrap()),
+                1 if self.dice.roll(5) == 0 => {
+                    engine.delete_profile(&who).unwrap();
+                    let ids = self.decisions.iter().filter_map(|decision| decision.id);
+                    self.forgotten.extend(ids.filter(|id| id.customer == who.key()));
+                }
                 2 => {
                     let event = self.event(&active.catalog);
                     engine.record_events(&active, &who, &[event], self.now).unwrap();
@@ -388,6 +396,14 @@ fn every_decision_of_a_long_history_is_made_again_bit_for_bit_after_restarts_and
     assert!(made.len() > 100, "{} decisions", made.len());
     for then in made {
         let id = then.id.unwrap();
+        if player.forgotten.contains(&id) {
+            let gone = engine.recorded(id);
+            assert!(
+                matches!(gone, Err(super::ReplayError::Unknown(_))),
+                "{id} was of somebody forgotten"
+            );
+            continue;
+        }
         let recorded = engine.recorded(id).unwrap();
         let activation = engine.activation(recorded.generation()).unwrap();
         let catalog = build(&Symbols::from(activation.symbols.clone()), &activation.catalog).unwrap();
@@ -406,7 +422,7 @@ fn every_decision_of_a_long_history_is_made_again_bit_for_bit_after_restarts_and
         assert_eq!(lasting(&again.decision), lasting(then));
         assert!(!again.decision.withheld.is_empty(), "what was not shown has its reason");
     }
-    let unknown = crate::domain::ids::DecisionId {
+    let unknown = DecisionId {
         customer: customer(1).key(),
         number: 7,
     };
