@@ -101,7 +101,7 @@ impl Parts {
         for (at, column) in plan.columns.iter().enumerate() {
             let value = match column.from {
                 ColumnSource::Offer(position) if column.encoding == Encoding::DaysSince => {
-                    let cells = begin(&mut self.by_day, &mut used.by_day, at);
+                    let cells = begin(&mut self.by_day, &mut used.days, at);
                     for &offer in offers {
                         let value = catalog.offers[usize::from(offer)].attributes[position];
                         valid_until = valid_until.min(changes_at(&column.encoding, value, now));
@@ -132,9 +132,9 @@ impl Parts {
             };
             self.shared.push(column.encode(value, now));
         }
-        self.by_group.truncate(used.by_group);
-        self.by_offer.truncate(used.by_offer);
-        self.by_day.truncate(used.by_day);
+        self.by_group.truncate(used.groups);
+        self.by_offer.truncate(used.offers);
+        self.by_day.truncate(used.days);
         valid_until
     }
 
@@ -154,14 +154,14 @@ impl Parts {
                 return Value::Number(f64::from(all));
             }
             ContactScope::Group => {
-                let cells = begin(&mut self.by_group, &mut used.by_group, at);
+                let cells = begin(&mut self.by_group, &mut used.groups, at);
                 cells.resize(catalog.groups.len(), cell(0));
                 for count in &self.counts {
                     cells[count.place] = cell(count.contacts);
                 }
             }
             ContactScope::Offer => {
-                let cells = begin(&mut self.by_offer, &mut used.by_offer, at);
+                let cells = begin(&mut self.by_offer, &mut used.offers, at);
                 for count in &self.counts {
                     // An offer's position has 16 bits.
                     cells.extend(u16::try_from(count.place).map(|offer| (offer, cell(count.contacts))));
@@ -208,9 +208,9 @@ impl Parts {
 /// How many columns of each kind there are so far.
 #[derive(Default)]
 struct Used {
-    by_group: usize,
-    by_offer: usize,
-    by_day: usize,
+    groups: usize,
+    offers: usize,
+    days: usize,
 }
 
 /// Returns the empty cells of the next column of a kind, in the memory that the last decision left.

@@ -149,7 +149,9 @@ impl<W: Word> Forest<W> {
         let above = questions.thresholds.partition_point(|&threshold| threshold < number);
         questions.above[..above].iter().for_each(&mut rule_out);
         for (equal, ruled) in &questions.unequal {
-            if !(number <= *equal && number >= *equal) {
+            #[expect(clippy::float_cmp, reason = "that is what the mode asks")]
+            let is_equal = number == *equal;
+            if !is_equal {
                 rule_out(ruled);
             }
         }

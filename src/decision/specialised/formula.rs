@@ -121,6 +121,8 @@ pub enum Finish {
     Complement,
     /// `1 / (1 + exp(-number))`.
     Logistic,
+    /// The same of a finite number, and NaN of an endless one: what a softmax makes of the difference of two sums.
+    Softmax,
 }
 
 impl Formula {
@@ -156,7 +158,8 @@ impl Finish {
         match self {
             Self::Negate => -number,
             Self::Complement => 1.0 - number,
-            Self::Logistic => super::logistic::logistic(number),
+            Self::Softmax if number.is_infinite() => f32::NAN,
+            Self::Logistic | Self::Softmax => super::logistic::logistic(number),
         }
     }
 }

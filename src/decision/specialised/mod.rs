@@ -17,7 +17,7 @@ mod linear;
 mod logistic;
 mod pieces;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trees;
 
 use std::fmt;

@@ -31,10 +31,10 @@ const NUMBERS: [f32; 14] = [
 ];
 
 /// A stream of choices from a seed.
-struct Choices(u64);
+pub(crate) struct Choices(pub(crate) u64);
 
 impl Choices {
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -42,7 +42,7 @@ impl Choices {
         usize::try_from(self.0 >> 33).unwrap() % end
     }
 
-    fn number(&mut self) -> f32 {
+    pub(crate) fn number(&mut self) -> f32 {
         NUMBERS[self.below(NUMBERS.len())]
     }
 
@@ -93,8 +93,8 @@ impl Choices {
         Tree { nodes }
     }
 
-    fn ensemble(&mut self, features: usize, leaves_max: usize) -> Formula {
-        let trees = (0..1 + self.below(12)).map(|_| {
+    pub(crate) fn ensemble(&mut self, features: usize, leaves_max: usize) -> Formula {
+        let trees = (0..=self.below(12)).map(|_| {
             let leaves = 1 + self.below(leaves_max);
             let is_chain = self.below(4) == 0;
             self.tree(features, if is_chain { leaves.min(60) } else { leaves }, is_chain)
@@ -152,6 +152,7 @@ impl Choices {
 }
 
 /// The plain definition: from the root to a leaf, tree after tree.
+#[expect(clippy::float_cmp, reason = "that is what the modes are")]
 fn walk(formula: &Formula, row: &[f32]) -> f32 {
     let Body::Trees(ensemble) = &formula.body else {
         panic!("a weighted sum has no trees");
@@ -198,7 +199,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| catalog(None));
 static WIDE: LazyLock<Vec<(usize, Catalog)>> =
     LazyLock::new(|| [1, 6, 10, 40].map(|width| (width, catalog(Some(width)))).into());
 
-fn catalog(width: Option<usize>) -> Catalog {
+pub(crate) fn catalog(width: Option<usize>) -> Catalog {
     let mut catalog = Arc::into_inner(catalog_with(OFFERS)).unwrap();
     let mut model = plan(&catalog);
     if let Some(width) = width {
