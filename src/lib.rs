@@ -22,8 +22,8 @@
 //! * [`domain`]: nouns. Ids, time, values, events, profiles, contacts, entries, decisions, reasons.
 //! * [`rules`]: conditions. CEL text → checked → compiled → evaluated with three truth values.
 //! * [`catalog`]: one immutable, validated version of schema, offers, rules, intents, caps, placements, model columns.
-//! * [`decision`]: verbs, all pure. Fold, facts, gate, features, rank, policy, fill.
-//! * [`model`]: scoring through ONNX Runtime, loaded at run time.
+//! * [`decision`]: verbs, all pure. Fold, facts, gate, features, models taken apart for a catalog, rank, policy, fill.
+//! * [`model`]: reads model files, tries those that were taken apart against ONNX Runtime, and scores with it all others.
 //! * [`store`]: all customers, sharded and packed.
 //! * [`journal`]: every change in order, on disk before it counts; and all customers as of a moment.
 //! * [`engine`]: the conductor, one function per kind of request.

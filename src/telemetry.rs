@@ -14,7 +14,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::domain::contact::Counted;
 use crate::domain::decision::{Decision, Rung, Stage};
-use crate::engine::{CancelReceipt, EventsReceipt, OutcomeReceipt};
+use crate::engine::{Active, CancelReceipt, EventsReceipt, OutcomeReceipt};
+use crate::model::{Path, Scorer};
 
 /// Sends log lines to standard error: `filter` as in `info` or `nbo=debug`. Does nothing when it was done before.
 ///
@@ -69,6 +70,8 @@ pub struct Meters {
     campaign_customers: Counter,
     campaign_runs: Gauge,
     reloads: [Counter; 3],
+    models: [Gauge; Path::ALL.len()],
+    models_out: Gauge,
 }
 
 const RUNGS: [(Rung, &str); 3] = [
@@ -128,7 +131,23 @@ impl Meters {
             campaign_runs: gauge!("nbo_campaign_runs"),
             reloads: ["applied", "unchanged", "refused"]
                 .map(|result| counter!("nbo_reloads_total", "result" => result)),
+            models: Path::ALL.map(|path| gauge!("nbo_models", "path" => path.name())),
+            models_out: gauge!("nbo_models", "path" => "not_loaded"),
         }
+    }
+
+    /// Says by which ways the models in force score.
+    pub fn in_force(&self, active: &Active) {
+        let paths: Vec<Option<Path>> = active
+            .models
+            .iter()
+            .map(|scorer| scorer.as_deref().map(Scorer::path))
+            .collect();
+        let count = |wanted: Option<Path>| paths.iter().filter(|&&path| path == wanted).count() as f64;
+        for (path, gauge) in Path::ALL.into_iter().zip(&self.models) {
+            gauge.set(count(Some(path)));
+        }
+        self.models_out.set(count(None));
     }
 
     /// Counts a decision and the time that it took, conversion included.
@@ -247,6 +266,7 @@ fn describe() {
         "nbo_reloads_total",
         "Reloads of the catalog and its models, by what came of them"
     );
+    describe_gauge!("nbo_models", "Models in force, by the way in which they score");
 }
 
 #[cfg(test)]

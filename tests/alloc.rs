@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use allocation_counter::measure;
+use nbo::catalog::manifest::Manifest;
 use nbo::catalog::{Catalog, Placement, load};
 use nbo::config::files;
 use nbo::domain::ids::CustomerId;
@@ -14,7 +15,7 @@ use nbo::domain::symbol::Symbols;
 use nbo::domain::time::{Millis, Timestamp};
 use nbo::domain::value::Value;
 use nbo::engine::{Active, Engine, Limits};
-use nbo::model::LinearScorer;
+use nbo::model::{LinearScorer, Loaded, Path, Scorer, Wanted};
 use nbo::sim::population;
 
 /// 2026-12-01T10:00:00Z.
@@ -40,24 +41,36 @@ fn request(catalog: &Catalog, placement: usize, customer: &CustomerId) -> Offers
 #[test]
 fn a_call_allocates_next_to_nothing_but_its_answer() {
     let catalog = Arc::new(load(&files::embedded().catalog, &Symbols::default()).unwrap());
+    let width = catalog.models[0].columns.len();
+    check(&catalog, Arc::new(LinearScorer::new(vec![0.0; width], -2.0)));
+}
+
+#[test]
+fn a_factorised_model_allocates_no_more_than_one_that_scores_rows() {
+    let files = files::embedded();
+    let catalog = Arc::new(load(&files.catalog, &Symbols::default()).unwrap());
+    let manifest = Manifest::parse(&files.catalog.models["bank"]).unwrap();
+    let loaded = Loaded::load(None, &files.models["bank"], &manifest, 1).unwrap();
+    let scorer = loaded.scorer(&catalog, 0, &Wanted::Best).unwrap();
+    assert_eq!(scorer.path(), Path::FactorisedSum);
+    check(&catalog, scorer);
+}
+
+/// Asserts how often a decision asks the allocator.
+fn check(catalog: &Arc<Catalog>, scorer: Arc<dyn Scorer>) {
     let best = |placement: &Placement| &*placement.id == "best_offers";
     let placement = catalog.placements.iter().position(best).unwrap();
-    let width = catalog.models[0].columns.len();
-    let scorer = LinearScorer::new(vec![0.0; width], -2.0);
-    let engine = Engine::new(
-        Active::new(Arc::clone(&catalog), vec![Some(Arc::new(scorer))]),
-        Limits::default(),
-    );
+    let engine = Engine::new(Active::new(Arc::clone(catalog), vec![Some(scorer)]), Limits::default());
     let active = engine.active();
     let mut customers = Vec::new();
-    for customer in population::generate(&catalog, 7, 1, CUSTOMERS, NOW) {
+    for customer in population::generate(catalog, 7, 1, CUSTOMERS, NOW) {
         engine
             .upsert_profile(&active, &customer.id, &customer.change, NOW)
             .unwrap();
         engine
             .record_events(&active, &customer.id, &customer.events, NOW)
             .unwrap();
-        customers.push(request(&catalog, placement, &customer.id));
+        customers.push(request(catalog, placement, &customer.id));
     }
     let mean = |work: &mut dyn FnMut()| measure(work).count_total as f64 / CUSTOMERS as f64;
     let ask = |cached: bool, now: Timestamp| {
@@ -74,7 +87,7 @@ fn a_call_allocates_next_to_nothing_but_its_answer() {
     ask(false, NOW);
     let cached = ask(true, NOW + Millis::SECOND);
     engine
-        .activate(Active::new(Arc::clone(&catalog), active.models.clone()))
+        .activate(Active::new(Arc::clone(catalog), active.models.clone()))
         .unwrap();
     let active = engine.active();
     let fresh = mean(&mut || {

@@ -327,7 +327,7 @@ def main():
 
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) if arguments.check else arguments.out
-        model = linear_model(manifest["name"], weights, bias)
+        model = linear_model(manifest["name"], weights, bias, manifest["columns"])
         write(out, "propensity.onnx", "manifest.json", model, manifest, golden_inputs(inputs))
         if not arguments.check:
             return 0

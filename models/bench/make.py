@@ -232,7 +232,7 @@ def make(directory):
     weights = np.round(random.normal(0, 0.15, len(COLUMNS)) / np.maximum(spread, 0.1), 5)
     described = f"a made-up logistic regression on {len(COLUMNS)} features, for benches"
     linear = manifest("bench-linear", described) | {"columns": known}
-    write(directory, "linear.onnx", "linear.json", linear_model("bench-linear", weights, -2.0), linear, golden)
+    write(directory, "linear.onnx", "linear.json", linear_model("bench-linear", weights, -2.0, known), linear, golden)
 
 
 def main():

@@ -79,7 +79,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Camp
     let world = World::new(&catalog, options.customers)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     // A session for each thread of a run, and one for live calls.
-    let loaded = LINEAR.load(threads + 1);
+    let loaded = LINEAR.load(threads + 1, &catalog);
     let with_model = loaded.is_ok();
     let model = loaded.unwrap_or_else(|_| Free::shared());
     let bench = Bench {

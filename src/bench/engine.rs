@@ -97,11 +97,18 @@ impl Bench {
         timings.push(self.cached(3)?);
         progress("event recorded");
         timings.push(self.record("event recorded", 4)?);
-        if let (Ok(trees), Ok(linear)) = (TREES.load(1), LINEAR.load(1)) {
-            progress("decision, 100 trees");
-            timings.extend(self.with_model("decision, 100 trees", 5, &self.trees, trees)?);
-            progress("decision, logistic model");
-            timings.extend(self.with_model("decision, logistic model", 6, &self.linear, linear)?);
+        let (trees, linear) = (TREES.load(1, &self.trees)?, LINEAR.load(1, &self.linear)?);
+        for (slice, name, catalog, model) in [
+            (5, "decision, 100 trees", &self.trees, trees),
+            (6, "decision, logistic model", &self.linear, linear),
+        ] {
+            progress(name);
+            timings.extend(self.with_model(name, slice, catalog, model)?);
+        }
+        if let Ok(trees) = TREES.load_in_runtime(1, &self.trees) {
+            let name = "decision, 100 trees in ONNX Runtime";
+            progress(name);
+            timings.extend(self.with_model(name, 7, &self.trees, trees)?);
         }
         Ok(timings)
     }

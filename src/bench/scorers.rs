@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::anyhow;
 
 use super::measure;
+use crate::catalog::Catalog;
 use crate::catalog::manifest::Manifest;
-use crate::model::{Model, Runtime, ScoreError, Scorer};
+use crate::decision::features::Parts;
+use crate::decision::specialised::Scratch;
+use crate::model::{Loaded, Path, ROWS, Runtime, ScoreError, Scorer, Wanted};
 
 /// 100 trees of 31 leaves on 30 columns, and its manifest.
 pub const TREES: Files = Files {
@@ -34,18 +37,29 @@ pub struct Files {
 }
 
 impl Files {
-    /// Loads it with a session for each of `sessions` threads.
+    /// Loads it for a catalog whose only model it is, as it would serve.
+    ///
+    /// # Errors
+    /// When the model is not that of its manifest, or nothing can score with it.
+    pub fn load(&self, sessions: usize, catalog: &Catalog) -> anyhow::Result<Arc<dyn Scorer>> {
+        self.load_as(&Wanted::Best, sessions, catalog)
+    }
+
+    /// Loads it as ONNX Runtime runs it, with a session for each of `sessions` threads.
     ///
     /// # Errors
     /// When there is no ONNX Runtime, or the model is not that of its manifest.
-    pub fn load(&self, sessions: usize) -> anyhow::Result<Arc<dyn Scorer>> {
+    pub fn load_in_runtime(&self, sessions: usize, catalog: &Catalog) -> anyhow::Result<Arc<dyn Scorer>> {
+        self.load_as(&Wanted::Arithmetic(ROWS.to_owned()), sessions, catalog)
+    }
+
+    fn load_as(&self, wanted: &Wanted, sessions: usize, catalog: &Catalog) -> anyhow::Result<Arc<dyn Scorer>> {
         let manifest = Manifest::parse(self.manifest).map_err(|faults| anyhow!("{}: {faults:?}", self.name))?;
-        Ok(Arc::new(Model::load(
-            &Runtime::load(None)?,
-            self.model,
-            &manifest,
-            sessions,
-        )?))
+        let runtime = Runtime::load(None).ok();
+        let loaded = Loaded::load(runtime.as_ref(), self.model, &manifest, sessions)?;
+        loaded
+            .scorer(catalog, 0, wanted)
+            .map_err(|why| anyhow!("{}: {why}", self.name))
     }
 }
 
@@ -116,6 +130,24 @@ impl Scorer for Timed {
         let result = self.inner.score(rows, scores);
         self.nanos.fetch_add(measure::nanos_since(start), Ordering::Relaxed);
         result
+    }
+
+    fn score_parts(
+        &self,
+        parts: &Parts,
+        catalog: &Catalog,
+        offers: &[u16],
+        scratch: &mut Scratch,
+        scores: &mut Vec<f32>,
+    ) -> Option<Result<(), ScoreError>> {
+        let start = measure::start();
+        let result = self.inner.score_parts(parts, catalog, offers, scratch, scores);
+        self.nanos.fetch_add(measure::nanos_since(start), Ordering::Relaxed);
+        result
+    }
+
+    fn path(&self) -> Path {
+        self.inner.path()
     }
 
     fn features(&self) -> usize {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use super::Options;
 use super::measure::{Meter, Timing};
-use super::scorers::{Free, TREES};
+use super::scorers::{Files, Free, LINEAR, TREES};
 use super::world::{self, NOW};
 use crate::catalog::Catalog;
-use crate::decision::{barrier::Barrier, facts::Layout, features, fill, fold, gate, rank, volumes::Rooms};
+use crate::decision::volumes::Rooms;
+use crate::decision::{barrier::Barrier, facts::Layout, features, fill, fold, gate, rank, specialised::Scratch};
 use crate::domain::decision::{Ranking, Rung};
 use crate::domain::entry::Entry;
 use crate::domain::profile::Profile;
+use crate::domain::request::OffersRequest;
 use crate::domain::symbol::Symbols;
 use crate::model::Scorer;
 use crate::sim::draw::Draw;
@@ -43,7 +45,22 @@ pub fn run(options: &Options, offers: usize) -> anyhow::Result<Vec<Timing>> {
     let mut timings = stages.profile_verbs()?;
     timings.extend(stages.decision_verbs()?);
     timings.push(stages.fill()?);
+    timings.extend(weighted_sum(stages)?);
     Ok(timings)
+}
+
+/// Scores the same customers with the logistic model.
+fn weighted_sum(stages: Stages) -> anyhow::Result<Vec<Timing>> {
+    let catalog = super::loaded(
+        stages.catalog.offers.len(),
+        Some((LINEAR.name, LINEAR.manifest)),
+        &stages.catalog.symbols,
+    )?;
+    let stages = Stages { catalog, ..stages };
+    let requests = stages.requests()?;
+    let laid_out = stages.layouts();
+    let survivors = stages.survivors(&laid_out, &requests);
+    stages.scoring(LINEAR, "logistic model", &requests, &laid_out, &survivors)
 }
 
 impl Stages {
@@ -118,18 +135,42 @@ impl Stages {
         ])
     }
 
+    fn requests(&self) -> anyhow::Result<Vec<OffersRequest>> {
+        let request = |number| {
+            let customer = population::customer_id(number)?;
+            Ok(world::request(&self.catalog, number, &customer, false))
+        };
+        (0..CUSTOMERS).map(request).collect()
+    }
+
+    fn layouts(&self) -> Vec<Layout> {
+        let layout = |profile| {
+            let mut layout = Layout::default();
+            layout.fill(&self.catalog, profile, NOW);
+            layout
+        };
+        self.profiles.iter().map(layout).collect()
+    }
+
+    fn survivors(&self, laid_out: &[Layout], requests: &[OffersRequest]) -> Vec<Vec<u16>> {
+        let survivors = |(layout, request): (&Layout, &OffersRequest)| {
+            let (mut verdicts, mut survivors) = (gate::Verdicts::default(), Vec::new());
+            gate::survivors(
+                &self.catalog,
+                layout,
+                &request.context,
+                NOW,
+                &mut verdicts,
+                &mut survivors,
+            );
+            survivors
+        };
+        laid_out.iter().zip(requests).map(survivors).collect()
+    }
+
     fn decision_verbs(&self) -> anyhow::Result<Vec<Timing>> {
         let (catalog, plan) = (&*self.catalog, &self.catalog.models[0]);
-        let requests: Vec<_> = (0..CUSTOMERS)
-            .map(|number| {
-                Ok(world::request(
-                    catalog,
-                    number,
-                    &population::customer_id(number)?,
-                    false,
-                ))
-            })
-            .collect::<anyhow::Result<_>>()?;
+        let requests = self.requests()?;
         let (mut layout, mut verdicts, mut survivors) = (Layout::default(), gate::Verdicts::default(), Vec::new());
         let mut rows = features::Rows::default();
         let mut timings = vec![self.time(
@@ -137,12 +178,7 @@ impl Stages {
             |_, profile| layout.fill(catalog, profile, NOW),
             |meter, until| meter.answers.instant(until),
         )?];
-        let mut laid_out = Vec::new();
-        for profile in &self.profiles {
-            let mut layout = Layout::default();
-            layout.fill(catalog, profile, NOW);
-            laid_out.push(layout);
-        }
+        let laid_out = self.layouts();
         timings.push(self.time(
             "gate",
             |at, _| {
@@ -155,15 +191,7 @@ impl Stages {
                 meter.answers.number(count as u64);
             },
         )?);
-        let survivors: Vec<Vec<u16>> = laid_out
-            .iter()
-            .zip(&requests)
-            .map(|(layout, request)| {
-                let (mut verdicts, mut survivors) = (gate::Verdicts::default(), Vec::new());
-                gate::survivors(catalog, layout, &request.context, NOW, &mut verdicts, &mut survivors);
-                survivors
-            })
-            .collect();
+        let survivors = self.survivors(&laid_out, &requests);
         timings.push(self.time(
             "features",
             |at, profile| {
@@ -183,6 +211,7 @@ impl Stages {
                 meter.answers.number(sum);
             },
         )?);
+        timings.extend(self.scoring(TREES, "100 trees", &requests, &laid_out, &survivors)?);
         let free = Free::default();
         let (mut unsorted, mut keys) = (Vec::new(), Vec::new());
         timings.push(self.time(
@@ -198,6 +227,50 @@ impl Stages {
             },
             |meter, offers| meter.answers.ranked(&offers),
         )?);
+        Ok(timings)
+    }
+
+    /// Scores the same decisions in parts and, with ONNX Runtime, as rows; both from a laid-out profile to the scores.
+    fn scoring(
+        &self,
+        files: Files,
+        name: &str,
+        requests: &[OffersRequest],
+        laid_out: &[Layout],
+        survivors: &[Vec<u16>],
+    ) -> anyhow::Result<Vec<Timing>> {
+        let (catalog, plan) = (&*self.catalog, &self.catalog.models[0]);
+        let mut rows = features::Rows::default();
+        let mut scratch = Scratch::default();
+        let answers = |meter: &mut Meter, scores: Vec<f32>| {
+            // Rounded, since the last digits differ between the two ways.
+            let rounded = scores.iter().map(|score| (f64::from(*score) * 1e4).round().to_bits());
+            meter.answers.number(rounded.fold(0, u64::wrapping_add));
+        };
+        let model = files.load(1, catalog)?;
+        let mut timings = vec![self.time(
+            &format!("features and {name}, in parts"),
+            |at, profile| {
+                let (context, offers) = (&requests[at].context, &survivors[at]);
+                let features::Rows { parts, scores, .. } = &mut rows;
+                parts.gather(catalog, plan, &laid_out[at], profile, context, offers, NOW);
+                let _ = model.score_parts(parts, catalog, offers, &mut scratch, scores);
+                scores.clone()
+            },
+            answers,
+        )?];
+        if let Ok(model) = files.load_in_runtime(1, catalog) {
+            timings.push(self.time(
+                &format!("features and {name}, as rows in ONNX Runtime"),
+                |at, profile| {
+                    let (context, offers) = (&requests[at].context, &survivors[at]);
+                    features::build(catalog, plan, &laid_out[at], profile, context, offers, NOW, &mut rows);
+                    let _ = model.score(&rows.cells, &mut rows.scores);
+                    rows.scores.clone()
+                },
+                answers,
+            )?);
+        }
         Ok(timings)
     }
 

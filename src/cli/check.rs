@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::catalog::{Catalog, Diagnostic, Severity, Stages};
+use crate::catalog::{Diagnostic, Severity, Stages};
 use crate::config::assembly::{Assembly, Place};
 use crate::domain::symbol::Symbols;
+use crate::engine::Active;
 use crate::model::Runtime;
 
 /// Checks a catalog: every fault of every file, with its place and what was probably meant. Models are run on their golden
@@ -47,7 +48,16 @@ struct Summary {
     placements: usize,
     aggregates: usize,
     intents: usize,
-    models: Vec<String>,
+    models: Vec<Model>,
+}
+
+/// A model, and by which way it scores.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Model {
+    name: String,
+    version: String,
+    path: &'static str,
+    path_reason: String,
 }
 
 /// The result as JSON has it.
@@ -98,16 +108,21 @@ impl Args {
             models: self.models.clone(),
         };
         let runtime = Runtime::load(None);
-        let unproved = runtime.as_ref().err().map(|error| {
-            let message = format!("the models were not run: {error}");
+        let missing = runtime.as_ref().err().map(|error| {
+            let message = format!("the models were not compared with ONNX Runtime: {error}");
             Diagnostic::of_file(&self.models.display().to_string(), Severity::Warning, message)
         });
-        match Assembly::new(place, runtime.ok(), 1, None).start(&Symbols::default()) {
+        let mut assembly = Assembly::new(place, runtime.ok(), 1, None);
+        match assembly.start(&Symbols::default()) {
             Ok(active) => {
                 let catalog = &active.catalog;
-                let unproved = unproved.filter(|_| !catalog.models.is_empty());
-                let warnings = catalog.warnings.iter().cloned().chain(unproved);
-                (Some(Summary::of(catalog)), warnings.collect())
+                let missing = missing.filter(|_| !catalog.models.is_empty());
+                let left_out = assembly.left_out().iter().map(|(model, why)| {
+                    let message = format!("start propensities serve instead: {why}");
+                    Diagnostic::of_file(&format!("models/{model}"), Severity::Warning, message)
+                });
+                let warnings = catalog.warnings.iter().cloned().chain(missing).chain(left_out);
+                (Some(Summary::of(&active)), warnings.collect())
             }
             Err(diagnostics) => (None, diagnostics),
         }
@@ -121,6 +136,10 @@ impl Report<'_> {
         }
         if let Some(catalog) = &self.catalog {
             writeln!(out, "{rules}: {catalog}")?;
+            for model in catalog.models.iter().filter(|model| !model.path_reason.is_empty()) {
+                let path = model.path.replace('_', " ");
+                writeln!(out, "model {}: scored by {path}: {}", model.name, model.path_reason)?;
+            }
         }
         if self.errors + self.warnings > 0 {
             writeln!(
@@ -135,7 +154,8 @@ impl Report<'_> {
 }
 
 impl Summary {
-    fn of(catalog: &Catalog) -> Self {
+    fn of(active: &Active) -> Self {
+        let catalog = &*active.catalog;
         let groups = catalog.groups.iter().map(|group| &group.stages);
         let stages = groups.chain(catalog.offers.iter().map(|offer| &offer.stages));
         let rules = |stages: &Stages| stages.eligibility.len() + stages.applicability.len() + stages.suitability.len();
@@ -154,7 +174,13 @@ impl Summary {
             models: catalog
                 .models
                 .iter()
-                .map(|model| format!("{} {}", model.name, model.version))
+                .zip(&active.models)
+                .map(|(plan, scorer)| Model {
+                    name: plan.name.to_string(),
+                    version: plan.version.to_string(),
+                    path: scorer.as_ref().map_or("not_loaded", |scorer| scorer.path().name()),
+                    path_reason: scorer.as_ref().map_or("", |scorer| scorer.why()).to_owned(),
+                })
                 .collect(),
         }
     }
@@ -165,7 +191,11 @@ impl std::fmt::Display for Summary {
         let models = if self.models.is_empty() {
             "no model".to_owned()
         } else {
-            format!("model {}", self.models.join(", "))
+            let named = self
+                .models
+                .iter()
+                .map(|model| format!("{} {}", model.name, model.version));
+            format!("model {}", named.collect::<Vec<_>>().join(", "))
         };
         write!(
             f,
@@ -213,9 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn a_good_catalog_is_summed_up_in_one_line() {
+    fn a_good_catalog_is_summed_up_in_one_line_and_one_for_each_model() {
         let (good, text) = run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/bank"), false);
-        assert!(good && text.lines().count() == 1, "{text}");
+        assert!(good && text.lines().count() == 2, "{text}");
+        let scored = "model bank: scored by factorised sum: agrees with ONNX Runtime 1.";
+        assert!(text.contains(scored), "{text}");
         assert!(
             text.contains("104 offers in 10 groups") && text.contains("model bank"),
             "{text}"

@@ -155,7 +155,7 @@ fn as_json(again: &wire::ReplayDecisionResponse, decision: &wire::GetOffersRespo
     let models = decision
         .models
         .iter()
-        .map(|model| json!({"name": model.name, "version": model.version}));
+        .map(|model| json!({"name": model.name, "version": model.version, "path": model.path().as_str_name()}));
     json!({
         "decision": decision.decision_id,
         "identical": again.identical,
@@ -173,11 +173,21 @@ fn as_json(again: &wire::ReplayDecisionResponse, decision: &wire::GetOffersRespo
     })
 }
 
+/// Says by which way a model scored.
+fn path(model: &wire::ModelVersion) -> &'static str {
+    match model.path() {
+        wire::ScoringPath::FactorisedTrees => " as factorised trees",
+        wire::ScoringPath::FactorisedSum => " as a factorised sum",
+        wire::ScoringPath::OnnxRuntime => " in ONNX Runtime",
+        wire::ScoringPath::Unspecified => "",
+    }
+}
+
 fn heading(again: &wire::ReplayDecisionResponse, decision: &wire::GetOffersResponse) -> String {
     let models: Vec<_> = decision
         .models
         .iter()
-        .map(|model| format!("{} {}", model.name, model.version))
+        .map(|model| format!("{} {}{}", model.name, model.version, path(model)))
         .collect();
     let campaign = if again.campaign.is_empty() {
         String::new()

@@ -130,7 +130,7 @@ impl Args {
             Ok(active) => active,
             Err(faults) => return refuse(&faults, out),
         };
-        self.models_step(&active, out)?;
+        Self::models_step(&active, out)?;
         let (engine, found_bytes) = recover_step(begun, active, out)?;
         let engine = Arc::new(engine);
         self.population_step(&engine, out)?;
@@ -252,11 +252,12 @@ impl Args {
             .unwrap_or(if self.rules.is_none() { demo::CUSTOMERS } else { 0 })
     }
 
-    fn models_step(&self, active: &Active, out: &mut impl Write) -> Result<()> {
+    fn models_step(active: &Active, out: &mut impl Write) -> Result<()> {
         for (plan, scorer) in active.catalog.models.iter().zip(&active.models) {
             let (name, version, columns) = (&plan.name, &plan.version, plan.columns.len());
             let state = match scorer {
-                Some(_) => format!("its golden rows agree on {} sessions", self.sessions()),
+                Some(scorer) if scorer.why().is_empty() => format!("scored by {}", scorer.path()),
+                Some(scorer) => format!("scored by {}: {}", scorer.path(), scorer.why()),
                 None => "not loaded: start propensities serve instead".to_owned(),
             };
             tell(out, "model", &format!("{name} {version}, {columns} columns; {state}"))?;
@@ -375,7 +376,11 @@ fn runtime(out: &mut impl Write) -> Result<Option<Runtime>> {
             Ok(Some(runtime))
         }
         Err(error) => {
-            tell(out, "warning", &format!("no model will score: {error}"))?;
+            tell(
+                out,
+                "warning",
+                &format!("models that need it stay out, others serve untried: {error}"),
+            )?;
             Ok(None)
         }
     }

@@ -5,10 +5,10 @@
 //! sessions. Proving a model runs its golden rows on every session, which is the warm-up as well.
 //!
 //! A model that is refused refuses the whole version, at the start as after a change: files that do not belong together
-//! are not to be served by half. Only when there is no ONNX Runtime at all do the models stay out, and the lower rungs of
-//! the ladder serve, with a warning: an engine that answers a little worse is better than none.
+//! are not to be served by half. Only when there is no ONNX Runtime at all do the models stay out that need it, and the
+//! lower rungs of the ladder serve, with a warning: an engine that answers a little worse is better than none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use super::files::{self, Files};
 use crate::catalog::manifest::Manifest;
 use crate::catalog::{Diagnostic, Severity, load};
 use crate::domain::symbol::Symbols;
-use crate::engine::Active;
-use crate::model::{Model, Runtime, Scorer};
+use crate::engine::{Activation, Active};
+use crate::model::{Loaded, Runtime, Wanted};
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Place {
 /// A model that was proved, and the manifest that it was proved against.
 struct Proved {
     manifest: String,
-    model: Arc<Model>,
+    model: Loaded,
 }
 
 /// Puts versions together.
@@ -49,6 +49,10 @@ pub struct Assembly {
     sessions: usize,
     keep_in: Option<DataFolder>,
     proved: HashMap<String, Proved>,
+    /// The models that stayed out last, and why.
+    left_out: Vec<(String, String)>,
+    /// By model, the arithmetic by which it has to score; another model stays out.
+    recorded: Option<BTreeMap<String, String>>,
 }
 
 impl Assembly {
@@ -63,6 +67,24 @@ impl Assembly {
             sessions,
             keep_in,
             proved: HashMap::new(),
+            left_out: Vec::new(),
+            recorded: None,
+        }
+    }
+
+    /// Returns the models that stayed out of the version that was put together last, each with the reason.
+    #[must_use]
+    pub fn left_out(&self) -> &[(String, String)] {
+        &self.left_out
+    }
+
+    /// Lets each model score by the arithmetic that it had in an activation, and leaves out those that it had not.
+    #[must_use]
+    pub fn as_recorded(self, activation: &Activation) -> Self {
+        let arithmetic = |name: &String| Some((name.clone(), activation.arithmetic_of(name)?.to_owned()));
+        Self {
+            recorded: Some(activation.models.iter().filter_map(arithmetic).collect()),
+            ..self
         }
     }
 
@@ -117,29 +139,44 @@ impl Assembly {
     /// Puts a version together and tells whether a model was loaded for it.
     fn assemble(&mut self, files: &Files, symbols: &Symbols) -> Result<(Active, bool), Vec<Diagnostic>> {
         let catalog = load(&files.catalog, symbols)?;
-        let Some(runtime) = self.runtime.clone() else {
-            let scorers = vec![None; catalog.models.len()];
-            return Ok((Active::new(Arc::new(catalog), scorers), false));
-        };
         let mut proved = HashMap::new();
-        let mut faults = Vec::new();
+        let mut scorers = Vec::new();
+        let (mut faults, mut left_out) = (Vec::new(), Vec::new());
         let mut changed = false;
-        for plan in &catalog.models {
+        for (at, plan) in catalog.models.iter().enumerate() {
             let folder = &*plan.name;
+            let recorded = self.recorded.as_ref().map(|recorded| recorded.get(folder));
+            let wanted = match recorded {
+                None => Wanted::Best,
+                Some(Some(arithmetic)) => Wanted::Arithmetic(arithmetic.clone()),
+                Some(None) => {
+                    scorers.push(None);
+                    continue;
+                }
+            };
             let manifest = files.catalog.models.get(folder).map_or("", String::as_str);
             let bytes = files.models.get(folder).map(Vec::as_slice);
             let kept = self.proved.remove(folder).filter(|kept| kept.is_of(manifest, bytes));
             changed |= kept.is_none();
-            match kept.map_or_else(|| prove(&runtime, manifest, bytes, self.sessions), Ok) {
-                Ok(model) => drop(proved.insert(folder.to_owned(), model)),
-                Err(message) => faults.push(fault(&format!("{}/{folder}", self.models_folder()), message)),
+            let model = match kept.map_or_else(|| self.prove(manifest, bytes), Ok) {
+                Ok(model) => model,
+                Err(message) => {
+                    faults.push(self.fault_of(folder, message));
+                    continue;
+                }
+            };
+            match model.model.scorer(&catalog, at, &wanted) {
+                Ok(scorer) => scorers.push(Some(scorer)),
+                // Without ONNX Runtime the lower rungs serve; a decision that is made again must be the same.
+                Err(why) if wanted == Wanted::Best => {
+                    scorers.push(None);
+                    left_out.push((folder.to_owned(), why));
+                }
+                Err(message) => faults.push(self.fault_of(folder, message)),
             }
+            proved.insert(folder.to_owned(), model);
         }
-        let scorers = catalog
-            .models
-            .iter()
-            .map(|plan| proved.get(&*plan.name).map(Proved::scorer))
-            .collect();
+        self.left_out = left_out;
         // Those that were proved stay so, whatever becomes of the version.
         self.proved.extend(proved);
         if faults.is_empty() {
@@ -149,6 +186,24 @@ impl Assembly {
         } else {
             Err(faults)
         }
+    }
+
+    fn fault_of(&self, folder: &str, message: String) -> Diagnostic {
+        fault(&format!("{}/{folder}", self.models_folder()), message)
+    }
+
+    fn prove(&self, manifest: &str, bytes: Option<&[u8]>) -> Result<Proved, String> {
+        let parsed = Manifest::parse(manifest).map_err(|faults| {
+            let faults: Vec<String> = faults.into_iter().map(|fault| fault.message).collect();
+            faults.join("; ")
+        })?;
+        let bytes = bytes.ok_or_else(|| format!("the manifest names {}, but there is no such file", parsed.file))?;
+        let model =
+            Loaded::load(self.runtime.as_ref(), bytes, &parsed, self.sessions).map_err(|error| error.to_string())?;
+        Ok(Proved {
+            manifest: manifest.to_owned(),
+            model,
+        })
     }
 
     fn models_folder(&self) -> String {
@@ -164,23 +219,6 @@ impl Proved {
         self.manifest == manifest
             && bytes.is_some_and(|bytes| format!("{:x}", Sha256::digest(bytes)) == self.model.sha256())
     }
-
-    fn scorer(&self) -> Arc<dyn Scorer> {
-        Arc::clone(&self.model) as Arc<dyn Scorer>
-    }
-}
-
-fn prove(runtime: &Runtime, manifest: &str, bytes: Option<&[u8]>, sessions: usize) -> Result<Proved, String> {
-    let parsed = Manifest::parse(manifest).map_err(|faults| {
-        let faults: Vec<String> = faults.into_iter().map(|fault| fault.message).collect();
-        faults.join("; ")
-    })?;
-    let bytes = bytes.ok_or_else(|| format!("the manifest names {}, but there is no such file", parsed.file))?;
-    let model = Model::load(runtime, bytes, &parsed, sessions).map_err(|error| error.to_string())?;
-    Ok(Proved {
-        manifest: manifest.to_owned(),
-        model: Arc::new(model),
-    })
 }
 
 /// Makes a diagnostic about a whole file or folder.
@@ -230,10 +268,8 @@ mod tests {
             .start(&Symbols::default())
             .unwrap();
         assert_eq!(without_runtime.catalog.offers.len(), active.catalog.offers.len());
-        assert!(
-            without_runtime.models.iter().all(Option::is_none),
-            "the lower rungs serve"
-        );
+        let why = without_runtime.models[0].as_ref().map_or("", |model| model.why());
+        assert!(why.starts_with("agrees with the golden rows only"), "{why}");
     }
 
     #[test]
@@ -241,14 +277,12 @@ mod tests {
         let (folder, mut assembly) = folders();
         let first = assembly.start(&Symbols::default()).unwrap();
         assert!(assembly.again(&first).unwrap().is_none());
+        let before = Arc::as_ptr(assembly.proved["bank"].model.reference().unwrap());
         edit(&folder, "rules/caps.yaml", "at_most: 12", "at_most: 11");
         let second = assembly.again(&first).unwrap().unwrap();
         assert_ne!(second.catalog.version, first.catalog.version);
-        let kept = first.models[0].as_ref().zip(second.models[0].as_ref());
-        assert!(
-            kept.is_some_and(|(before, after)| Arc::ptr_eq(before, after)),
-            "the model keeps its sessions"
-        );
+        let sessions = |assembly: &Assembly| Arc::as_ptr(assembly.proved["bank"].model.reference().unwrap());
+        assert_eq!(sessions(&assembly), before, "the model keeps its sessions");
     }
 
     #[test]

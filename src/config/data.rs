@@ -316,28 +316,19 @@ impl KeptVersions {
             models: kept.join("models"),
         };
         let symbols = Symbols::from(activation.symbols.clone());
+        // A model that was not loaded then did not score, and one that was scores by the arithmetic of then.
         let active = Assembly::new(place, self.runtime.clone(), 1, None)
+            .as_recorded(activation)
             .start(&symbols)
             .map_err(|faults| faults.first().map(ToString::to_string).unwrap_or_default())?;
         if *active.catalog.version != *activation.catalog {
             return Err(format!("its kept files in {} were changed", kept.display()));
         }
-        // A model that was not loaded then did not score.
-        let mut models = active.models;
-        for (plan, model) in active.catalog.models.iter().zip(&mut models) {
-            let was_loaded = activation.models.iter().any(|name| **name == *plan.name);
-            if was_loaded && model.is_none() {
-                return Err(format!("model {} cannot be loaded; ONNX Runtime is missing", plan.name));
-            }
-            if !was_loaded {
-                *model = None;
-            }
-        }
         Ok(Active {
             generation: activation.generation,
             since: activation.at(),
             catalog: active.catalog,
-            models,
+            models: active.models,
         })
     }
 }
@@ -386,6 +377,7 @@ fn holds_something_else(folder: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Path as ScoringPath;
 
     #[test]
     fn a_folder_is_made_taken_again_and_refused_when_it_is_something_else() {
@@ -441,5 +433,29 @@ mod tests {
         fs::write(&caps, text.replace("at_most: 12", "at_most: 11")).unwrap();
         let changed = folder.catalog(&activation).unwrap_err();
         assert!(changed.contains("were changed"), "{changed}");
+    }
+
+    #[test]
+    fn a_kept_version_scores_by_the_arithmetic_of_then_and_that_of_an_earlier_release_was_onnx_runtime() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = DataFolder::take(&root.path().join("data")).unwrap();
+        let runtime = Some(Runtime::load(None).unwrap());
+        let mut assembly = Assembly::new(Place::BuiltIn, runtime.clone(), 1, Some(folder.clone()));
+        let now = Activation::of(&assembly.start(&Symbols::default()).unwrap());
+        let mut before = serde_json::to_value(&now).unwrap();
+        before.as_object_mut().unwrap().remove("arithmetic").unwrap();
+        let before: Activation = serde_json::from_value(before).unwrap();
+        let path = |runtime: Option<Runtime>, activation: &Activation| {
+            let active = KeptVersions::new(folder.clone(), runtime).active(activation)?;
+            Ok::<_, String>(active.models[0].as_ref().map(|model| model.path()))
+        };
+        assert_eq!(path(runtime.clone(), &now), Ok(Some(ScoringPath::FactorisedSum)));
+        assert_eq!(path(None, &now), Ok(Some(ScoringPath::FactorisedSum)));
+        assert_eq!(path(runtime.clone(), &before), Ok(Some(ScoringPath::OnnxRuntime)));
+        let missing = path(None, &before).unwrap_err();
+        assert!(missing.contains("made by ONNX Runtime, which is missing"), "{missing}");
+        let mut none = now;
+        none.models.clear();
+        assert_eq!(path(runtime, &none), Ok(None));
     }
 }

@@ -1,8 +1,11 @@
-//! The model's input rows: one per surviving offer of the groups that the model scores.
+//! What a model sees of one decision: in parts, and as input rows.
 //!
-//! Columns that read the customer, behaviour, intents or the request context are the same for every row and computed
-//! once. What the offers are was encoded when the catalog was loaded, except days, which pass. Of the contact history,
-//! each column is counted once, for every offer or group or for all of them as the column says, and looked up for each row.
+//! A column belongs where its value does. What the customer, the behaviour, the intents and the request say is the same
+//! for every offer and computed once ([`Parts::shared`]). What the offers are was encoded when the catalog was loaded,
+//! except days, which pass. Of the contact history, each column is counted once: for all offers, for each group, or for
+//! the few offers that the customer had contacts with. A model that is taken apart
+//! ([`super::specialised`]) scores these parts; for any other model [`build`] lays them out as rows, one per surviving
+//! offer of the groups that the model scores.
 
 use crate::catalog::{Catalog, Column, ColumnSource, ContactScope, Encoding, ModelPlan, OfferCells};
 use crate::domain::contact::{Contact, Counted};
@@ -20,23 +23,45 @@ pub struct Rows {
     pub cells: Vec<f32>,
     /// The scores, `[n_offers]`.
     pub scores: Vec<f32>,
-    /// A row as far as it is the same for all offers.
-    shared: Vec<f32>,
-    /// What one column counts of the contact history: for each offer, for each group, or one number for all.
+    /// What the rows are made of.
+    pub parts: Parts,
+}
+
+/// The numbers that one model sees in one decision, each once; reused from decision to decision.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// By column, what is the same for all offers; of a column that counts contacts with an offer or a group, what it says
+    /// where there are none; of a column that reads the offer, nothing to rely on.
+    pub shared: Vec<f32>,
+    /// The columns that count contacts with a group, in order, with a number for each group.
+    pub by_group: Vec<Cells<f32>>,
+    /// The columns that count contacts with an offer, in order, with the offers that there are contacts with, in order.
+    pub by_offer: Vec<Cells<(u16, f32)>>,
+    /// The columns that say how many days an offer's date is past, in order, with a number for each offer of the decision.
+    pub by_day: Vec<Cells<f32>>,
+    /// The contacts that a column counts.
     counts: Vec<ContactCount>,
 }
 
-/// How many contacts count, and until when.
+/// What one column says of many.
+#[derive(Debug)]
+pub struct Cells<T> {
+    /// The column's position in [`ModelPlan::columns`].
+    pub column: usize,
+    /// What it says.
+    pub cells: Vec<T>,
+}
+
+/// How many contacts of one offer or group count, and until when.
 #[derive(Clone, Copy, Debug)]
 struct ContactCount {
+    place: usize,
     contacts: u32,
-    /// What the model sees of it.
-    cell: f32,
     valid_until: Timestamp,
 }
 
-/// Builds the rows of `offers` (positions in the catalog) for one model, and returns until when they stay the same if
-/// only time passes. Leaves as many zero scores as there are rows.
+/// Builds the rows of `offers` (positions in the catalog, in order) for one model, and returns until when they stay the
+/// same if only time passes. Leaves as many zero scores as there are rows.
 #[expect(clippy::too_many_arguments, reason = "a row depends on all of them")]
 pub fn build(
     catalog: &Catalog,
@@ -48,57 +73,169 @@ pub fn build(
     now: Timestamp,
     rows: &mut Rows,
 ) -> Timestamp {
-    let mut valid_until = Timestamp::FAR_FUTURE;
-    let Rows {
-        cells,
-        scores,
-        shared,
-        counts,
-    } = rows;
-    shared.clear();
-    for column in &plan.columns {
-        let value = shared_value(column.from, layout, context);
-        valid_until = valid_until.min(changes_at(&column.encoding, value, now));
-        shared.push(column.encode(value, now));
-    }
-    cells.clear();
-    cells.reserve(offers.len() * shared.len());
-    for _ in offers {
-        cells.extend_from_slice(shared);
-    }
-    for OfferCells { column, cells: known } in &plan.by_offer {
-        overwrite(cells, shared.len(), *column, offers, |offer| known[offer]);
-    }
-    for (at, column) in plan.columns.iter().enumerate() {
-        match column.from {
-            ColumnSource::Contacts { counted, scope, within } => {
-                count_contacts(catalog, &profile.contacts, (counted, scope, within), now, counts);
-                encode_counts(column, now, counts);
-                overwrite(cells, shared.len(), at, offers, |offer| {
-                    let count = counts[place(catalog, scope, offer)];
-                    valid_until = valid_until.min(count.valid_until);
-                    count.cell
-                });
-            }
-            ColumnSource::Offer(position) if column.encoding == Encoding::DaysSince => {
-                overwrite(cells, shared.len(), at, offers, |offer| {
-                    let value = catalog.offers[offer].attributes[position];
-                    valid_until = valid_until.min(changes_at(&column.encoding, value, now));
-                    column.encode(value, now)
-                });
-            }
-            _ => {}
-        }
-    }
+    let Rows { cells, scores, parts } = rows;
+    let valid_until = parts.gather(catalog, plan, layout, profile, context, offers, now);
+    parts.lay_out(catalog, plan, offers, cells);
     scores.clear();
     scores.resize(offers.len(), 0.0);
     valid_until
 }
 
-/// Writes one column of all rows.
-fn overwrite(cells: &mut [f32], width: usize, column: usize, offers: &[u16], mut cell: impl FnMut(usize) -> f32) {
-    for (row, &offer) in cells.chunks_exact_mut(width.max(1)).zip(offers) {
-        row[column] = cell(usize::from(offer));
+impl Parts {
+    /// Computes what one model sees of a decision on `offers` (positions in the catalog, in order), and returns until when
+    /// that stays the same if only time passes.
+    #[expect(clippy::too_many_arguments, reason = "the parts depend on all of them")]
+    pub fn gather(
+        &mut self,
+        catalog: &Catalog,
+        plan: &ModelPlan,
+        layout: &Layout,
+        profile: &Profile,
+        context: &[Value],
+        offers: &[u16],
+        now: Timestamp,
+    ) -> Timestamp {
+        let mut valid_until = Timestamp::FAR_FUTURE;
+        self.shared.clear();
+        let mut used = Used::default();
+        for (at, column) in plan.columns.iter().enumerate() {
+            let value = match column.from {
+                ColumnSource::Offer(position) if column.encoding == Encoding::DaysSince => {
+                    let cells = begin(&mut self.by_day, &mut used.days, at);
+                    for &offer in offers {
+                        let value = catalog.offers[usize::from(offer)].attributes[position];
+                        valid_until = valid_until.min(changes_at(&column.encoding, value, now));
+                        cells.push(column.encode(value, now));
+                    }
+                    Value::Missing
+                }
+                ColumnSource::Contacts { counted, scope, within } => {
+                    count_contacts(
+                        catalog,
+                        &profile.contacts,
+                        (counted, scope, within),
+                        now,
+                        &mut self.counts,
+                    );
+                    let concerned = self
+                        .counts
+                        .iter()
+                        .filter(|count| count.concerns(catalog, scope, offers));
+                    valid_until = concerned.fold(valid_until, |until, count| until.min(count.valid_until));
+                    self.encode_counts(catalog, (at, column), scope, now, &mut used)
+                }
+                from => {
+                    let value = shared_value(from, layout, context);
+                    valid_until = valid_until.min(changes_at(&column.encoding, value, now));
+                    value
+                }
+            };
+            self.shared.push(column.encode(value, now));
+        }
+        self.by_group.truncate(used.groups);
+        self.by_offer.truncate(used.offers);
+        self.by_day.truncate(used.days);
+        valid_until
+    }
+
+    /// Encodes what was counted for one column, and returns what holds where nothing was.
+    fn encode_counts(
+        &mut self,
+        catalog: &Catalog,
+        (at, column): (usize, &Column),
+        scope: ContactScope,
+        now: Timestamp,
+        used: &mut Used,
+    ) -> Value {
+        let cell = |contacts: u32| column.encode(Value::Number(f64::from(contacts)), now);
+        match scope {
+            ContactScope::All => {
+                let all = self.counts.first().map_or(0, |count| count.contacts);
+                return Value::Number(f64::from(all));
+            }
+            ContactScope::Group => {
+                let cells = begin(&mut self.by_group, &mut used.groups, at);
+                cells.resize(catalog.groups.len(), cell(0));
+                for count in &self.counts {
+                    cells[count.place] = cell(count.contacts);
+                }
+            }
+            ContactScope::Offer => {
+                let cells = begin(&mut self.by_offer, &mut used.offers, at);
+                for count in &self.counts {
+                    // An offer's position has 16 bits.
+                    cells.extend(u16::try_from(count.place).map(|offer| (offer, cell(count.contacts))));
+                }
+                cells.sort_unstable_by_key(|cell| cell.0);
+            }
+        }
+        Value::Number(0.0)
+    }
+
+    /// Lays the parts out as the rows of `offers`, for which they were gathered.
+    pub fn lay_out(&self, catalog: &Catalog, plan: &ModelPlan, offers: &[u16], cells: &mut Vec<f32>) {
+        let width = self.shared.len();
+        cells.clear();
+        cells.reserve(offers.len() * width);
+        for _ in offers {
+            cells.extend_from_slice(&self.shared);
+        }
+        let mut overwrite = |column: usize, cell: &dyn Fn(usize, usize) -> f32| {
+            let rows = cells.chunks_exact_mut(width.max(1)).zip(offers).enumerate();
+            for (row, (cells, &offer)) in rows {
+                cells[column] = cell(row, usize::from(offer));
+            }
+        };
+        for OfferCells { column, cells: known } in &plan.by_offer {
+            overwrite(*column, &|_, offer| known[offer]);
+        }
+        for Cells { column, cells: known } in &self.by_group {
+            overwrite(*column, &|_, offer| known[catalog.offer_groups[offer]]);
+        }
+        for Cells { column, cells: known } in &self.by_day {
+            overwrite(*column, &|row, _| known[row]);
+        }
+        for Cells { column, cells: known } in &self.by_offer {
+            for &(offer, cell) in known {
+                if let Ok(row) = offers.binary_search(&offer) {
+                    cells[row * width + column] = cell;
+                }
+            }
+        }
+    }
+}
+
+/// How many columns of each kind there are so far.
+#[derive(Default)]
+struct Used {
+    groups: usize,
+    offers: usize,
+    days: usize,
+}
+
+/// Returns the empty cells of the next column of a kind, in the memory that the last decision left.
+fn begin<'a, T>(columns: &'a mut Vec<Cells<T>>, used: &mut usize, column: usize) -> &'a mut Vec<T> {
+    if *used == columns.len() {
+        let cells = Vec::new();
+        columns.push(Cells { column, cells });
+    }
+    let next = &mut columns[*used];
+    *used += 1;
+    next.column = column;
+    next.cells.clear();
+    &mut next.cells
+}
+
+impl ContactCount {
+    /// Tells whether one of the offers sees this count.
+    fn concerns(&self, catalog: &Catalog, scope: ContactScope, offers: &[u16]) -> bool {
+        match scope {
+            ContactScope::All => true,
+            ContactScope::Group => offers.iter().any(|&offer| place(catalog, scope, offer) == self.place),
+            ContactScope::Offer => offers
+                .binary_search_by_key(&self.place, |&offer| usize::from(offer))
+                .is_ok(),
+        }
     }
 }
 
@@ -124,8 +261,9 @@ fn changes_at(encoding: &Encoding, value: Value, now: Timestamp) -> Timestamp {
     }
 }
 
-/// Returns where the count for an offer stands among the counts of a scope.
-fn place(catalog: &Catalog, scope: ContactScope, offer: usize) -> usize {
+/// Returns where the count for an offer belongs: to all offers, to its group, or to itself.
+fn place(catalog: &Catalog, scope: ContactScope, offer: u16) -> usize {
+    let offer = usize::from(offer);
     match scope {
         ContactScope::All => 0,
         ContactScope::Group => catalog.offer_groups[offer],
@@ -142,44 +280,34 @@ fn count_contacts(
     now: Timestamp,
     counts: &mut Vec<ContactCount>,
 ) {
-    let none = ContactCount {
-        contacts: 0,
-        cell: 0.0,
-        valid_until: Timestamp::FAR_FUTURE,
-    };
-    let places = match scope {
-        ContactScope::All => 1,
-        ContactScope::Group => catalog.groups.len(),
-        ContactScope::Offer => catalog.offers.len(),
-    };
     counts.clear();
-    counts.resize(places, none);
     for contact in contacts {
         let Some(at) = counted_at(contact, counted) else {
             continue;
         };
         let leaves = within.map_or(Timestamp::FAR_FUTURE, |window| at + window);
-        let position = catalog.offer_positions.get(contact.offer);
-        let at = match (scope, position) {
+        if leaves <= now {
+            continue;
+        }
+        let offer = catalog.offer_positions.get(contact.offer);
+        let offer = offer.and_then(|offer| u16::try_from(offer).ok());
+        let place = match (scope, offer) {
             (ContactScope::All, _) => 0,
             (_, Some(offer)) => place(catalog, scope, offer),
             (_, None) => continue,
         };
-        if now < leaves {
-            counts[at].contacts += 1;
-            counts[at].valid_until = counts[at].valid_until.min(leaves);
+        // A customer has few contacts.
+        match counts.iter_mut().find(|count| count.place == place) {
+            Some(count) => {
+                count.contacts += 1;
+                count.valid_until = count.valid_until.min(leaves);
+            }
+            None => counts.push(ContactCount {
+                place,
+                contacts: 1,
+                valid_until: leaves,
+            }),
         }
-    }
-}
-
-/// Encodes the counts, most of which are none.
-fn encode_counts(column: &Column, now: Timestamp, counts: &mut [ContactCount]) {
-    let none = column.encode(Value::Number(0.0), now);
-    for count in counts {
-        count.cell = match count.contacts {
-            0 => none,
-            contacts => column.encode(Value::Number(f64::from(contacts)), now),
-        };
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::value::Value;
 const DAY: Millis = Millis::DAY;
 
 /// What the offers of the small catalog do not have: attributes.
-const OFFERS: &str = "
+pub(super) const OFFERS: &str = "
 attributes:
   offer:
     - { id: rate, type: number }
@@ -32,7 +32,7 @@ offers:
     treatments: { web: { t: x } }
 ";
 
-fn plan(catalog: &Catalog) -> ModelPlan {
+pub(super) fn plan(catalog: &Catalog) -> ModelPlan {
     let offer = |name: &str| {
         let symbol = symbol(catalog, name);
         ColumnSource::Offer(catalog.offer_schema.positions.get(symbol).unwrap())
@@ -76,7 +76,7 @@ fn plan(catalog: &Catalog) -> ModelPlan {
     model
 }
 
-fn somebody(catalog: &Catalog) -> Profile {
+pub(super) fn somebody(catalog: &Catalog) -> Profile {
     let contacts = [
         contact(catalog, "fund_b", "web", DAY, &[(Counted::Seen, DAY)]),
         contact(

@@ -3,7 +3,8 @@
 //! * [`fold`] turns an entry into a changed profile.
 //! * [`facts`] lays out what is known at one instant, for conditions and features.
 //! * [`gate`] finds the offers that pass hard suppression, eligibility, applicability and suitability.
-//! * [`features`] builds the model's input rows for them.
+//! * [`features`] computes what the model sees of them, in parts or as input rows.
+//! * [`specialised`] scores the parts, with a model that is taken apart for the catalog.
 //! * [`rank`] multiplies the factors and puts the offers in order.
 //! * [`consent`] and [`hold_out`] make up the [`barrier`]: what keeps an offer from a customer whatever else is so.
 //! * [`quiet`] asks the quiet hours of a channel.
@@ -31,6 +32,7 @@ pub mod nobody;
 pub mod policy;
 pub mod quiet;
 pub mod rank;
+pub mod specialised;
 pub mod steer;
 pub mod volumes;
 

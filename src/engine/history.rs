@@ -13,6 +13,7 @@ use crate::domain::profile::Profile;
 use crate::domain::symbol::SymbolTable;
 use crate::domain::time::Timestamp;
 use crate::journal::{Journal, NotWritten};
+use crate::model::ROWS;
 use crate::store::packed;
 use crate::store::record::Draft;
 use crate::store::seal::Seal;
@@ -34,6 +35,9 @@ pub struct Activation {
     /// The names of the models that were loaded.
     #[serde(default)]
     pub models: Vec<String>,
+    /// The arithmetic of each of them ([`crate::model::Path::arithmetic`]); none for those of a release that had only one.
+    #[serde(default)]
+    arithmetic: Vec<String>,
 }
 
 impl Activation {
@@ -41,14 +45,35 @@ impl Activation {
     pub(crate) fn of(active: &Active) -> Self {
         let catalog = &active.catalog;
         let models = catalog.models.iter().zip(&active.models);
-        let loaded = models.filter(|(_, scorer)| scorer.is_some());
+        let loaded: Vec<_> = models
+            .filter_map(|(plan, scorer)| Some((plan.name.to_string(), scorer.as_ref()?.path().arithmetic())))
+            .collect();
+        let (models, arithmetic) = loaded.into_iter().unzip();
         Self {
             generation: active.generation,
             at: active.since.as_millis(),
             catalog: catalog.version.to_string(),
             symbols: catalog.symbols.table(),
-            models: loaded.map(|(plan, _)| plan.name.to_string()).collect(),
+            models,
+            arithmetic,
         }
+    }
+
+    /// Returns the arithmetic by which a model scored; `None` for one that was not loaded.
+    #[must_use]
+    pub fn arithmetic_of(&self, model: &str) -> Option<&str> {
+        let at = self.models.iter().position(|name| name == model)?;
+        Some(self.arithmetic.get(at).map_or(ROWS, String::as_str))
+    }
+
+    /// Tells whether the same catalog and models are in force, scoring by the same arithmetic.
+    fn is_same(&self, other: &Self) -> bool {
+        self.catalog == other.catalog
+            && self.models == other.models
+            && self
+                .models
+                .iter()
+                .all(|model| self.arithmetic_of(model) == other.arithmetic_of(model))
     }
 
     /// Returns when it came into force.
@@ -132,7 +157,7 @@ impl Engine {
         let catalog = Arc::clone(&active.catalog);
         let last = activations.last();
         let now = Activation::of(&active);
-        let is_same = last.is_some_and(|last| last.catalog == now.catalog && last.models == now.models);
+        let is_same = last.is_some_and(|last| last.is_same(&now));
         let generation = last.map_or(0, |last| last.generation) + u64::from(!is_same);
         let active = Active {
             catalog,

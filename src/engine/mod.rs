@@ -51,9 +51,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, UnknownCustomer};
-use crate::decision::fill;
-use crate::decision::volumes::Rooms;
 use crate::decision::{facts::Layout, features::Rows, gate::Verdicts, hold_out, steer::Steering};
+use crate::decision::{fill, specialised::Scratch, volumes::Rooms};
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
@@ -151,6 +150,7 @@ struct Workspace {
     survivors: Vec<u16>,
     of_model: Vec<u16>,
     rows: Rows,
+    scratch: Scratch,
     unsorted: Vec<Ranked>,
     keys: Vec<u64>,
 }

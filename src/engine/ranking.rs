@@ -6,7 +6,8 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::decision::{features, gate, rank};
+use crate::decision::features::Rows;
+use crate::decision::{gate, rank};
 use crate::domain::decision::{Ranked, Ranking, Rung};
 use crate::domain::ids::CustomerKey;
 use crate::domain::profile::Profile;
@@ -126,6 +127,7 @@ fn rank_now(
         survivors,
         of_model,
         rows,
+        scratch,
         unsorted,
         keys,
         ..
@@ -154,9 +156,17 @@ fn rank_now(
         }
         let scorer = active.models.get(at).and_then(Option::as_ref);
         let answered = scorer.is_some_and(|scorer| {
-            let until = features::build(catalog, plan, layout, profile, &request.context, of_model, now, rows);
+            let Rows { parts, cells, scores } = &mut *rows;
+            let until = parts.gather(catalog, plan, layout, profile, &request.context, of_model, now);
             valid_until = valid_until.min(until);
-            scorer.score(&rows.cells, &mut rows.scores).is_ok()
+            let in_parts = scorer.score_parts(parts, catalog, of_model, scratch, scores);
+            let result = in_parts.unwrap_or_else(|| {
+                parts.lay_out(catalog, plan, of_model, cells);
+                scores.clear();
+                scores.resize(of_model.len(), 0.0);
+                scorer.score(cells, scores)
+            });
+            result.is_ok()
         });
         sound &= answered || scorer.is_none();
         let last = if answered {

@@ -15,6 +15,7 @@ use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 use sha2::{Digest, Sha256};
 
+use super::path::Path;
 use super::pool::{Pool, SESSIONS_MAX};
 use super::runtime::Runtime;
 use super::scorer::{ScoreError, Scorer, check_range, check_shape};
@@ -165,6 +166,13 @@ impl Model {
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
+
+    /// Runs rows and takes any number for an answer.
+    pub(super) fn run(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), ScoreError> {
+        check_shape(&self.name, self.features, rows, scores)?;
+        self.pool
+            .with(|slot| run(slot, &self.name, self.features, self.column, rows, scores))
+    }
 }
 
 impl Scorer for Model {
@@ -173,8 +181,7 @@ impl Scorer for Model {
         if scores.is_empty() {
             return Ok(());
         }
-        self.pool
-            .with(|slot| run(slot, &self.name, self.features, self.column, rows, scores))?;
+        self.run(rows, scores)?;
         check_range(&self.name, scores)
     }
 
@@ -188,6 +195,10 @@ impl Scorer for Model {
 
     fn version(&self) -> &str {
         &self.version
+    }
+
+    fn path(&self) -> Path {
+        Path::OnnxRuntime
     }
 }
 

@@ -1,5 +1,10 @@
 //! What scores, and how it may fail.
 
+use super::path::Path;
+use crate::catalog::Catalog;
+use crate::decision::features::Parts;
+use crate::decision::specialised::Scratch;
+
 /// How far a score may lie outside 0 to 1 and still be taken as the nearer end: sums of 32-bit floats overshoot by some
 /// units in the last place, while a model whose output is not a probability overshoots by far more.
 const OVERSHOOT_MAX: f32 = 1e-5;
@@ -14,6 +19,35 @@ pub trait Scorer: Send + Sync {
     /// [`ScoreError`] when the shapes do not fit, the scorer fails, or a score is not from 0 to 1. Then `scores` holds
     /// nothing to rely on.
     fn score(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), ScoreError>;
+
+    /// Scores `offers` of `catalog` from the parts of their rows, when this scorer is made for that: positions, in order, for
+    /// which the parts were gathered. Leaves one score for each, the same to the bit as that of its row. `None`, which is what a
+    /// scorer of whole rows returns, means that nothing was done.
+    ///
+    /// # Errors
+    ///
+    /// [`ScoreError`] when a score is not from 0 to 1.
+    fn score_parts(
+        &self,
+        _parts: &Parts,
+        _catalog: &Catalog,
+        _offers: &[u16],
+        _scratch: &mut Scratch,
+        _scores: &mut Vec<f32>,
+    ) -> Option<Result<(), ScoreError>> {
+        None
+    }
+
+    /// Returns by which way the scores are made.
+    fn path(&self) -> Path {
+        Path::Rows
+    }
+
+    /// Says why by that way, in one line; nothing when there was no choice.
+    #[expect(clippy::unnecessary_literal_bound, reason = "others return what they hold")]
+    fn why(&self) -> &str {
+        ""
+    }
 
     /// Returns the width of a row.
     fn features(&self) -> usize;

@@ -101,6 +101,7 @@ impl Server {
         engine.on_change(Box::new(move |customer| listening.customer_changed(customer)));
         let reloads = channel::Sender::new(ReloadStatus::started(clock.now()));
         let meters = Arc::new(Meters::new());
+        meters.in_force(&engine.active());
         let catalog = Arc::clone(&engine.active().catalog);
         let rebuild = past
             .clone()

@@ -197,6 +197,7 @@ impl Reloader {
                         let (version, before) = (&catalog.version, &before.catalog.version);
                         tracing::info!(%version, %before, "a new catalog is in force");
                         self.policies.changed(catalog, now, self.clock.now());
+                        self.meters.in_force(&self.engine.active());
                         self.hub.catalog_changed();
                         (Reloaded::Applied, warnings)
                     }

@@ -15,6 +15,8 @@ mod demo;
 #[cfg(test)]
 mod durable;
 #[cfg(test)]
+mod factorised;
+#[cfg(test)]
 mod import;
 #[cfg(test)]
 mod kills;

@@ -5,8 +5,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use nbo::server::wire::Rung;
 use nbo::server::wire::decision_service_client::DecisionServiceClient;
+use nbo::server::wire::{Rung, ScoringPath};
 
 use crate::served::{hero, placement};
 
@@ -80,7 +80,7 @@ async fn without_options_the_bank_is_served_with_its_model_to_made_up_customers(
     for step in [
         "ONNX Runtime  1.28.0",
         "104 offers in 10 groups",
-        "golden rows agree",
+        "scored by a factorised sum: agrees with ONNX Runtime",
         "10,000 made-up customers",
     ] {
         assert!(said.contains(step), "{step} is not in: {said}");
@@ -93,7 +93,7 @@ async fn without_options_the_bank_is_served_with_its_model_to_made_up_customers(
 }
 
 #[tokio::test]
-async fn without_the_runtime_it_warns_and_serves_from_the_lower_rung() {
+async fn without_the_runtime_it_warns_and_a_factorised_model_serves_by_its_golden_rows() {
     let mut program = Program::start(
         &["--customers", "5"],
         &[("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")],
@@ -105,13 +105,10 @@ async fn without_the_runtime_it_warns_and_serves_from_the_lower_rung() {
         "{warning}"
     );
     let answer = ask(address(&said)).await;
-    assert!(!answer.placements[0].offers.is_empty() && !answer.models[0].loaded);
-    assert!(
-        answer.placements[0]
-            .offers
-            .iter()
-            .all(|offer| offer.rung() == Rung::Start)
-    );
+    assert!(said.contains("agrees with the golden rows only"), "{said}");
+    let best = &answer.placements[0].offers[0];
+    assert_eq!((best.group.as_str(), best.rung()), ("savings", Rung::Model));
+    assert_eq!(answer.models[0].path(), ScoringPath::FactorisedSum);
     program.stop();
 }
 

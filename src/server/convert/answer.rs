@@ -8,6 +8,7 @@ use crate::catalog::{Catalog, ModelPlan};
 use crate::domain::decision::{self, Decision, Filled, Shown, Withheld};
 use crate::domain::request::OffersRequest;
 use crate::engine::{Active, Replayed};
+use crate::model::{Path, Scorer};
 use crate::server::wire;
 
 /// Puts a decision into words of the contract. `request` is what was decided; `omit_content` leaves out treatments and
@@ -37,7 +38,7 @@ pub fn offers(
             .models
             .iter()
             .zip(&catalog.models)
-            .map(|(scorer, plan)| model(plan, scorer.is_some()))
+            .map(|(scorer, plan)| model(plan, scorer.as_deref(), request.explain))
             .collect(),
         decided_at: instant(decision.decided_at),
         valid_until: instant(decision.valid_until),
@@ -79,12 +80,25 @@ pub fn replayed(again: &Replayed, omit_content: bool) -> wire::ReplayDecisionRes
     }
 }
 
-fn model(plan: &ModelPlan, loaded: bool) -> wire::ModelVersion {
+fn model(plan: &ModelPlan, scorer: Option<&dyn Scorer>, explain: bool) -> wire::ModelVersion {
     wire::ModelVersion {
         name: plan.name.to_string(),
         version: plan.version.to_string(),
-        loaded,
+        loaded: scorer.is_some(),
+        path: scoring_path(scorer),
+        path_reason: scorer.filter(|_| explain).map_or("", Scorer::why).to_owned(),
     }
+}
+
+/// Says by which way a model scores.
+pub(super) fn scoring_path(scorer: Option<&dyn Scorer>) -> i32 {
+    let path = match scorer.map(Scorer::path) {
+        Some(Path::FactorisedTrees) => wire::ScoringPath::FactorisedTrees,
+        Some(Path::FactorisedSum) => wire::ScoringPath::FactorisedSum,
+        Some(Path::OnnxRuntime) => wire::ScoringPath::OnnxRuntime,
+        Some(Path::Rows) | None => wire::ScoringPath::Unspecified,
+    };
+    path.into()
 }
 
 fn placement(filled: &Filled, catalog: &Catalog, channel: Option<usize>) -> wire::PlacementOffers {

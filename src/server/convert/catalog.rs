@@ -1,10 +1,12 @@
 //! The catalog in force as an answer.
 
+use super::answer::scoring_path;
 use super::instant;
 use crate::catalog::diagnostic::{Diagnostic, Severity};
 use crate::catalog::{Attribute, AttributeType, Catalog, EventType, Schema};
 use crate::domain::time::Timestamp;
 use crate::engine::Active;
+use crate::model::Scorer;
 use crate::server::reload::ReloadStatus;
 use crate::server::wire;
 use crate::telemetry::Reloaded;
@@ -60,6 +62,8 @@ fn models(active: &Active) -> Vec<wire::CatalogModel> {
             loaded: scorer.is_some(),
             groups: scored_by(at).map(|group| group.id.to_string()).collect(),
             columns: u32::try_from(plan.columns.len()).unwrap_or(u32::MAX),
+            path: scoring_path(scorer.as_deref()),
+            path_reason: scorer.as_deref().map_or("", Scorer::why).to_owned(),
         })
         .collect()
 }
