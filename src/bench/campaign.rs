@@ -73,6 +73,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Camp
     progress(&format!("{} customers", options.customers));
     let catalog = super::loaded(
         options.offers,
+        options.conditions,
         Some((LINEAR.name, LINEAR.manifest)),
         &Symbols::default(),
     )?;

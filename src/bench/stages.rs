@@ -33,7 +33,12 @@ struct Stages {
 /// # Errors
 /// When the catalog is faulty.
 pub fn run(options: &Options, offers: usize) -> anyhow::Result<Vec<Timing>> {
-    let catalog = super::loaded(offers, Some((TREES.name, TREES.manifest)), &Symbols::default())?;
+    let catalog = super::loaded(
+        offers,
+        options.conditions,
+        Some((TREES.name, TREES.manifest)),
+        &Symbols::default(),
+    )?;
     let stages = Stages {
         profiles: (0..CUSTOMERS).map(|number| world::profile(&catalog, number)).collect(),
         calls: (options.calls * 100 / offers.max(100)).max(200),
