@@ -13,6 +13,7 @@ use crate::domain::entry::Entry;
 use crate::domain::profile::Profile;
 use crate::domain::symbol::Symbols;
 use crate::model::Scorer;
+use crate::rules::Scratch;
 use crate::sim::draw::Draw;
 use crate::sim::population;
 use crate::store::packed;
@@ -135,7 +136,7 @@ impl Stages {
                 ))
             })
             .collect::<anyhow::Result<_>>()?;
-        let (mut layout, mut verdicts, mut survivors) = (Layout::default(), gate::Verdicts::default(), Vec::new());
+        let (mut layout, mut scratch, mut survivors) = (Layout::default(), Scratch::default(), Vec::new());
         let mut rows = features::Rows::default();
         let mut timings = vec![self.time(
             "layout",
@@ -152,7 +153,7 @@ impl Stages {
             "gate",
             |at, _| {
                 let context = &requests[at].context;
-                let until = gate::survivors(catalog, &laid_out[at], context, NOW, &mut verdicts, &mut survivors);
+                let until = gate::survivors(catalog, &laid_out[at], context, NOW, &mut scratch, &mut survivors);
                 (until, survivors.len())
             },
             |meter, (until, count)| {
@@ -164,8 +165,8 @@ impl Stages {
             .iter()
             .zip(&requests)
             .map(|(layout, request)| {
-                let (mut verdicts, mut survivors) = (gate::Verdicts::default(), Vec::new());
-                gate::survivors(catalog, layout, &request.context, NOW, &mut verdicts, &mut survivors);
+                let (mut scratch, mut survivors) = (Scratch::default(), Vec::new());
+                gate::survivors(catalog, layout, &request.context, NOW, &mut scratch, &mut survivors);
                 survivors
             })
             .collect();
@@ -212,9 +213,9 @@ impl Stages {
         let mut cases = Vec::new();
         for (number, profile) in self.profiles.iter().enumerate() {
             let request = world::request(catalog, number, &population::customer_id(number)?, false);
-            let (mut layout, mut verdicts, mut survivors) = (Layout::default(), gate::Verdicts::default(), Vec::new());
+            let (mut layout, mut scratch, mut survivors) = (Layout::default(), Scratch::default(), Vec::new());
             let valid_until = layout.fill(catalog, profile, NOW);
-            gate::survivors(catalog, &layout, &request.context, NOW, &mut verdicts, &mut survivors);
+            gate::survivors(catalog, &layout, &request.context, NOW, &mut scratch, &mut survivors);
             let mut scores = vec![0.0; survivors.len()];
             let _ = free.score(&[], &mut scores);
             let ranked =

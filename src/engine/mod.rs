@@ -49,7 +49,7 @@ use parking_lot::Mutex;
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill;
 use crate::decision::volumes::Rooms;
-use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts, hold_out, steer::Steering};
+use crate::decision::{facts::Layout, features::Rows, fold, hold_out, steer::Steering};
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::entry::{Entry, ProfileChange};
 use crate::domain::event::Event;
@@ -59,6 +59,7 @@ use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::{Millis, Timestamp};
 use crate::journal::Journal;
 use crate::model::Scorer;
+use crate::rules::Scratch;
 use crate::store::record::Draft;
 use crate::store::{Buffers, Standing, Store, Then};
 
@@ -142,7 +143,7 @@ struct Workspace {
     buffers: Buffers,
     draft: Draft,
     layout: Layout,
-    verdicts: Verdicts,
+    scratch: Scratch,
     survivors: Vec<u16>,
     of_model: Vec<u16>,
     rows: Rows,

@@ -122,7 +122,7 @@ fn rank_now(
     let catalog = &*active.catalog;
     let Workspace {
         layout,
-        verdicts,
+        scratch,
         survivors,
         of_model,
         rows,
@@ -136,7 +136,7 @@ fn rank_now(
         layout,
         &request.context,
         now,
-        verdicts,
+        scratch,
         survivors,
     ));
     unsorted.clear();

@@ -63,6 +63,11 @@ impl Condition {
         evaluate::test(&self.test, facts)
     }
 
+    /// Returns the compiled form.
+    pub(super) fn test(&self) -> &Test {
+        &self.test
+    }
+
     /// Returns the text that was compiled.
     #[must_use]
     pub fn source(&self) -> &str {

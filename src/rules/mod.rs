@@ -63,6 +63,7 @@
 pub use condition::Condition;
 pub use facts::{Facts, Truth, Verdict};
 pub use fault::{Fault, nearest};
+pub use index::{Index, IndexBuilder, Scratch, Shape};
 pub use parse::SOURCE_LENGTH_MAX;
 pub use scope::{Kind, Scope, Space, Variable};
 
@@ -74,6 +75,7 @@ mod condition;
 mod evaluate;
 mod facts;
 mod fault;
+mod index;
 mod membership;
 mod missing;
 mod parse;
