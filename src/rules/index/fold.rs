@@ -5,6 +5,7 @@
 
 use crate::domain::symbol::Symbol;
 use crate::domain::value::Value;
+use crate::rules::compare::same;
 use crate::rules::evaluate;
 use crate::rules::facts::Facts;
 use crate::rules::program::{Moment, Number, Slot, Test};
@@ -97,19 +98,6 @@ pub(super) fn test(test: &Test, constants: &Constants<'_>) -> Test {
 fn join(tests: &[Test], constants: &Constants<'_>, neutral: bool, join: fn(Test, Test) -> Test) -> Test {
     let folded = tests.iter().map(|inner| test(inner, constants));
     folded.fold(Test::Constant(neutral), join)
-}
-
-fn same(left: Test, right: Test) -> Test {
-    match (left, right) {
-        (Test::Constant(holds), other) | (other, Test::Constant(holds)) => {
-            if holds {
-                other
-            } else {
-                not(other)
-            }
-        }
-        (left, right) => Test::Same(Box::new([left, right])),
-    }
 }
 
 fn set_has(needle: Slot, slot: Slot, bits: &[(Symbol, u8)], constants: &Constants<'_>) -> Test {
