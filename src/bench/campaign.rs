@@ -364,6 +364,7 @@ mod tests {
         let options = Options {
             customers: 600,
             offers: 14,
+            conditions: crate::bench::catalog::Conditions::default(),
             calls: 8,
         };
         let report = measure(&options, &|_| ()).unwrap();
