@@ -99,6 +99,7 @@ fn failed(catalog: &Catalog, position: usize, stage: Stage, rule: &Rule, facts: 
     Withheld {
         rule: Arc::clone(&rule.id),
         because: Arc::clone(&rule.because),
+        part: rule.condition.failing_part(facts).map(Arc::from),
         missing: missing.map(|(space, index)| Arc::from(variable_name(catalog, space, usize::from(index)))),
         ..plain_reason(position, stage, "")
     }
@@ -113,6 +114,7 @@ pub fn plain_reason(offer: usize, stage: Stage, rule: &str) -> Withheld {
         stage,
         rule: Arc::from(rule),
         because: Arc::from(""),
+        part: None,
         missing: None,
         count: None,
         limit: None,

@@ -87,6 +87,8 @@ pub struct Withheld {
     pub rule: Arc<str>,
     /// What the catalog's author wrote as its reason; empty when nothing was written.
     pub because: Arc<str>,
+    /// Of a condition that `&&` joins from parts: the first part that does not hold, as it is written.
+    pub part: Option<Arc<str>>,
     /// What could not be judged because it is not known, as in `profile.age`.
     pub missing: Option<Arc<str>>,
     /// For a contact limit: how many contacts count now; for a cool-down, how many began the rest.
