@@ -6,14 +6,15 @@ use super::Options;
 use super::measure::{Meter, Timing};
 use super::scorers::{Free, TREES};
 use super::world::{self, NOW};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Offer};
 use crate::decision::{barrier::Barrier, facts::Layout, features, fill, fold, gate, rank, volumes::Rooms};
 use crate::domain::decision::{Ranking, Rung};
 use crate::domain::entry::Entry;
 use crate::domain::profile::Profile;
 use crate::domain::symbol::Symbols;
+use crate::domain::value::Value;
 use crate::model::Scorer;
-use crate::rules::Scratch;
+use crate::rules::{Scratch, Truth};
 use crate::sim::draw::Draw;
 use crate::sim::population;
 use crate::store::packed;
@@ -161,6 +162,11 @@ impl Stages {
                 meter.answers.number(count as u64);
             },
         )?);
+        timings.push(self.time(
+            "gate, offer by offer",
+            |at, _| one_by_one(catalog, &laid_out[at], &requests[at].context),
+            |meter, count| meter.answers.number(count as u64),
+        )?);
         let survivors: Vec<Vec<u16>> = laid_out
             .iter()
             .zip(&requests)
@@ -190,17 +196,18 @@ impl Stages {
             },
         )?);
         let free = Free::default();
-        let (mut unsorted, mut keys) = (Vec::new(), Vec::new());
+        let (mut weights, mut unsorted, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         timings.push(self.time(
             "rank",
             |at, _| {
+                rank::context_weights(catalog, &laid_out[at].intent, &mut weights);
                 unsorted.clear();
                 rows.scores.resize(survivors[at].len(), 0.0);
                 let _ = free.score(&[], &mut rows.scores);
                 for (&offer, &score) in survivors[at].iter().zip(&rows.scores) {
-                    unsorted.push(rank::ranked(catalog, offer, score, Rung::Model, &laid_out[at].intent));
+                    unsorted.push(rank::ranked(catalog, offer, score, Rung::Model, &weights));
                 }
-                rank::in_order(&unsorted, &mut keys)
+                rank::in_order(&unsorted, rank::LISTED, &mut keys)
             },
             |meter, offers| meter.answers.ranked(&offers),
         )?);
@@ -218,11 +225,16 @@ impl Stages {
             gate::survivors(catalog, &layout, &request.context, NOW, &mut scratch, &mut survivors);
             let mut scores = vec![0.0; survivors.len()];
             let _ = free.score(&[], &mut scores);
-            let ranked =
-                |(&offer, &score): (&u16, &f32)| rank::ranked(catalog, offer, score, Rung::Model, &layout.intent);
+            let mut weights = Vec::new();
+            rank::context_weights(catalog, &layout.intent, &mut weights);
+            let ranked = |(&offer, &score): (&u16, &f32)| rank::ranked(catalog, offer, score, Rung::Model, &weights);
             let unsorted: Vec<_> = survivors.iter().zip(&scores).map(ranked).collect();
-            let offers = rank::in_order(&unsorted, &mut Vec::new());
-            cases.push((request, Ranking { offers, valid_until }));
+            let ranking = Ranking {
+                offers: rank::in_order(&unsorted, rank::LISTED, &mut Vec::new()),
+                is_cut: unsorted.len() > rank::LISTED,
+                valid_until,
+            };
+            cases.push((request, ranking));
         }
         self.time(
             "fill",
@@ -246,4 +258,15 @@ impl Stages {
             },
         )
     }
+}
+
+/// Counts the offers that pass, asking the conditions of each: what the index saves.
+fn one_by_one(catalog: &Catalog, layout: &Layout, context: &[Value]) -> usize {
+    let passes = |offer: &&Offer| {
+        let facts = layout.facts(&offer.attributes, context, NOW);
+        let mut rules = catalog.groups[offer.group].stages.rules().chain(offer.stages.rules());
+        (offer.valid_from..offer.valid_until).contains(&NOW)
+            && rules.all(|rule| rule.condition.evaluate(&facts).truth == Truth::True)
+    };
+    catalog.offers.iter().filter(passes).count()
 }

@@ -30,7 +30,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::document::{At, Document, Report};
 use super::read::{self, Directory, Sources};
 use super::values::ValueFault;
-use super::{Catalog, Channel, Direction, FactorSwitches, UnknownCustomer, duration};
+use super::{Catalog, Channel, Direction, FactorSwitches, UnknownCustomer, Worth, duration};
 use crate::domain::symbol::{Symbol, Symbols};
 use crate::domain::time::Millis;
 use crate::rules::{Condition, Index, Scope, Space};
@@ -322,6 +322,7 @@ impl Loader {
                 .enumerate()
                 .map(|(at, offer)| (offer.symbol, at))
                 .collect(),
+            worth: Worth::new(&offers),
             offer_groups: offers.iter().map(|offer| offer.group).collect(),
             offers,
             placements,

@@ -19,6 +19,7 @@ mod shape;
 pub mod single;
 pub mod source;
 pub mod values;
+mod worth;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub use source::{
     AggregateKind, AttributeType, ContactPolicy, Direction, Each, FactorSwitches, Per, RestsOn, Trigger,
     UnknownCustomer, VolumePer, WithoutId,
 };
+pub use worth::Worth;
 
 /// A whole catalog, compiled.
 #[derive(Debug)]
@@ -109,6 +111,8 @@ pub struct Catalog {
     pub offer_positions: Positions,
     /// Positions of groups by the offer's position: the same as in [`Offer::group`], close together.
     pub offer_groups: Vec<usize>,
+    /// What a ranking multiplies, by the offer's position.
+    pub worth: Worth,
     /// The conditions and dates of all offers, by position.
     pub gate: Index,
     /// What was hardly meant as it stands, though the catalog can be used; no errors.

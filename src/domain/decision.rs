@@ -52,6 +52,8 @@ pub struct Ranked {
 pub struct Ranking {
     /// The offers: by priority, highest first, then by offer id.
     pub offers: Vec<Ranked>,
+    /// Whether others passed that stand behind all of these and were left out.
+    pub is_cut: bool,
     /// Until when time alone cannot change this list.
     pub valid_until: Timestamp,
 }

@@ -147,6 +147,7 @@ struct Workspace {
     survivors: Vec<u16>,
     of_model: Vec<u16>,
     rows: Rows,
+    weights: Vec<f32>,
     unsorted: Vec<Ranked>,
     keys: Vec<u64>,
 }
