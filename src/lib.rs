@@ -20,7 +20,8 @@
 //!
 //! * [`audit`]: recounts exported contacts. It names no other layer, since it judges them.
 //! * [`domain`]: nouns. Ids, time, values, events, profiles, contacts, entries, decisions, reasons.
-//! * [`rules`]: conditions. CEL text → checked → compiled → evaluated with three truth values.
+//! * [`rules`]: conditions. CEL text → checked → compiled → evaluated with three truth values, one by one or all at once by an
+//!   index.
 //! * [`catalog`]: one immutable, validated version of schema, offers, rules, intents, caps, placements, model columns.
 //! * [`decision`]: verbs, all pure. Fold, facts, gate, features, models taken apart for a catalog, rank, policy, fill.
 //! * [`model`]: reads model files, tries those that were taken apart against ONNX Runtime, and scores with it all others.

@@ -73,6 +73,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Camp
     progress(&format!("{} customers", options.customers));
     let catalog = super::loaded(
         options.offers,
+        options.conditions,
         Some((LINEAR.name, LINEAR.manifest)),
         &Symbols::default(),
     )?;
@@ -363,6 +364,7 @@ mod tests {
         let options = Options {
             customers: 600,
             offers: 14,
+            conditions: crate::bench::catalog::Conditions::default(),
             calls: 8,
         };
         let report = measure(&options, &|_| ()).unwrap();

@@ -3,11 +3,15 @@
 //! Everything but the offers is written in `catalog.yaml`. An offer has an eligibility and a suitability condition of its
 //! own besides those of its group, from ten forms with differing numbers, so that 100 offers have 200 conditions, no two
 //! neighbours alike. Nearly every customer passes nearly all of them: what is measured is the full work, not the lucky
-//! way out.
+//! way out. Or an offer has ten conditions, from the templates of [`super::templates`].
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::templates;
 use crate::catalog::{Catalog, CatalogFiles, Diagnostic, load};
 use crate::domain::symbol::Symbols;
 
@@ -43,21 +47,50 @@ const SUITABILITY: [&str; 5] = [
     "profile.card_spend_month < 590# || offer.risk < 5",
 ];
 
+/// How many offers stand in one file: a file holds at most 8 MiB.
+const OFFERS_PER_FILE: usize = 2_000;
+
+/// Which conditions offers have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Conditions {
+    /// Two of an offer's own, which nearly every customer passes.
+    #[default]
+    Two,
+    /// Ten of an offer's own, which nearly every customer passes.
+    Ten,
+    /// Ten of an offer's own; a customer passes those of a few of a hundred offers.
+    TenSelective,
+}
+
+impl Conditions {
+    /// Says how many they are and who passes.
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Two => "two conditions",
+            Self::Ten => "ten conditions",
+            Self::TenSelective => "ten selective conditions",
+        }
+    }
+}
+
 /// A catalog of the benches.
 ///
 /// # Errors
 /// What the loader finds wrong with it; nothing, unless the schema and the manifest no longer fit together.
 pub fn catalog(
     offers: usize,
+    conditions: Conditions,
     manifest: Option<(&str, &str)>,
     previous: &Symbols,
 ) -> Result<Arc<Catalog>, Vec<Diagnostic>> {
-    load(&files(offers, manifest), previous).map(Arc::new)
+    load(&files(offers, conditions, manifest), previous).map(Arc::new)
 }
 
-/// Writes a catalog with so many offers, and with the model of this name and manifest.
+/// Writes a catalog with so many offers with these conditions, and with the model of this name and manifest.
 #[must_use]
-pub fn files(offers: usize, manifest: Option<(&str, &str)>) -> CatalogFiles {
+pub fn files(offers: usize, conditions: Conditions, manifest: Option<(&str, &str)>) -> CatalogFiles {
     let mut files = CatalogFiles::default();
     let mut frame = FRAME.to_owned();
     if let Some((name, manifest)) = manifest {
@@ -67,15 +100,22 @@ pub fn files(offers: usize, manifest: Option<(&str, &str)>) -> CatalogFiles {
         files.models.insert(name.to_owned(), manifest.to_owned());
     }
     files.rules.insert("bench/frame.yaml".to_owned(), frame);
-    let mut text = "offers:\n".to_owned();
-    for number in 0..offers {
-        write_offer(&mut text, number);
+    for first in (0..offers).step_by(OFFERS_PER_FILE) {
+        let mut text = "offers:\n".to_owned();
+        for number in first..offers.min(first + OFFERS_PER_FILE) {
+            write_offer(&mut text, number, conditions);
+        }
+        let name = if first == 0 {
+            "bench/offers.yaml".to_owned()
+        } else {
+            format!("bench/offers_{first}.yaml")
+        };
+        files.rules.insert(name, text);
     }
-    files.rules.insert("bench/offers.yaml".to_owned(), text);
     files
 }
 
-fn write_offer(text: &mut String, number: usize) {
+fn write_offer(text: &mut String, number: usize, conditions: Conditions) {
     let group = GROUPS[number % GROUPS.len()];
     let digit = (number * 7 % 10).to_string();
     let condition = |forms: &[&str; 5], step: usize| forms[number / step % 5].replace('#', &digit);
@@ -90,8 +130,6 @@ fn write_offer(text: &mut String, number: usize) {
     value: {value}
     lever: 1.{digit}
     attributes: {{annual_rate: {}.{}, minimum_amount: {minimum}, term_months: {term}, risk: {risk}}}
-    eligibility: [{{id: terms, when: '{}', because: the terms of offer {number}}}]
-    suitability: [{{id: means, when: '{}'}}]
     treatments:
       web: {{title: Offer {number}, link: 'https://bank.example/offer/{number}'}}
       mobile: {{title: Offer {number}}}
@@ -100,6 +138,16 @@ fn write_offer(text: &mut String, number: usize) {
 ",
         rate / 10,
         rate % 10,
+    );
+    if conditions != Conditions::Two {
+        templates::write_conditions(text, number, conditions == Conditions::TenSelective);
+        return;
+    }
+    let _ = write!(
+        text,
+        "    eligibility: [{{id: terms, when: '{}', because: the terms of offer {number}}}]
+    suitability: [{{id: means, when: '{}'}}]
+",
         condition(&ELIGIBILITY, 1),
         condition(&SUITABILITY, 3),
     );

@@ -97,7 +97,12 @@ pub struct CheckpointFigures {
 /// # Errors
 /// When the folder cannot be used, or something that the bench brings along does not fit together.
 pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<DurabilityReport> {
-    let catalog = super::loaded(options.offers, Some((TREES.name, TREES.manifest)), &Symbols::default())?;
+    let catalog = super::loaded(
+        options.offers,
+        options.conditions,
+        Some((TREES.name, TREES.manifest)),
+        &Symbols::default(),
+    )?;
     let root = Removed(PathBuf::from(format!("nbo-bench-{}", std::process::id())));
     let mut levels = Vec::new();
     let mut concurrent = None;

@@ -48,9 +48,10 @@ impl Bench {
     /// When the catalog or a manifest is faulty.
     pub fn new(options: &Options) -> anyhow::Result<Self> {
         let with_model = |files: Files, previous: &Catalog| {
-            super::loaded(options.offers, Some((files.name, files.manifest)), &previous.symbols)
+            let model = Some((files.name, files.manifest));
+            super::loaded(options.offers, options.conditions, model, &previous.symbols)
         };
-        let plain = super::loaded(options.offers, None, &Symbols::default())?;
+        let plain = super::loaded(options.offers, options.conditions, None, &Symbols::default())?;
         let trees = with_model(TREES, &plain)?;
         let linear = with_model(LINEAR, &trees)?;
         let before = memory::resident_bytes();

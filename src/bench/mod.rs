@@ -18,12 +18,14 @@ pub mod memory;
 pub mod report;
 pub mod scorers;
 pub mod stages;
+mod templates;
 pub mod world;
 
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Diagnostic};
 use crate::domain::symbol::Symbols;
+use catalog::Conditions;
 use engine::Bench;
 use report::{Report, Section};
 
@@ -37,6 +39,8 @@ pub struct Options {
     pub customers: usize,
     /// How many offers the catalog has.
     pub offers: usize,
+    /// Which conditions they have.
+    pub conditions: Conditions,
     /// How many calls each scenario makes at most; each has an eighth of the customers.
     pub calls: usize,
 }
@@ -46,6 +50,7 @@ impl Default for Options {
         Self {
             customers: 100_000,
             offers: 100,
+            conditions: Conditions::default(),
             calls: 12_500,
         }
     }
@@ -113,8 +118,13 @@ fn whole_calls(options: &Options, progress: Progress<'_>) -> anyhow::Result<(Sec
 }
 
 /// Loads a catalog of the benches; the first are told of what would be wrong with it.
-fn loaded(offers: usize, model: Option<(&str, &str)>, previous: &Symbols) -> anyhow::Result<Arc<Catalog>> {
-    catalog::catalog(offers, model, previous).map_err(|diagnostics: Vec<Diagnostic>| {
+fn loaded(
+    offers: usize,
+    conditions: Conditions,
+    model: Option<(&str, &str)>,
+    previous: &Symbols,
+) -> anyhow::Result<Arc<Catalog>> {
+    catalog::catalog(offers, conditions, model, previous).map_err(|diagnostics: Vec<Diagnostic>| {
         let first: Vec<String> = diagnostics.iter().take(5).map(ToString::to_string).collect();
         anyhow::anyhow!("the catalog of the benches is faulty:\n{}", first.join("\n"))
     })

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::Options;
+use super::catalog::Conditions;
 use super::measure::Timing;
 use super::memory::Memory;
 
@@ -35,6 +36,8 @@ pub struct Report {
     pub customers: usize,
     /// How many offers the catalog had.
     pub offers: usize,
+    /// Which conditions they had.
+    pub conditions: Conditions,
     /// What was timed.
     pub sections: Vec<Section>,
     /// What a customer costs.
@@ -58,6 +61,7 @@ impl Report {
             machine: machine(),
             customers: options.customers,
             offers: options.offers,
+            conditions: options.conditions,
             sections: Vec::new(),
             memory: None,
         }
@@ -78,10 +82,11 @@ impl Report {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "{}; {} customers, {} offers with two conditions each, 30 features\n",
+            "{}; {} customers, {} offers with {} each, 30 features\n",
             self.machine,
             with_commas(self.customers),
-            with_commas(self.offers)
+            with_commas(self.offers),
+            self.conditions.phrase()
         );
         for section in &self.sections {
             rows(

@@ -6,15 +6,17 @@ use super::Options;
 use super::measure::{Meter, Timing};
 use super::scorers::{Files, Free, LINEAR, TREES};
 use super::world::{self, NOW};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Offer};
 use crate::decision::volumes::Rooms;
-use crate::decision::{barrier::Barrier, facts::Layout, features, fill, fold, gate, rank, specialised::Scratch};
+use crate::decision::{barrier::Barrier, facts::Layout, features, fill, fold, gate, rank, specialised};
 use crate::domain::decision::{Ranking, Rung};
 use crate::domain::entry::Entry;
 use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
 use crate::domain::symbol::Symbols;
+use crate::domain::value::Value;
 use crate::model::Scorer;
+use crate::rules::{Scratch, Truth};
 use crate::sim::draw::Draw;
 use crate::sim::population;
 use crate::store::packed;
@@ -35,7 +37,12 @@ struct Stages {
 /// # Errors
 /// When the catalog is faulty.
 pub fn run(options: &Options, offers: usize) -> anyhow::Result<Vec<Timing>> {
-    let catalog = super::loaded(offers, Some((TREES.name, TREES.manifest)), &Symbols::default())?;
+    let catalog = super::loaded(
+        offers,
+        options.conditions,
+        Some((TREES.name, TREES.manifest)),
+        &Symbols::default(),
+    )?;
     let stages = Stages {
         profiles: (0..CUSTOMERS).map(|number| world::profile(&catalog, number)).collect(),
         calls: (options.calls * 100 / offers.max(100)).max(200),
@@ -45,14 +52,15 @@ pub fn run(options: &Options, offers: usize) -> anyhow::Result<Vec<Timing>> {
     let mut timings = stages.profile_verbs()?;
     timings.extend(stages.decision_verbs()?);
     timings.push(stages.fill()?);
-    timings.extend(weighted_sum(stages)?);
+    timings.extend(weighted_sum(options, stages)?);
     Ok(timings)
 }
 
 /// Scores the same customers with the logistic model.
-fn weighted_sum(stages: Stages) -> anyhow::Result<Vec<Timing>> {
+fn weighted_sum(options: &Options, stages: Stages) -> anyhow::Result<Vec<Timing>> {
     let catalog = super::loaded(
         stages.catalog.offers.len(),
+        options.conditions,
         Some((LINEAR.name, LINEAR.manifest)),
         &stages.catalog.symbols,
     )?;
@@ -154,13 +162,13 @@ impl Stages {
 
     fn survivors(&self, laid_out: &[Layout], requests: &[OffersRequest]) -> Vec<Vec<u16>> {
         let survivors = |(layout, request): (&Layout, &OffersRequest)| {
-            let (mut verdicts, mut survivors) = (gate::Verdicts::default(), Vec::new());
+            let (mut scratch, mut survivors) = (Scratch::default(), Vec::new());
             gate::survivors(
                 &self.catalog,
                 layout,
                 &request.context,
                 NOW,
-                &mut verdicts,
+                &mut scratch,
                 &mut survivors,
             );
             survivors
@@ -171,7 +179,7 @@ impl Stages {
     fn decision_verbs(&self) -> anyhow::Result<Vec<Timing>> {
         let (catalog, plan) = (&*self.catalog, &self.catalog.models[0]);
         let requests = self.requests()?;
-        let (mut layout, mut verdicts, mut survivors) = (Layout::default(), gate::Verdicts::default(), Vec::new());
+        let (mut layout, mut scratch, mut survivors) = (Layout::default(), Scratch::default(), Vec::new());
         let mut rows = features::Rows::default();
         let mut timings = vec![self.time(
             "layout",
@@ -183,13 +191,18 @@ impl Stages {
             "gate",
             |at, _| {
                 let context = &requests[at].context;
-                let until = gate::survivors(catalog, &laid_out[at], context, NOW, &mut verdicts, &mut survivors);
+                let until = gate::survivors(catalog, &laid_out[at], context, NOW, &mut scratch, &mut survivors);
                 (until, survivors.len())
             },
             |meter, (until, count)| {
                 meter.answers.instant(until);
                 meter.answers.number(count as u64);
             },
+        )?);
+        timings.push(self.time(
+            "gate, offer by offer",
+            |at, _| one_by_one(catalog, &laid_out[at], &requests[at].context),
+            |meter, count| meter.answers.number(count as u64),
         )?);
         let survivors = self.survivors(&laid_out, &requests);
         timings.push(self.time(
@@ -213,17 +226,18 @@ impl Stages {
         )?);
         timings.extend(self.scoring(TREES, "100 trees", &requests, &laid_out, &survivors)?);
         let free = Free::default();
-        let (mut unsorted, mut keys) = (Vec::new(), Vec::new());
+        let (mut weights, mut unsorted, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         timings.push(self.time(
             "rank",
             |at, _| {
+                rank::context_weights(catalog, &laid_out[at].intent, &mut weights);
                 unsorted.clear();
                 rows.scores.resize(survivors[at].len(), 0.0);
                 let _ = free.score(&[], &mut rows.scores);
                 for (&offer, &score) in survivors[at].iter().zip(&rows.scores) {
-                    unsorted.push(rank::ranked(catalog, offer, score, Rung::Model, &laid_out[at].intent));
+                    unsorted.push(rank::ranked(catalog, offer, score, Rung::Model, &weights));
                 }
-                rank::in_order(&unsorted, &mut keys)
+                rank::in_order(&unsorted, rank::LISTED, &mut keys)
             },
             |meter, offers| meter.answers.ranked(&offers),
         )?);
@@ -241,7 +255,7 @@ impl Stages {
     ) -> anyhow::Result<Vec<Timing>> {
         let (catalog, plan) = (&*self.catalog, &self.catalog.models[0]);
         let mut rows = features::Rows::default();
-        let mut scratch = Scratch::default();
+        let mut scratch = specialised::Scratch::default();
         let answers = |meter: &mut Meter, scores: Vec<f32>| {
             // Rounded, since the last digits differ between the two ways.
             let rounded = scores.iter().map(|score| (f64::from(*score) * 1e4).round().to_bits());
@@ -280,16 +294,21 @@ impl Stages {
         let mut cases = Vec::new();
         for (number, profile) in self.profiles.iter().enumerate() {
             let request = world::request(catalog, number, &population::customer_id(number)?, false);
-            let (mut layout, mut verdicts, mut survivors) = (Layout::default(), gate::Verdicts::default(), Vec::new());
+            let (mut layout, mut scratch, mut survivors) = (Layout::default(), Scratch::default(), Vec::new());
             let valid_until = layout.fill(catalog, profile, NOW);
-            gate::survivors(catalog, &layout, &request.context, NOW, &mut verdicts, &mut survivors);
+            gate::survivors(catalog, &layout, &request.context, NOW, &mut scratch, &mut survivors);
             let mut scores = vec![0.0; survivors.len()];
             let _ = free.score(&[], &mut scores);
-            let ranked =
-                |(&offer, &score): (&u16, &f32)| rank::ranked(catalog, offer, score, Rung::Model, &layout.intent);
+            let mut weights = Vec::new();
+            rank::context_weights(catalog, &layout.intent, &mut weights);
+            let ranked = |(&offer, &score): (&u16, &f32)| rank::ranked(catalog, offer, score, Rung::Model, &weights);
             let unsorted: Vec<_> = survivors.iter().zip(&scores).map(ranked).collect();
-            let offers = rank::in_order(&unsorted, &mut Vec::new());
-            cases.push((request, Ranking { offers, valid_until }));
+            let ranking = Ranking {
+                offers: rank::in_order(&unsorted, rank::LISTED, &mut Vec::new()),
+                is_cut: unsorted.len() > rank::LISTED,
+                valid_until,
+            };
+            cases.push((request, ranking));
         }
         self.time(
             "fill",
@@ -314,4 +333,15 @@ impl Stages {
             },
         )
     }
+}
+
+/// Counts the offers that pass, asking the conditions of each: what the index saves.
+fn one_by_one(catalog: &Catalog, layout: &Layout, context: &[Value]) -> usize {
+    let passes = |offer: &&Offer| {
+        let facts = layout.facts(&offer.attributes, context, NOW);
+        let mut rules = catalog.groups[offer.group].stages.rules().chain(offer.stages.rules());
+        (offer.valid_from..offer.valid_until).contains(&NOW)
+            && rules.all(|rule| rule.condition.evaluate(&facts).truth == Truth::True)
+    };
+    catalog.offers.iter().filter(passes).count()
 }

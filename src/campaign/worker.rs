@@ -367,6 +367,7 @@ fn given_to_others(terms: &Terms, planned: &Planned, offer: usize, limit: usize)
         stage: Stage::ContactPolicy,
         rule: RUN_LIMIT.into(),
         because: terms.because(limit),
+        part: None,
         missing: None,
         count: Some(number(planned.used[limit])),
         limit: terms.limits.all()[limit].at_most.map(number),

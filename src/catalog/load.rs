@@ -30,10 +30,10 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::document::{At, Document, Report};
 use super::read::{self, Directory, Sources};
 use super::values::ValueFault;
-use super::{Catalog, Channel, Direction, FactorSwitches, UnknownCustomer, duration};
+use super::{Catalog, Channel, Direction, FactorSwitches, UnknownCustomer, Worth, duration};
 use crate::domain::symbol::{Symbol, Symbols};
 use crate::domain::time::Millis;
-use crate::rules::{Condition, Scope, Space};
+use crate::rules::{Condition, Index, Scope, Space};
 
 /// The most files of one catalog. A bank has dozens; more is a wrong folder.
 pub const FILES_MAX: usize = 1_000;
@@ -83,7 +83,7 @@ pub fn load(files: &CatalogFiles, previous: &Symbols) -> Result<Catalog, Vec<Dia
         report,
         symbols: previous.clone(),
         doubtful: Doubtful::default(),
-        verdicts: HashMap::new(),
+        compiled: HashMap::new(),
     };
     let catalog = loader.catalog(&sources, files);
     let has_errors = loader.report.has_errors();
@@ -221,8 +221,8 @@ struct Loader {
     report: Report,
     symbols: Symbols,
     doubtful: Doubtful,
-    /// The conditions of rules that do not read `offer.`, each with its number.
-    verdicts: HashMap<String, usize>,
+    /// The conditions of rules that were compiled so far, by their text: offers are copied, and compiling takes longest.
+    compiled: HashMap<String, Arc<Condition>>,
 }
 
 /// The names of everything that others refer to.
@@ -322,6 +322,7 @@ impl Loader {
                 .enumerate()
                 .map(|(at, offer)| (offer.symbol, at))
                 .collect(),
+            worth: Worth::new(&offers),
             offer_groups: offers.iter().map(|offer| offer.group).collect(),
             offers,
             placements,
@@ -334,11 +335,12 @@ impl Loader {
             hold_outs,
             models,
             context_read: Vec::new(),
-            verdicts: self.verdicts.len(),
+            gate: Index::default(),
             warnings: Vec::new(),
         };
         unused::warn(&catalog, sources, &mut self.report);
         catalog.context_read = offers::context_read(&catalog);
+        catalog.gate = offers::gate(&catalog);
         for model in &mut catalog.models {
             model.encode_offers(&catalog.offers);
         }

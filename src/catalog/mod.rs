@@ -19,6 +19,7 @@ mod shape;
 pub mod single;
 pub mod source;
 pub mod values;
+mod worth;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ use crate::domain::profile::Profile;
 use crate::domain::symbol::{Positions, Symbol, Symbols};
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
-use crate::rules::{Condition, Variable};
+use crate::rules::{Condition, Index, Variable};
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use gates::{HoldOut, Purpose, Quiet};
@@ -40,6 +41,7 @@ pub use source::{
     AggregateKind, AttributeType, ContactPolicy, Direction, Each, FactorSwitches, Per, RestsOn, Trigger,
     UnknownCustomer, VolumePer, WithoutId,
 };
+pub use worth::Worth;
 
 /// A whole catalog, compiled.
 #[derive(Debug)]
@@ -109,8 +111,10 @@ pub struct Catalog {
     pub offer_positions: Positions,
     /// Positions of groups by the offer's position: the same as in [`Offer::group`], close together.
     pub offer_groups: Vec<usize>,
-    /// How many different conditions there are that do not read `offer.`.
-    pub verdicts: usize,
+    /// What a ranking multiplies, by the offer's position.
+    pub worth: Worth,
+    /// The conditions and dates of all offers, by position.
+    pub gate: Index,
     /// What was hardly meant as it stands, though the catalog can be used; no errors.
     pub warnings: Vec<Diagnostic>,
 }
@@ -265,20 +269,10 @@ pub struct Signal {
 pub struct Rule {
     /// `<group or offer>.<rule>`.
     pub id: Arc<str>,
-    /// What must hold.
-    pub condition: Condition,
+    /// What must hold; the same for all rules that are written the same.
+    pub condition: Arc<Condition>,
     /// Why, in words for people.
     pub because: Arc<str>,
-    /// Whether it reads `offer.`, so that a group's rule has to be asked for each offer.
-    pub reads_offer: bool,
-    /// The same number, below [`Catalog::verdicts`], for all rules with this condition if it does not read `offer.`: it
-    /// is asked once for all of them. Rules that do read it have [`Rule::OF_OFFER`].
-    pub verdict: usize,
-}
-
-impl Rule {
-    /// Stands for a verdict that differs from offer to offer.
-    pub const OF_OFFER: usize = usize::MAX;
 }
 
 /// The conditions of the three stages.
@@ -290,6 +284,14 @@ pub struct Stages {
     pub applicability: Vec<Rule>,
     /// Is in the customer's interest.
     pub suitability: Vec<Rule>,
+}
+
+impl Stages {
+    /// Returns the rules, stage after stage.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        let stages = [&self.eligibility, &self.applicability, &self.suitability];
+        stages.into_iter().flatten()
+    }
 }
 
 /// A group.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::bench::{self, Options};
+use crate::bench::{self, Options, catalog::Conditions};
 
 /// Measures decisions and memory on this machine, in about half a minute, and prints the README's tables.
 ///
@@ -17,6 +17,8 @@ use crate::bench::{self, Options};
 #[command(after_help = "Examples:
   nbo bench                      100,000 customers, 100 offers
   nbo bench --offers 1000        what ten times the offers cost
+  nbo bench --offers 10000 --conditions ten --customers 8000
+                                 a large bank's catalog: 100,000 conditions
   nbo bench --durability         what it costs that nothing is lost
   nbo bench --json > after.json  to compare with another run")]
 pub struct Args {
@@ -28,6 +30,9 @@ pub struct Args {
     #[arg(long, default_value_t = Options::default().offers, value_name = "COUNT",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(7..=20_000))]
     offers: usize,
+    /// Which conditions the offers have
+    #[arg(long, value_enum, default_value_t = Conditions::default(), value_name = "WHICH")]
+    conditions: Conditions,
     /// How many calls each scenario makes at most
     #[arg(long, default_value_t = Options::default().calls, value_name = "COUNT")]
     calls: usize,
@@ -51,6 +56,7 @@ impl Args {
         let options = Options {
             customers: self.customers,
             offers: self.offers,
+            conditions: self.conditions,
             calls: self.calls,
         };
         let bar = ProgressBar::new_spinner();

@@ -146,6 +146,7 @@ fn as_json(again: &wire::ReplayDecisionResponse, decision: &wire::GetOffersRespo
             "stage": stage(reason),
             "rule": reason.rule,
             "because": reason.because,
+            "part": reason.part,
             "missing": reason.missing,
             "count": reason.count,
             "limit": reason.limit,
@@ -325,6 +326,9 @@ fn reason(withheld: &wire::WithheldOffer) -> String {
     } else {
         format!("{} ({}, {})", withheld.because, stage(withheld), withheld.rule)
     };
+    if !withheld.part.is_empty() {
+        let _ = write!(text, ", since not {}", withheld.part);
+    }
     if !withheld.missing.is_empty() {
         let _ = write!(text, ", for {} was not known", withheld.missing);
     }

@@ -52,6 +52,8 @@ pub struct Outcome {
     pub placements: Vec<Filled>,
     /// Until when time alone cannot change which offers are shown.
     pub valid_until: Timestamp,
+    /// Whether a placement looked for more behind the end of a ranking that was cut, so that all must be seen first.
+    pub ran_out: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -83,6 +85,7 @@ struct Filling<'a> {
     /// Caps that have no room in the placement at hand for any offer that they are about, and so need not be asked again.
     full: SmallVec<[usize; 4]>,
     valid_until: Timestamp,
+    ran_out: bool,
 }
 
 /// Returns the built-in rule that keeps every offer from this customer on this channel, if one does.
@@ -124,6 +127,7 @@ pub fn suppressed(request: &OffersRequest, rule: &str, now: Timestamp) -> Outcom
     Outcome {
         placements: request.placements.iter().map(empty).collect(),
         valid_until,
+        ran_out: false,
     }
 }
 
@@ -171,12 +175,14 @@ pub fn fill(
         ),
         full: SmallVec::new(),
         valid_until: ranking.valid_until,
+        ran_out: false,
     };
     let mut withheld = withheld;
     let placements = (0..request.placements.len())
         .map(|at| filling.placement(ranking, at, withheld.as_deref_mut()))
         .collect();
     Outcome {
+        ran_out: filling.ran_out,
         placements,
         valid_until: filling.valid_until,
     }
@@ -243,6 +249,7 @@ impl Filling<'_> {
                 offers.push(self.shown(ranked, offers.len() + 1));
             }
         }
+        self.ran_out |= ranking.is_cut && offers.len() < wanted.count;
         let fallback = offers.is_empty();
         Filled {
             placement: wanted.placement,

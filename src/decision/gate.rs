@@ -5,16 +5,16 @@
 //! that cannot be judged because something is not known does not hold. Opt-out and contact limits depend on the channel and
 //! come later, in [`super::fill`]; what does not pass the gate is not asked about them.
 //!
-//! A condition that does not read the offer has one verdict for all offers. Catalogs are full of equal ones, since offers
-//! are copied and adapted, so each is asked once a decision and then only looked up.
+//! Which offers pass is found by the catalog's index over all conditions and dates ([`crate::rules::Index`]); why another does
+//! not is found by asking its conditions one by one.
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Offer, Rule, Stages};
+use crate::catalog::{Catalog, Offer, Rule};
 use crate::domain::decision::{Stage, Withheld};
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
-use crate::rules::{Facts, Space, Truth};
+use crate::rules::{Facts, Scratch, Space, Truth};
 
 use super::facts::Layout;
 
@@ -22,46 +22,6 @@ use super::facts::Layout;
 pub const NOT_YET_VALID: &str = "not-yet-valid";
 /// The rule id of the built-in check of validity dates, for an offer whose time is over.
 pub const NO_LONGER_VALID: &str = "no-longer-valid";
-
-/// Verdicts and scratch space, reused from decision to decision.
-#[derive(Debug, Default)]
-pub struct Verdicts {
-    /// By [`Rule::verdict`]: whether the condition holds, once it was asked.
-    conditions: Vec<Option<bool>>,
-    /// By the group's position: whether those of its rules pass that do not read the offer.
-    groups: Vec<bool>,
-}
-
-/// Rules being asked, of one offer or of none.
-struct Asking<'a> {
-    facts: Facts<'a>,
-    conditions: &'a mut [Option<bool>],
-    valid_until: &'a mut Timestamp,
-}
-
-impl Asking<'_> {
-    /// Tells whether the rules hold that read the offer, or those that do not, or all.
-    fn pass(&mut self, stages: &Stages, of_offer: Option<bool>) -> bool {
-        [&stages.eligibility, &stages.applicability, &stages.suitability]
-            .into_iter()
-            .flatten()
-            .filter(|rule| of_offer.is_none_or(|wanted| rule.reads_offer == wanted))
-            .all(|rule| self.holds(rule))
-    }
-
-    fn holds(&mut self, rule: &Rule) -> bool {
-        if let Some(Some(known)) = self.conditions.get(rule.verdict) {
-            return *known;
-        }
-        let verdict = rule.condition.evaluate(&self.facts);
-        *self.valid_until = (*self.valid_until).min(verdict.valid_until);
-        let holds = verdict.truth == Truth::True;
-        if let Some(known) = self.conditions.get_mut(rule.verdict) {
-            *known = Some(holds);
-        }
-        holds
-    }
-}
 
 fn is_in_its_dates(offer: &Offer, now: Timestamp, valid_until: &mut Timestamp) -> bool {
     if now < offer.valid_from {
@@ -81,33 +41,12 @@ pub fn survivors(
     layout: &Layout,
     context: &[Value],
     now: Timestamp,
-    Verdicts { conditions, groups }: &mut Verdicts,
+    scratch: &mut Scratch,
     survivors: &mut Vec<u16>,
 ) -> Timestamp {
-    let mut valid_until = Timestamp::FAR_FUTURE;
-    conditions.clear();
-    conditions.resize(catalog.verdicts, None);
-    let mut asking = Asking {
-        facts: layout.facts(&[], context, now),
-        conditions,
-        valid_until: &mut valid_until,
-    };
-    groups.clear();
-    for group in &catalog.groups {
-        groups.push(asking.pass(&group.stages, Some(false)));
-    }
-    survivors.clear();
-    for (position, offer) in catalog.offers.iter().enumerate() {
-        if !groups[offer.group] || !is_in_its_dates(offer, now, asking.valid_until) {
-            continue;
-        }
-        asking.facts.offer = &offer.attributes;
-        let group = &catalog.groups[offer.group];
-        if asking.pass(&group.stages, Some(true)) && asking.pass(&offer.stages, None) {
-            survivors.extend(u16::try_from(position));
-        }
-    }
-    valid_until
+    catalog
+        .gate
+        .passing(&layout.facts(&[], context, now), scratch, survivors)
 }
 
 /// Says why an offer does not pass the gate: everything that stops it, in order; nothing when it passes. Returns until when
@@ -160,6 +99,7 @@ fn failed(catalog: &Catalog, position: usize, stage: Stage, rule: &Rule, facts: 
     Withheld {
         rule: Arc::clone(&rule.id),
         because: Arc::clone(&rule.because),
+        part: rule.condition.failing_part(facts).map(Arc::from),
         missing: missing.map(|(space, index)| Arc::from(variable_name(catalog, space, usize::from(index)))),
         ..plain_reason(position, stage, "")
     }
@@ -174,6 +114,7 @@ pub fn plain_reason(offer: usize, stage: Stage, rule: &str) -> Withheld {
         stage,
         rule: Arc::from(rule),
         because: Arc::from(""),
+        part: None,
         missing: None,
         count: None,
         limit: None,

@@ -27,6 +27,7 @@ impl Steering<'_> {
             .filter(|ranked| !is_first(ranked.offer) && !is_barred(ranked.offer));
         Ranking {
             offers: first.chain(rest).copied().collect(),
+            is_cut: ranking.is_cut,
             valid_until: ranking.valid_until,
         }
     }
@@ -49,6 +50,7 @@ mod tests {
         };
         let ranking = Ranking {
             offers: (0..5).map(ranked).collect(),
+            is_cut: false,
             valid_until: Timestamp::FAR_FUTURE,
         };
         let steering = Steering {

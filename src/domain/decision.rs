@@ -52,6 +52,8 @@ pub struct Ranked {
 pub struct Ranking {
     /// The offers: by priority, highest first, then by offer id.
     pub offers: Vec<Ranked>,
+    /// Whether others passed that stand behind all of these and were left out.
+    pub is_cut: bool,
     /// Until when time alone cannot change this list.
     pub valid_until: Timestamp,
 }
@@ -87,6 +89,8 @@ pub struct Withheld {
     pub rule: Arc<str>,
     /// What the catalog's author wrote as its reason; empty when nothing was written.
     pub because: Arc<str>,
+    /// Of a condition that `&&` joins from parts: the first part that does not hold, as it is written.
+    pub part: Option<Arc<str>>,
     /// What could not be judged because it is not known, as in `profile.age`.
     pub missing: Option<Arc<str>>,
     /// For a contact limit: how many contacts count now; for a cool-down, how many began the rest.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::answers::{Answers, Kept};
 use super::erasure::Marks;
 use super::numbers::Numbers;
-use super::ranking::Lists;
+use super::ranking::{List, Lists};
 use super::replay;
 use super::steps::{add_gate_reasons, apply_events, lowest_rung, reservation, unanswered};
 use super::sync::Locked;
@@ -60,10 +60,12 @@ pub(super) struct Call<'a> {
 
 /// What a decision sees of the customer when it fills the placements.
 struct Sight<'a> {
-    ranking: &'a Ranking,
     barrier: &'a Barrier<'a>,
     standing: Standing,
 }
+
+/// What is shown, and what is reserved for it under which name.
+type Chosen = (Outcome, Option<(DecisionId, Reservation)>);
 
 /// Under whose key the list of visitors without any id is cached: nothing is known of any of them, so it is one list. No id
 /// hashes to it.
@@ -232,23 +234,17 @@ impl<L: Locked<Books>> Conductor<L> {
             });
         }
         let list_key = key.unwrap_or(NOBODY);
-        let (list, cached) = self
-            .lists
-            .list(active, request, list_key, profile, keep, now, workspace);
         let mut withheld = Vec::new();
         let profile_version = profile.version;
-        let steered = call.steering.map(|steering| steering.apply(&list.ranking));
-        let ranking = steered.as_ref().unwrap_or(&list.ranking);
         let barrier = Barrier {
             suppressed,
             ..barrier(catalog, profile, request, &hold_outs)
         };
         let sight = Sight {
-            ranking,
             barrier: &barrier,
             standing,
         };
-        let chosen = self.choose(call, once, &sight, &mut withheld, &mut workspace.draft);
+        let (list, cached, chosen) = self.choose_from_list(call, once, &sight, keep, &mut withheld, workspace);
         let (outcome, reservation) = chosen.inspect_err(|_| self.lists.forget(list_key))?;
         if reservation.is_none() && changed {
             let committed = self.commit(&mut workspace.draft);
@@ -257,6 +253,7 @@ impl<L: Locked<Books>> Conductor<L> {
         let Outcome {
             placements,
             mut valid_until,
+            ran_out: _,
         } = outcome;
         if request.explain {
             let until = add_other_reasons(call, &barrier, &list.ranking, workspace, &mut withheld);
@@ -345,16 +342,53 @@ impl<L: Locked<Books>> Conductor<L> {
         Ok(())
     }
 
+    /// Takes the customer's list, which tells whether it was cached, and fills the placements from it: first from the best, and
+    /// from all where those do not do.
+    fn choose_from_list(
+        &self,
+        call: &Call<'_>,
+        once: Option<RequestKey>,
+        sight: &Sight<'_>,
+        keep: bool,
+        withheld: &mut Vec<Withheld>,
+        workspace: &mut Workspace,
+    ) -> (Arc<List>, bool, Result<Chosen, Rejection>) {
+        let &Call {
+            active, request, now, ..
+        } = call;
+        let (key, profile) = (call.key.unwrap_or(NOBODY), sight.barrier.profile);
+        // Reasons are given for all offers, and a plan may put any of them first.
+        let whole = request.explain || call.steering.is_some();
+        let (mut list, mut cached) = self
+            .lists
+            .list(active, request, key, profile, keep, whole, now, workspace);
+        loop {
+            let steered = call.steering.map(|steering| steering.apply(&list.ranking));
+            let ranking = steered.as_ref().unwrap_or(&list.ranking);
+            let chosen = self.choose(call, once, ranking, sight, withheld, &mut workspace.draft);
+            if !matches!(chosen, Ok((Outcome { ran_out: true, .. }, _))) {
+                return (list, cached, chosen);
+            }
+            (list, cached) = if cached {
+                self.lists
+                    .list(active, request, key, profile, keep, true, now, workspace)
+            } else {
+                (self.lists.made_whole(&list, key, keep, workspace), false)
+            };
+        }
+    }
+
     /// Fills the placements, and reserves what they show: takes it from all volumes at once. When others were faster, fills
     /// again with the room that is left. Each time some volume has less room than was chosen from it, so this ends.
     fn choose(
         &self,
         call: &Call<'_>,
         once: Option<RequestKey>,
+        ranking: &Ranking,
         sight: &Sight<'_>,
         withheld: &mut Vec<Withheld>,
         draft: &mut Draft,
-    ) -> Result<(Outcome, Option<(DecisionId, Reservation)>), Rejection> {
+    ) -> Result<Chosen, Rejection> {
         let &Call {
             active,
             request,
@@ -362,11 +396,7 @@ impl<L: Locked<Books>> Conductor<L> {
             now,
             ..
         } = call;
-        let &Sight {
-            ranking,
-            barrier,
-            standing,
-        } = sight;
+        let &Sight { barrier, standing } = sight;
         let &Barrier { catalog, profile, .. } = barrier;
         let mut rooms = match call.rooms {
             Some(rooms) => rooms.clone(),
@@ -376,7 +406,8 @@ impl<L: Locked<Books>> Conductor<L> {
             withheld.clear();
             let explain = request.explain.then_some(&mut *withheld);
             let outcome = fill::fill(ranking, barrier, request, now, &rooms, explain);
-            let Some(customer) = key.filter(|_| !request.preview) else {
+            // With nothing reserved: the caller chooses again from all offers.
+            let Some(customer) = key.filter(|_| !request.preview && !outcome.ran_out) else {
                 return Ok((outcome, None));
             };
             let number = || self.numbers.next(|| self.marks.of(customer), profile, now);

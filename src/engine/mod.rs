@@ -51,8 +51,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, UnknownCustomer};
-use crate::decision::{facts::Layout, features::Rows, gate::Verdicts, hold_out, steer::Steering};
-use crate::decision::{fill, specialised::Scratch, volumes::Rooms};
+use crate::decision::{facts::Layout, features::Rows, hold_out, steer::Steering};
+use crate::decision::{fill, specialised, volumes::Rooms};
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
@@ -60,6 +60,7 @@ use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::{Millis, Timestamp};
 use crate::journal::Journal;
 use crate::model::Scorer;
+use crate::rules::Scratch;
 use crate::store::record::Draft;
 use crate::store::{Buffers, Standing, Store, Then};
 
@@ -146,11 +147,12 @@ struct Workspace {
     buffers: Buffers,
     draft: Draft,
     layout: Layout,
-    verdicts: Verdicts,
+    scratch: Scratch,
     survivors: Vec<u16>,
     of_model: Vec<u16>,
     rows: Rows,
-    scratch: Scratch,
+    scoring: specialised::Scratch,
+    weights: Vec<f32>,
     unsorted: Vec<Ranked>,
     keys: Vec<u64>,
 }

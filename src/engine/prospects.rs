@@ -146,7 +146,7 @@ impl<L: Locked<Books>> Conductor<L> {
         let catalog = &*active.catalog;
         let (list, _) = self
             .lists
-            .list(active, request, id.customer, profile, true, now, workspace);
+            .list(active, request, id.customer, profile, true, true, now, workspace);
         let hold_outs = hold_out::of(catalog, Some(id.customer));
         let barrier = barrier(catalog, profile, request, &hold_outs);
         let channel = catalog.channels[request.channel].symbol;
@@ -229,7 +229,9 @@ impl<L: Locked<Books>> Conductor<L> {
         }
         let hold_outs = hold_out::of(catalog, Some(key));
         let barrier = barrier(catalog, profile, request, &hold_outs);
-        let (list, _) = self.lists.list(active, request, key, profile, true, now, workspace);
+        let (list, _) = self
+            .lists
+            .list(active, request, key, profile, true, true, now, workspace);
         let rooms = self.volumes.rooms(active, now);
         let look = |ranking: &Ranking| -> Vec<Choice> {
             let outcome = fill::fill(ranking, &barrier, &wanted, now, &rooms, None);
@@ -274,5 +276,7 @@ fn shown(barrier: &Barrier<'_>, ranking: &Ranking, offers: &[usize]) -> Vec<Show
 
 fn unranked(catalog: &Catalog, position: u16) -> Ranked {
     let offer = &catalog.offers[usize::from(position)];
-    rank::ranked(catalog, position, offer.start_propensity, Rung::Start, &[])
+    let mut weights = Vec::new();
+    rank::context_weights(catalog, &[], &mut weights);
+    rank::ranked(catalog, position, offer.start_propensity, Rung::Start, &weights)
 }

@@ -62,7 +62,8 @@ impl Lists {
     }
 
     /// Returns the customer's list, cached or made now, and whether it was cached. Called under the customer's lock, so the
-    /// list fits the profile. A list made for a profile that will not be written back must not be kept: `keep` is false.
+    /// list fits the profile. A list made for a profile that will not be written back must not be kept: `keep` is false. Of a long
+    /// list only the best are there unless `whole` is asked for.
     #[expect(clippy::too_many_arguments, reason = "a list depends on all of them")]
     pub(super) fn list(
         &self,
@@ -71,6 +72,7 @@ impl Lists {
         key: CustomerKey,
         profile: &Profile,
         keep: bool,
+        whole: bool,
         now: Timestamp,
         workspace: &mut Workspace,
     ) -> (Arc<List>, bool) {
@@ -85,13 +87,14 @@ impl Lists {
                 && list.ranking_version == profile.ranking_version
                 && (list.made_at..list.ranking.valid_until).contains(&now)
                 && list.sound
+                && !(whole && list.ranking.is_cut)
                 && same_context
         };
         let before = match kept {
             Some(list) if holds(&list) => return (list, true),
             outdated => outdated,
         };
-        let (ranking, sound) = rank_now(active, request, profile, before.as_deref(), now, workspace);
+        let (ranking, sound) = rank_now(active, request, profile, before.as_deref(), whole, now, workspace);
         let read = active.catalog.context_read.iter();
         let context = read
             .map(|&at| request.context.get(at).copied().unwrap_or_default())
@@ -109,6 +112,24 @@ impl Lists {
         }
         (list, false)
     }
+
+    /// Returns the whole of a cut list that was the last to be made in this workspace, and keeps it instead.
+    pub(super) fn made_whole(&self, list: &List, key: CustomerKey, keep: bool, workspace: &mut Workspace) -> Arc<List> {
+        let Workspace { unsorted, keys, .. } = workspace;
+        let list = Arc::new(List {
+            context: list.context.clone(),
+            ranking: Ranking {
+                offers: rank::in_order(unsorted, usize::MAX, keys),
+                is_cut: false,
+                valid_until: list.ranking.valid_until,
+            },
+            ..*list
+        });
+        if keep {
+            self.0.insert(key.get(), Arc::clone(&list));
+        }
+        list
+    }
 }
 
 /// Gates, scores and orders; also tells whether every model answered.
@@ -117,17 +138,19 @@ fn rank_now(
     request: &OffersRequest,
     profile: &Profile,
     last: Option<&List>,
+    whole: bool,
     now: Timestamp,
     workspace: &mut Workspace,
 ) -> (Ranking, bool) {
     let catalog = &*active.catalog;
     let Workspace {
         layout,
-        verdicts,
+        scratch,
         survivors,
         of_model,
         rows,
-        scratch,
+        scoring,
+        weights,
         unsorted,
         keys,
         ..
@@ -138,15 +161,16 @@ fn rank_now(
         layout,
         &request.context,
         now,
-        verdicts,
+        scratch,
         survivors,
     ));
+    rank::context_weights(catalog, &layout.intent, weights);
     unsorted.clear();
     let mut sound = true;
     let model_of = |offer: u16| catalog.groups[catalog.offer_groups[usize::from(offer)]].model;
     for &offer in survivors.iter().filter(|&&offer| model_of(offer).is_none()) {
         let start = catalog.offers[usize::from(offer)].start_propensity;
-        unsorted.push(rank::ranked(catalog, offer, start, Rung::Start, &layout.intent));
+        unsorted.push(rank::ranked(catalog, offer, start, Rung::Start, weights));
     }
     for (at, plan) in catalog.models.iter().enumerate() {
         of_model.clear();
@@ -159,7 +183,7 @@ fn rank_now(
             let Rows { parts, cells, scores } = &mut *rows;
             let until = parts.gather(catalog, plan, layout, profile, &request.context, of_model, now);
             valid_until = valid_until.min(until);
-            let in_parts = scorer.score_parts(parts, catalog, of_model, scratch, scores);
+            let in_parts = scorer.score_parts(parts, catalog, of_model, scoring, scores);
             let result = in_parts.unwrap_or_else(|| {
                 parts.lay_out(catalog, plan, of_model, cells);
                 scores.clear();
@@ -180,11 +204,16 @@ fn rank_now(
             } else {
                 lower_rung(active, &last, offer)
             };
-            unsorted.push(rank::ranked(catalog, offer, propensity, rung, &layout.intent));
+            unsorted.push(rank::ranked(catalog, offer, propensity, rung, weights));
         }
     }
-    let offers = rank::in_order(unsorted, keys);
-    (Ranking { offers, valid_until }, sound)
+    let at_most = if whole { usize::MAX } else { rank::LISTED };
+    let ranking = Ranking {
+        offers: rank::in_order(unsorted, at_most, keys),
+        is_cut: unsorted.len() > at_most,
+        valid_until,
+    };
+    (ranking, sound)
 }
 
 /// The last good scores by the offer's position, from the customer's list of the same activation; empty without one.

@@ -94,6 +94,7 @@ pub(super) fn unanswered(
     let Outcome {
         placements,
         valid_until,
+        ran_out: _,
     } = fill::suppressed(request, rule, now);
     Decision {
         id: None,

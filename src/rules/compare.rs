@@ -232,7 +232,7 @@ fn signed<'a>(order: Order, test: Test) -> Typed<'a> {
     Typed::Test(if order == Order::NotEqual { not(test) } else { test })
 }
 
-fn same(left: Test, right: Test) -> Test {
+pub(super) fn same(left: Test, right: Test) -> Test {
     match (left, right) {
         (Test::Constant(wanted), test) | (test, Test::Constant(wanted)) => {
             if wanted {

@@ -1,11 +1,13 @@
 //! A condition: compiled once when a catalog is loaded, evaluated for every decision.
 
+use std::ops::Range;
+
 use super::check;
 use super::evaluate;
-use super::facts::{Facts, Verdict};
+use super::facts::{Facts, Truth, Verdict};
 use super::fault::Fault;
 use super::missing;
-use super::parse;
+use super::parse::{self, Form, Node, Operator};
 use super::program::{Slot, Test};
 use super::scope::{Scope, Space};
 
@@ -28,6 +30,8 @@ use super::scope::{Scope, Space};
 pub struct Condition {
     source: Box<str>,
     test: Test,
+    /// Where the parts stand that `&&` joins, as many as the test joins; none when it is a single one.
+    parts: Box<[Range<usize>]>,
     reads: Box<[(Space, u16)]>,
     reads_now: bool,
 }
@@ -51,6 +55,7 @@ impl Condition {
         reads.dedup();
         Ok(Self {
             source: source.into(),
+            parts: parts(source, &tree, &test, scope),
             test,
             reads: reads.into(),
             reads_now,
@@ -61,6 +66,20 @@ impl Condition {
     #[must_use]
     pub fn evaluate(&self, facts: &Facts<'_>) -> Verdict {
         evaluate::test(&self.test, facts)
+    }
+
+    /// Returns the text of the first of the parts joined by `&&` that is not true; `None` when all are, or there is only one.
+    #[must_use]
+    pub fn failing_part(&self, facts: &Facts<'_>) -> Option<&str> {
+        let Test::All(tests) = &self.test else { return None };
+        let fails = |test: &Test| evaluate::test(test, facts).truth != Truth::True;
+        let part = self.parts.get(tests.iter().position(fails)?)?;
+        self.source.get(part.clone())
+    }
+
+    /// Returns the compiled form.
+    pub(super) fn test(&self) -> &Test {
+        &self.test
     }
 
     /// Returns the text that was compiled.
@@ -92,5 +111,36 @@ impl Condition {
     #[must_use]
     pub fn missing(&self, facts: &Facts<'_>) -> Option<(Space, u16)> {
         missing::test(&self.test, facts).map(|Slot { space, index }| (space, index))
+    }
+}
+
+/// Returns where the parts of a conjunction stand. What was decided at compile time is no part any more; where the parts that
+/// are written are not those that are tested, none is told.
+fn parts(source: &str, tree: &Node, test: &Test, scope: &Scope<'_>) -> Box<[Range<usize>]> {
+    let Test::All(tests) = test else { return Box::default() };
+    let mut nodes = Vec::new();
+    flatten(tree, &mut nodes);
+    nodes.retain(|node| !matches!(check::check(source, node, scope), Ok(Test::Constant(true))));
+    let is_same = |(node, test): (&&Node, &Test)| {
+        check::check(source, node, scope).is_ok_and(|alone| format!("{alone:?}") == format!("{test:?}"))
+    };
+    if nodes.len() == tests.len() && nodes.iter().zip(tests).all(is_same) {
+        nodes.iter().map(|node| node.range.clone()).collect()
+    } else {
+        Box::default()
+    }
+}
+
+fn flatten<'a>(node: &'a Node, parts: &mut Vec<&'a Node>) {
+    match &node.form {
+        Form::Binary {
+            operator: Operator::And,
+            left,
+            right,
+        } => {
+            flatten(left, parts);
+            flatten(right, parts);
+        }
+        _ => parts.push(node),
     }
 }

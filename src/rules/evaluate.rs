@@ -149,7 +149,7 @@ fn read(slot: Slot, facts: &Facts<'_>) -> Value {
 
 /// Tells whether a value of the declared kind is there.
 #[inline(never)]
-fn present(slot: Slot, kind: Kind, facts: &Facts<'_>) -> bool {
+pub(super) fn present(slot: Slot, kind: Kind, facts: &Facts<'_>) -> bool {
     match kind {
         Kind::Boolean => boolean(slot, facts).is_some(),
         Kind::Number => read_number(slot, facts).is_some(),
@@ -210,7 +210,7 @@ fn set_has(needle: Slot, slot: Slot, bits: &[(Symbol, u8)], facts: &Facts<'_>) -
     Some(found.is_some_and(|at| mask >> bits[at].1 & 1 == 1))
 }
 
-fn number(number: &Number, facts: &Facts<'_>, until: &mut Timestamp) -> Option<f64> {
+pub(super) fn number(number: &Number, facts: &Facts<'_>, until: &mut Timestamp) -> Option<f64> {
     match number {
         Number::Constant(value) => Some(*value),
         Number::Read(slot) => read_number(*slot, facts),

@@ -14,7 +14,7 @@ use crate::catalog::document::At;
 use crate::domain::symbol::{OfferTraits, Symbol};
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
-use crate::rules::{Scope, Space, Variable};
+use crate::rules::{Condition, Index, IndexBuilder, Scope, Space, Variable};
 
 /// The longest text of a treatment or fallback, in bytes: it travels in every answer.
 pub(super) const CONTENT_BYTES_MAX: usize = 4_096;
@@ -185,20 +185,11 @@ impl Loader {
                     let message = format!("there are two rules `{}` in `{owner}`", rule.id);
                     self.report.error_with_hint(at.key("id"), message, hint);
                 }
-                let Some(condition) = self.condition(at.key("when"), &rule.when, &spaces.scope()) else {
+                let Some(condition) = self.compiled(at.key("when"), &rule.when, spaces) else {
                     continue;
-                };
-                let reads_offer = condition.reads_space(Space::Offer);
-                let next = self.verdicts.len();
-                let verdict = if reads_offer {
-                    Rule::OF_OFFER
-                } else {
-                    *self.verdicts.entry(rule.when.clone()).or_insert(next)
                 };
                 compiled.push(Rule {
                     id: format!("{owner}.{}", rule.id).into(),
-                    reads_offer,
-                    verdict,
                     condition,
                     because: rule.because.as_str().into(),
                 });
@@ -210,6 +201,16 @@ impl Loader {
             applicability,
             suitability,
         }
+    }
+
+    /// Compiles the condition of a rule, unless another rule has the same.
+    fn compiled(&mut self, at: At<'_>, text: &str, spaces: &Spaces<'_>) -> Option<Arc<Condition>> {
+        if let Some(known) = self.compiled.get(text) {
+            return Some(Arc::clone(known));
+        }
+        let condition = Arc::new(self.condition(at, text, &spaces.scope())?);
+        self.compiled.insert(text.to_owned(), Arc::clone(&condition));
+        Some(condition)
     }
 
     fn labels(&mut self, at: At<'_>, labels: &[String]) {
@@ -353,14 +354,24 @@ fn joined_weights(group: Option<&source::Group>, offer: &source::Offer, names: &
     weights.into_iter().filter(|(_, weight)| *weight != 0.0).collect()
 }
 
+/// Builds the index over the dates and conditions of all offers, those of their groups among them.
+pub(super) fn gate(catalog: &Catalog) -> Index {
+    let mut index = IndexBuilder::new(catalog.offers.len());
+    for (row, offer) in (0_u16..).zip(&catalog.offers) {
+        index.need_between(row, offer.valid_from, offer.valid_until);
+        let group = &catalog.groups[offer.group];
+        for rule in group.stages.rules().chain(offer.stages.rules()) {
+            index.need(row, &rule.condition, &offer.attributes);
+        }
+    }
+    index.build()
+}
+
 /// Returns the positions of the context variables that a rule of a group or offer, or a model column, reads.
 pub(super) fn context_read(catalog: &Catalog) -> Vec<usize> {
     let groups = catalog.groups.iter().map(|group| &group.stages);
     let stages = groups.chain(catalog.offers.iter().map(|offer| &offer.stages));
-    let rules = stages
-        .flat_map(|stages| [&stages.eligibility, &stages.applicability, &stages.suitability])
-        .flatten();
-    let reads = rules.flat_map(|rule| rule.condition.reads());
+    let reads = stages.flat_map(Stages::rules).flat_map(|rule| rule.condition.reads());
     let in_rules = reads
         .filter(|(space, _)| *space == Space::Context)
         .map(|&(_, at)| usize::from(at));

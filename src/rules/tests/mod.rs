@@ -1,8 +1,10 @@
 //! What the tests of this module share: a small scope and facts for it.
 
+mod cel;
 mod faults;
 mod hostile;
 mod outcomes;
+mod random;
 mod reference;
 mod time;
 

@@ -188,3 +188,36 @@ fn a_condition_says_what_it_reads() {
     let folded = shop.compile("true || offer.rate > 1 && now > profile.opened").unwrap();
     assert!(folded.reads().is_empty() && !folded.reads_now());
 }
+
+#[test]
+fn the_first_part_that_does_not_hold_is_told_as_it_is_written() {
+    let part = |source: &str| {
+        let (profile, offer) = (super::profile(), super::offer());
+        let facts = Facts {
+            profile: &profile,
+            offer: &offer,
+            now: super::NOW,
+            ..Facts::default()
+        };
+        let condition = Shop::new().compile(source).unwrap();
+        condition.failing_part(&facts).map(str::to_owned)
+    };
+    let told = |source: &str, expected: &str| assert_eq!(part(source).as_deref(), Some(expected), "{source}");
+    told(
+        "profile.consent && profile.age>40 && !profile.consent",
+        "profile.age>40",
+    );
+    told(
+        "profile.age > 20 && (profile.consent && profile.member)",
+        "profile.member",
+    );
+    told("true && profile.age > 20 && profile.moved < now", "profile.moved < now");
+    told(
+        "profile.consent && (profile.age > 40 || profile.member)",
+        "profile.age > 40 || profile.member",
+    );
+    assert_eq!(part("profile.age > 40"), None, "it is the whole condition");
+    assert_eq!(part("profile.age > 20 && profile.consent"), None, "both hold");
+    let inner = "profile.consent && (true ? profile.age > 20 && profile.age > 40 : profile.member)";
+    assert_eq!(part(inner), None, "what is tested is not what is written");
+}

@@ -196,6 +196,7 @@ fn withheld(reason: &Withheld, request: &OffersRequest, catalog: &Catalog) -> wi
         stage: stage(reason.stage),
         rule: reason.rule.to_string(),
         because: reason.because.to_string(),
+        part: reason.part.as_ref().map(ToString::to_string).unwrap_or_default(),
         missing: reason.missing.as_ref().map(ToString::to_string).unwrap_or_default(),
         count: reason.count,
         limit: reason.limit,
