@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::Engine;
-use super::history::Head;
+use super::history::{Aside, Head};
 use crate::domain::ids::CustomerKey;
 use crate::journal::checkpoint::{self, CheckpointWriter};
 use crate::store::seal::Purpose;
@@ -51,17 +51,20 @@ impl Engine {
             let history = self.history.lock();
             let (books, position) = self.conductor.volumes.keep(|| journal.written());
             let hex = |mark: u128| format!("{mark:032x}");
-            let forgotten = self.conductor.numbers.all().into_iter();
+            let forgotten = self.forgotten();
             let head = Head {
                 activations: history.clone(),
                 numbers: Vec::new(),
-                forgotten: forgotten.map(|(mark, last)| (hex(mark), last)).collect(),
+                forgotten,
                 erased: self.conductor.marks.all().into_iter().map(hex).collect(),
                 books: self.anonymous(books),
             };
             (position, head)
         };
-        let books = serde_json::to_vec(&head.books)?;
+        let aside = serde_json::to_vec(&Aside {
+            books: head.books.clone(),
+            forgotten: head.forgotten.clone(),
+        })?;
         let head = serde_json::to_vec(&head)?;
         let mut writer = CheckpointWriter::begin(folder, position, &head)?;
         let mut customers = 0;
@@ -99,7 +102,7 @@ impl Engine {
         self.checkpointed.store(position, Ordering::Relaxed);
         if journal.keys().has_retired(position) {
             let _one_at_a_time = self.erasing.lock();
-            journal.keys().keep_books(position, &books)?;
+            journal.keys().keep_books(position, &aside)?;
             journal.keys().destroy(position)?;
         }
         self.trim(folder, keep_from)?;

@@ -300,7 +300,7 @@ impl<L: Locked<Books>> Conductor<L> {
     pub(super) fn forget(&self, key: CustomerKey, profile: &Profile, seal: Seal) -> Result<(), Rejection> {
         let mut draft = Draft::default();
         draft.is_of(seal);
-        draft.forget(profile.decisions, &profile.contacts);
+        draft.forget(key, profile.decisions, &profile.contacts);
         // Known before the record is written, so that no checkpoint lies between them.
         self.numbers.forget(self.marks.of(key), profile.decisions);
         let commit = || self.commit(&mut draft);

@@ -17,7 +17,8 @@
 //! start ends what was begun before it serves.
 //!
 //! **Why the copy.** Records that cannot be read any more have counted over all customers. Whoever recovers takes the books as of
-//! the copy, and the records behind it, all of which can be read; those before it need only be read for their own person.
+//! the copy, and the records behind it, all of which can be read; those before it need only be read for their own person. With it
+//! are the last numbers of decisions of those who were forgotten, so that none is given out twice.
 //!
 //! **Forgetting** ([`Engine::delete_profile`]) is the lesser thing: the person leaves memory with a record, may be known again at once,
 //! and leaves no mark. The key is destroyed with the next checkpoint, erasure or start, all that are due at once.
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 
 use super::conductor::Conductor;
+use super::history::Aside;
 use super::numbers::Numbers;
 use super::sync::Locked;
 use super::volumes::books::{Books, Kept};
@@ -142,12 +144,21 @@ impl Engine {
 
     /// Destroys the keys of all who were gone by record `number`, with the books as of then.
     pub(super) fn destroy_keys(&self, journal: &Arc<Journal>, books: Kept, number: u64) -> std::io::Result<u64> {
-        let books = serde_json::to_vec(&self.anonymous(books))?;
+        let aside = serde_json::to_vec(&Aside {
+            books: self.anonymous(books),
+            forgotten: self.forgotten(),
+        })?;
         journal.sync().map_err(std::io::Error::other)?;
         fail_point("erase::before_books");
-        journal.keys().keep_books(number, &books)?;
+        journal.keys().keep_books(number, &aside)?;
         fail_point("erase::before_destroy");
         journal.keys().destroy(number)
+    }
+
+    /// Returns the last numbers of those who were forgotten a moment ago, by the mark in hexadecimal digits.
+    pub(super) fn forgotten(&self) -> Vec<(String, u32)> {
+        let all = self.conductor.numbers.all().into_iter();
+        all.map(|(mark, last)| (format!("{mark:032x}"), last)).collect()
     }
 
     /// Names customers in books by the slots of their keys.

@@ -102,6 +102,15 @@ pub(super) struct Head {
     pub(super) books: Kept,
 }
 
+/// What is kept beside the keys when some are destroyed, since the records that tell it cannot be read any more.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Aside {
+    /// What counts over all customers.
+    pub(super) books: Kept,
+    /// The last numbers of customers who were forgotten a moment ago, by the mark in hexadecimal digits.
+    pub(super) forgotten: Vec<(String, u32)>,
+}
+
 /// Returns the marks of erased people in the head of a checkpoint, in hexadecimal digits.
 #[must_use]
 pub fn erased_in(head: &[u8]) -> HashSet<String> {

@@ -27,7 +27,9 @@ impl Numbers {
     /// Remembers the last number of somebody who is being forgotten. Called under the customer's lock.
     pub(super) fn forget(&self, mark: u128, last: u32) {
         if last > 0 {
-            self.forgotten.lock().insert(mark, last);
+            let mut forgotten = self.forgotten.lock();
+            let known = forgotten.entry(mark).or_default();
+            *known = last.max(*known);
         }
     }
 

@@ -20,8 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::erasure::Marks;
-use super::history::{Activation, Head};
-use super::volumes::books::Kept;
+use super::history::{Activation, Aside, Head};
 use super::{Active, Engine, Limits};
 use crate::catalog::Catalog;
 use crate::domain::ids::CustomerKey;
@@ -122,7 +121,7 @@ struct Loaded {
     /// Whether something in it is not sealed.
     is_plain: bool,
     /// The books as they were when keys were destroyed behind the checkpoint, with the number of that record.
-    later_books: Option<(u64, Kept)>,
+    later_books: Option<(u64, Aside)>,
 }
 
 /// What the records behind the checkpoint are about.
@@ -219,7 +218,7 @@ impl Recovery {
             .map_err(|error| Unloaded::Checkpoint(format!("{}: its head is not one: {error}", path.display())))?;
         let mut tail = look_through(journal, file.position, &mut head).map_err(Unloaded::Other)?;
         let later_books = later_books(journal, file.position).map_err(Unloaded::Other)?;
-        let later = later_books.iter().flat_map(|(_, books)| books.slots());
+        let later = later_books.iter().flat_map(|(_, aside)| aside.books.slots());
         let mut named: HashSet<u32> = head.books.slots().chain(later).collect();
         named.extend(tail.taken.keys().filter_map(|who| match who {
             Who::Slot(slot) => Some(slot),
@@ -343,9 +342,9 @@ impl Recovery {
         let (mut done, mut failed) = (0, None);
         journal.read(position + 1, &mut |number, bytes| {
             if later_books.as_ref().is_some_and(|(at, _)| number > *at)
-                && let Some((_, books)) = later_books.take()
+                && let Some((_, aside)) = later_books.take()
             {
-                replay.restore(books);
+                replay.restore(aside);
             }
             match replay.bytes(number, bytes) {
                 Ok(()) => {
@@ -364,8 +363,8 @@ impl Recovery {
         if let Some(error) = failed {
             return Err(error);
         }
-        if let Some((_, books)) = later_books {
-            replay.restore(books);
+        if let Some((_, aside)) = later_books {
+            replay.restore(aside);
         }
         recovered.unreadable += replay.unreadable;
         let unfinished = replay.unfinished;
@@ -405,7 +404,7 @@ const NO_KEY: &str = "was never written there";
 const WRONG_KEY: &str = "does not open it";
 
 /// Returns the books that were kept when keys were destroyed, when that was behind a checkpoint.
-fn later_books(journal: &Journal, position: u64) -> Result<Option<(u64, Kept)>, RecoveryError> {
+fn later_books(journal: &Journal, position: u64) -> Result<Option<(u64, Aside)>, RecoveryError> {
     let Some((number, bytes)) = journal.keys().books()? else {
         return Ok(None);
     };
@@ -419,8 +418,8 @@ fn later_books(journal: &Journal, position: u64) -> Result<Option<(u64, Kept)>, 
     if number <= position {
         return Ok(None);
     }
-    let books = serde_json::from_slice(&bytes).map_err(std::io::Error::from)?;
-    Ok(Some((number, books)))
+    let aside = serde_json::from_slice(&bytes).map_err(std::io::Error::from)?;
+    Ok(Some((number, aside)))
 }
 
 /// Returns under what somebody is kept of whom only the slot is known, since they are gone.

@@ -1,5 +1,7 @@
 //! What a restart gives back: everything that was acknowledged, and nothing else.
 
+mod replays;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -372,61 +374,6 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_it() {
     let refused = open(folder.path(), CATALOGS[0]).err().unwrap();
     assert!(matches!(refused, RecoveryError::Gap { .. }), "{refused}");
     assert!(refused.to_string().contains("restore"), "{refused}");
-}
-
-#[test]
-fn every_decision_of_a_long_history_is_made_again_bit_for_bit_after_restarts_and_reloads() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut player = Player::new(41, 0..15);
-    let mut lines = CATALOGS[0];
-    for life in 0..4 {
-        let (engine, _) = open(folder.path(), lines).unwrap();
-        player.play(&engine, 120);
-        lines = CATALOGS[(life + 1) % 2];
-        let next = catalog_on(&engine.active().catalog.symbols, lines);
-        engine.activate(Active::new(next, Vec::new())).unwrap();
-        player.play(&engine, 120);
-    }
-    let (engine, _) = open(folder.path(), lines).unwrap();
-    let made: Vec<_> = player
-        .decisions
-        .iter()
-        .filter(|decision| decision.id.is_some())
-        .collect();
-    assert!(made.len() > 100, "{} decisions", made.len());
-    for then in made {
-        let id = then.id.unwrap();
-        if player.forgotten.contains(&id) {
-            let gone = engine.recorded(id);
-            assert!(
-                matches!(gone, Err(super::ReplayError::Unknown(_))),
-                "{id} was of somebody forgotten"
-            );
-            continue;
-        }
-        let recorded = engine.recorded(id).unwrap();
-        let activation = engine.activation(recorded.generation()).unwrap();
-        let catalog = build(&Symbols::from(activation.symbols.clone()), &activation.catalog).unwrap();
-        let active = Active {
-            generation: activation.generation,
-            ..Active::new(catalog, Vec::new())
-        };
-        let again = Engine::replay(&recorded, Arc::new(active), true).unwrap();
-        assert!(again.is_same, "{id}");
-        let lasting = |decision: &Decision| Decision {
-            cached: false,
-            withheld: Vec::new(),
-            valid_until: T0,
-            ..decision.clone()
-        };
-        assert_eq!(lasting(&again.decision), lasting(then));
-        assert!(!again.decision.withheld.is_empty(), "what was not shown has its reason");
-    }
-    let unknown = DecisionId {
-        customer: customer(1).key(),
-        number: 7,
-    };
-    assert!(matches!(engine.recorded(unknown), Err(super::ReplayError::Unknown(_))));
 }
 
 /// A log on a disk that may be full.

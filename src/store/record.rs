@@ -103,6 +103,8 @@ pub enum Record {
     Forgotten {
         /// Who.
         who: Who,
+        /// The customer's key.
+        key: CustomerKey,
         /// The number of the latest decision.
         decisions: u32,
         /// The contacts in the books over all customers.
@@ -194,10 +196,11 @@ impl Draft {
     }
 
     /// Begins and ends the record of a customer who is forgotten.
-    pub fn forget(&mut self, decisions: u32, before: &[Contact]) {
+    pub fn forget(&mut self, key: CustomerKey, decisions: u32, before: &[Contact]) {
         self.clear(false);
         self.has_entries = true;
         self.bytes.push(kind::FORGOTTEN);
+        self.bytes.extend_from_slice(&key.get().to_le_bytes());
         Writer::new(&mut self.bytes).unsigned(u64::from(decisions));
         self.before(before);
     }

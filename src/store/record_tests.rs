@@ -218,8 +218,9 @@ proptest! {
         prop_assert_eq!(record::read(&bytes, |_| Opened::Unknown), Err(Unread::NoKey(slot)));
         let wrong = |slot| Opened::With(Seal::new(slot, [8; KEY_BYTES]));
         prop_assert_eq!(record::read(&bytes, wrong), Err(Unread::WrongKey(slot)));
-        draft.forget(7, &before);
-        let forgotten = Record::Forgotten { who, decisions: 7, before };
+        let key = CustomerId::known("somebody").unwrap().key();
+        draft.forget(key, 7, &before);
+        let forgotten = Record::Forgotten { who, key, decisions: 7, before };
         prop_assert_eq!(read(&written(&mut draft)), Ok(forgotten));
     }
 

@@ -5,8 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::super::conductor::Conductor;
-use super::super::history::Activation;
-use super::super::volumes::books::Kept;
+use super::super::history::{Activation, Aside};
 use super::super::{Active, Engine, WORKSPACE, Workspace};
 use super::{NO_KEY, RecoveryError, WRONG_KEY, nobody};
 use crate::catalog::Catalog;
@@ -81,12 +80,18 @@ impl Replay<'_> {
                 self.erase(number, erased.slot);
                 Ok(())
             }
-            Record::Forgotten { who, decisions, before } => {
+            Record::Forgotten {
+                who,
+                key,
+                decisions,
+                before,
+            } => {
+                numbers.forget(marks.of(key), decisions);
+                // As whom the books know somebody of whom the checkpoint has no more than a reservation.
                 let key = self.name(who);
                 if number >= self.counts_from {
                     let Ok(()) = volumes.forget(key, &before, || Ok::<_, Infallible>(()));
                 }
-                numbers.forget(marks.of(key), decisions);
                 if self.is_open(who, number) && self.is_life(who, key) {
                     let Ok(_) = self.engine.store.remove(key, |_, _| Ok::<_, Infallible>(()));
                 }
@@ -119,9 +124,14 @@ impl Replay<'_> {
     }
 
     /// Goes on with the books of a later moment.
-    pub(super) fn restore(&self, books: Kept) {
-        let volumes = &self.engine.conductor.volumes;
-        volumes.restore(books.by_key(|slot| self.name(Who::Slot(slot))));
+    pub(super) fn restore(&self, aside: Aside) {
+        let Conductor { volumes, numbers, .. } = &self.engine.conductor;
+        for (mark, last) in aside.forgotten {
+            if let Ok(mark) = u128::from_str_radix(&mark, 16) {
+                numbers.forget(mark, last);
+            }
+        }
+        volumes.restore(aside.books.by_key(|slot| self.name(Who::Slot(slot))));
     }
 
     fn name(&self, who: Who) -> CustomerKey {

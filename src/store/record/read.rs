@@ -83,6 +83,13 @@ fn read_plain(first: u8, rest: &[u8]) -> Option<Record> {
 
 fn read_person(first: u8, rest: &[u8], who: Who, seal: Seal) -> Option<Record> {
     if first == kind::FORGOTTEN {
+        let (key, rest) = match who {
+            Who::Key(key) => (key, rest),
+            Who::Slot(_) => {
+                let (key, rest) = rest.split_first_chunk()?;
+                (CustomerKey::from_packed(u128::from_le_bytes(*key)), rest)
+            }
+        };
         let mut reader = Reader::new(rest, 0);
         let decisions = number(&mut reader)?;
         let before = if reader.is_at_end() {
@@ -91,7 +98,12 @@ fn read_person(first: u8, rest: &[u8], who: Who, seal: Seal) -> Option<Record> {
             let is_before = reader.unsigned() == tag::BEFORE;
             is_before.then(|| read_before(&mut reader))??
         };
-        return (reader.at == rest.len()).then_some(Record::Forgotten { who, decisions, before });
+        return (reader.at == rest.len()).then_some(Record::Forgotten {
+            who,
+            key,
+            decisions,
+            before,
+        });
     }
     let mut begin = 0;
     let id = match first {
