@@ -39,6 +39,8 @@
 //!   is seen in time steps, so an answer is exact until its `valid_until`.
 //! * What changes a customer is in the journal before it is in the store, in the books over all customers, or in an answer. A
 //!   checkpoint and the records behind it give back exactly that ([`engine::Recovery`]).
+//! * What is written about a person is sealed with the person's own key, and no log names anybody. To erase a person is to destroy
+//!   the key ([`engine::Engine::erase_customer`], [`journal::keys`]).
 //! * A cap is checked and reserved under one lock in one synchronous call. No lock is held over an `.await`, and no second
 //!   customer is touched under a customer's lock.
 //! * Profiles hold symbols, never positions in a catalog, so they survive any reload.

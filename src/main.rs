@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use nbo::cli::{audit, bench, campaign, check, data, export, import, load, replay, schema, serve, sim};
+use nbo::cli::{audit, bench, campaign, check, data, erase, export, import, load, replay, schema, serve, sim};
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
 #[global_allocator]
@@ -41,6 +41,7 @@ enum Command {
     Bench(bench::Args),
     Campaign(campaign::Args),
     Check(check::Args),
+    Erase(erase::Args),
     Explain(replay::ExplainArgs),
     Export(export::Args),
     Import(import::Args),
@@ -110,6 +111,7 @@ fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Bench(bench) => bench.run(out),
         Command::Campaign(campaign) => campaign.run(out),
         Command::Check(check) => check.run(out),
+        Command::Erase(erase) => erase.run(out),
         Command::Explain(explain) => explain.run(out),
         Command::Export(export) => export.run(out),
         Command::Import(import) => import.run(out),

@@ -113,6 +113,10 @@ fn copy(from: &std::path::Path, to: &std::path::Path, out: &mut impl Write) -> R
     let verified = copied?;
     writeln!(out, "{} copied to {}", from.display(), to.display())?;
     tell(&verified, out)?;
+    writeln!(
+        out,
+        "people who are erased later are still in this copy: erase them again when it is served (`nbo erase`)"
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -146,6 +150,15 @@ fn tell(verified: &Verified, out: &mut impl Write) -> Result<()> {
         grouped(behind),
     )?;
     writeln!(out, "{} kept", counted(verified.versions, "catalog version"))?;
+    if verified.erased > 0 || verified.unreadable > 0 {
+        writeln!(
+            out,
+            "erased people remembered: {}; unreadable because their people were erased or forgotten: {} of records and \
+             customers in checkpoints",
+            grouped(verified.erased),
+            grouped(verified.unreadable),
+        )?;
+    }
     for note in &verified.notes {
         writeln!(out, "note: {note}")?;
     }

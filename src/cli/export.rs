@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use tonic::transport::Endpoint;
 
+use super::erase::Person;
 use super::numbers::{counted, grouped};
 use crate::server::wire;
 use crate::server::wire::contact_service_client::ContactServiceClient;
@@ -16,7 +17,7 @@ use crate::server::wire::contact_service_client::ContactServiceClient;
 /// The longest message that is taken: the policies of many reloads of a large catalog come in one.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
 
-/// Writes data of a running server into a file.
+/// Writes data of a running server.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -35,6 +36,11 @@ enum What {
         #[arg(long, default_value = "http://127.0.0.1:50051", value_name = "URL")]
         to: String,
     },
+    /// Everything that is known of one person, as one JSON document on the standard output
+    #[command(after_help = "Examples:
+  nbo export customer --customer 4711
+  nbo export customer --visitor cookie-9f31 | jq .contacts")]
+    Customer(Person),
 }
 
 impl Args {
@@ -43,7 +49,14 @@ impl Args {
     /// # Errors
     /// When the server cannot be reached or breaks off, or the file cannot be written; an incomplete file is removed.
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
-        let What::Contacts { file, to } = &self.what;
+        let (file, to) = match &self.what {
+            What::Contacts { file, to } => (file, to),
+            What::Customer(person) => {
+                serde_json::to_writer_pretty(&mut *out, &person.document()?)?;
+                writeln!(out)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let part = file.with_extension("part");
         let exported = runtime.block_on(contacts(to, &part));

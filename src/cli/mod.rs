@@ -5,6 +5,7 @@ pub mod bench;
 pub mod campaign;
 pub mod check;
 pub mod data;
+pub mod erase;
 pub mod export;
 pub mod import;
 pub mod load;

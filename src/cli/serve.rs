@@ -407,6 +407,13 @@ fn recover_step(begun: Option<Begun>, active: Active, out: &mut impl Write) -> R
         let text = format!("{} records folded", grouped(recovered.records));
         step(out, "journal", &text, took)?;
     }
+    if engine.erased() > 0 {
+        let text = format!(
+            "{} people are remembered, so that nobody contacts them",
+            grouped(engine.erased() as u64)
+        );
+        tell(out, "erased", &text)?;
+    }
     Ok((engine, recovered.bytes))
 }
 

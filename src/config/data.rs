@@ -5,6 +5,7 @@
 //!   format               which releases can read it
 //!   journal/             every change in order (src/journal)
 //!   checkpoints/         all customers as of a moment
+//!   keys/                the key of each person, with which all is sealed that is written about them (src/journal/keys.rs)
 //!   versions/<version>/  the files of every catalog that was in force, with its models, by content
 //! ```
 //!
@@ -24,11 +25,13 @@ use crate::catalog::{Catalog, load};
 use crate::domain::symbol::Symbols;
 use crate::engine::{Activation, Active};
 use crate::journal::checkpoint;
-use crate::journal::{Journal, Level, LogError, OpenError, Opened, Options, SegmentLog, Tail};
+use crate::journal::{Journal, Keys, KeysError, Level, LogError, OpenError, Opened, Options, SegmentLog, Tail};
 use crate::model::Runtime;
 
-/// The format that this release writes; it reads this one and no other.
-const FORMAT: u32 = 1;
+/// The format that this release writes.
+const FORMAT: u32 = 2;
+/// An earlier one that it reads, in which nothing is sealed: serving from it seals all.
+const PLAIN_FORMAT: u32 = 1;
 
 /// Why a data folder cannot be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +46,7 @@ pub enum DataError {
     },
     /// Another release wrote it.
     #[error(
-        "{path} has format {found}, this release knows format {FORMAT}: start the release that wrote it, or name another \
+        "{path} has format {found}, this release knows formats {PLAIN_FORMAT} and {FORMAT}: start the release that wrote it, or name another \
          folder with --data",
         path = .path.display()
     )]
@@ -62,6 +65,9 @@ pub enum DataError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The journal cannot be taken over.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -85,7 +91,7 @@ impl DataFolder {
         };
         let format = folder.join("format");
         match fs::read_to_string(&format) {
-            Ok(text) if text.trim() == format!("nbo data {FORMAT}") => {}
+            Ok(text) if [PLAIN_FORMAT, FORMAT].map(line).contains(&text) => {}
             Ok(text) => {
                 return Err(DataError::Foreign {
                     path: folder.to_owned(),
@@ -99,7 +105,7 @@ impl DataFolder {
                         path: folder.to_owned(),
                     });
                 }
-                replace(&format, format!("nbo data {FORMAT}\n").as_bytes()).map_err(failed)?;
+                replace(&format, line(FORMAT).as_bytes()).map_err(failed)?;
                 let whole = fs::canonicalize(folder).map_err(failed)?;
                 // Whoever may make a folder there need not be allowed to read what else is there.
                 if let Some(Ok(parent)) = whole.parent().map(File::open) {
@@ -113,10 +119,28 @@ impl DataFolder {
         })
     }
 
-    /// Opens the journal.
+    /// Tells whether an earlier release wrote it, so that it is not sealed.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        fs::read_to_string(self.folder.join("format")).is_ok_and(|text| text == line(PLAIN_FORMAT))
+    }
+
+    /// Returns where the keys are.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
+    /// Goes over to the format of this release: from here on an earlier one does not touch the folder.
+    fn go_over(&self) -> io::Result<()> {
+        Keys::note_plain(&self.keys())?;
+        replace(&self.folder.join("format"), line(FORMAT).as_bytes())
+    }
+
+    /// Opens the journal and the keys.
     ///
     /// # Errors
-    /// When another process has it, or it is damaged.
+    /// When another process has them, or they are damaged.
     pub fn journal(&self, level: Level) -> Result<(Journal, Opened), DataError> {
         // What may be missing at the end follows from what was promised when it was written.
         let tail = self.tail()?;
@@ -128,6 +152,13 @@ impl DataFolder {
             ..Options::default()
         };
         let (log, opened) = SegmentLog::open(&self.folder.join("journal"), &options)?;
+        if self.is_plain() {
+            self.go_over().map_err(|error| DataError::Io {
+                path: self.folder.clone(),
+                error,
+            })?;
+        }
+        let keys = Keys::open(&self.keys())?;
         // From here on all that is there is on the disk, and what follows is written with this promise.
         replace(
             &self.folder.join("durability"),
@@ -137,7 +168,7 @@ impl DataFolder {
             path: self.folder.join("durability"),
             error,
         })?;
-        Ok((Journal::begin(Box::new(log), opened.first, level)?, opened))
+        Ok((Journal::begin(Box::new(log), keys, opened.first, level)?, opened))
     }
 
     /// Returns what may be missing at the end of the journal, by what was promised when it was written.
@@ -311,6 +342,11 @@ impl KeptVersions {
     }
 }
 
+/// Returns what the file `format` holds.
+fn line(format: u32) -> String {
+    format!("nbo data {format}\n")
+}
+
 /// Writes a file that is on the disk afterwards, with the folders above it.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
@@ -357,9 +393,12 @@ mod tests {
         let folder = root.path().join("deep/data");
         let made = DataFolder::take(&folder).unwrap();
         assert_eq!(DataFolder::take(&folder).unwrap(), made);
-        fs::write(folder.join("format"), "nbo data 2\n").unwrap();
+        fs::write(folder.join("format"), "nbo data 3\n").unwrap();
         let newer = DataFolder::take(&folder).unwrap_err().to_string();
-        assert!(newer.contains("nbo data 2") && newer.contains("format 1"), "{newer}");
+        assert!(
+            newer.contains("nbo data 3") && newer.contains("formats 1 and 2"),
+            "{newer}"
+        );
         let home = root.path().join("home");
         fs::create_dir(&home).unwrap();
         fs::write(home.join("letter.txt"), "dear").unwrap();
@@ -380,7 +419,7 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(files, ["format"]);
-        assert_eq!(fs::read_to_string(folder.join("format")).unwrap(), "nbo data 1\n");
+        assert_eq!(fs::read_to_string(folder.join("format")).unwrap(), "nbo data 2\n");
     }
 
     #[test]

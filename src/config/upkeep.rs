@@ -1,5 +1,6 @@
 //! What people do with a data folder besides serving from it: check it, copy it while it is used, bring a copy back.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,12 @@ use super::data::{DataError, DataFolder};
 use super::files;
 use crate::catalog::load;
 use crate::domain::symbol::Symbols;
+use crate::engine::erased_in;
 use crate::journal::checkpoint::{self, CheckpointReader};
-use crate::journal::{OpenError, inspect};
+use crate::journal::keys::{self, Found, Table};
+use crate::journal::{OpenError, inspect, records};
+use crate::store::record::{self, Opened, Record, Unread};
+use crate::store::seal::{self, Purpose};
 
 /// How often a copy is begun anew because the server gave up files under it.
 const ATTEMPTS: usize = 3;
@@ -34,8 +39,17 @@ pub struct Verified {
     pub last: u64,
     /// How many bytes the journal has.
     pub journal_bytes: u64,
+    /// How many keys of people are destroyed. Some were drawn and never given to anybody.
+    pub destroyed_keys: u64,
+    /// How many people are remembered as erased, so that they are not contacted.
+    pub erased: u64,
+    /// How many records and customers of checkpoints cannot be read any more because their people were erased or forgotten.
+    pub unreadable: u64,
     /// How many versions of catalogs are kept whole.
     pub versions: u64,
+    /// The record at which keys were destroyed last.
+    #[serde(skip)]
+    books: Option<u64>,
     /// What a start will put right by itself and report: the end of a write that was interrupted.
     pub notes: Vec<String>,
     /// What nobody may get over.
@@ -51,6 +65,8 @@ pub fn verify(path: &Path, progress: Progress<'_>) -> Result<Verified, DataError
     let mut verified = Verified::default();
     let journal = path.join("journal");
     let mut reach = None;
+    let keys = verify_keys(&folder, &mut verified);
+    let mut marks = HashSet::new();
     if journal.exists() {
         let found = inspect(&journal, folder.tail()?)?;
         (verified.first, verified.last, verified.journal_bytes) = (found.first, found.last, found.bytes);
@@ -62,12 +78,15 @@ pub fn verify(path: &Path, progress: Progress<'_>) -> Result<Verified, DataError
         }
     }
     for file in checkpoint::list(&folder.checkpoints()).unwrap_or_default() {
-        match read_checkpoint(&file.path, progress) {
-            Ok(customers) => {
+        match read_checkpoint(&file.path, &keys, progress) {
+            Ok(read) => {
                 verified.checkpoints += 1;
+                verified.unreadable += read.unreadable;
+                verified.damages.extend(read.fault);
                 if reach.is_none() {
                     reach = Some(file.position);
-                    (verified.customers, verified.position) = (customers, file.position);
+                    (verified.customers, verified.position) = (read.customers, file.position);
+                    marks = read.marks;
                 }
             }
             Err(error) => verified.notes.push(format!("{error}; a start leaves it out")),
@@ -84,6 +103,9 @@ pub fn verify(path: &Path, progress: Progress<'_>) -> Result<Verified, DataError
             .damages
             .push("a checkpoint stands behind the last record of the journal".to_owned());
     }
+    if journal.exists() {
+        verify_records(&journal, &keys, (reach.unwrap_or(0), marks), &mut verified)?;
+    }
     verify_versions(&folder, &mut verified);
     Ok(verified)
 }
@@ -99,14 +121,99 @@ fn existing(path: &Path) -> Result<DataFolder, DataError> {
     })
 }
 
-fn read_checkpoint(path: &Path, progress: Progress<'_>) -> Result<u64, checkpoint::CheckpointError> {
+/// Reads the keys; without them nothing that is sealed can be told to be whole.
+fn verify_keys(folder: &DataFolder, verified: &mut Verified) -> Table {
+    if folder.is_plain() {
+        return Table::default();
+    }
+    match keys::inspect(&folder.keys()) {
+        Ok((table, books)) => {
+            verified.destroyed_keys = table.counts().1;
+            verified.books = books;
+            table
+        }
+        Err(error) => {
+            verified.damages.push(error.to_string());
+            Table::default()
+        }
+    }
+}
+
+/// What a checkpoint holds.
+#[derive(Default)]
+struct Read {
+    customers: u64,
+    unreadable: u64,
+    /// The marks of erased people.
+    marks: HashSet<String>,
+    fault: Option<String>,
+}
+
+fn read_checkpoint(path: &Path, keys: &Table, progress: Progress<'_>) -> Result<Read, checkpoint::CheckpointError> {
     let mut reader = CheckpointReader::open(path)?;
-    let mut customers = 0;
-    while reader.blocks(|_, _| customers += 1)? {
+    let mut read = Read {
+        marks: erased_in(reader.head()),
+        ..Read::default()
+    };
+    let is_sealed = reader.is_sealed();
+    while reader.blocks(|_, block| {
+        let slot = seal::slot_of(block).filter(|_| is_sealed);
+        match slot.map(|slot| (slot, keys.find(slot))) {
+            None => read.customers += 1,
+            Some((_, Found::Live(seal))) if seal.open(Purpose::Block, block).is_some() => read.customers += 1,
+            Some((_, Found::Destroyed)) => read.unreadable += 1,
+            Some((slot, _)) => {
+                read.fault = Some(format!(
+                    "{}: the key of a customer in it, {slot}, is not in `keys`",
+                    path.display()
+                ));
+            }
+        }
+    })? {
         let (done, all) = reader.progress();
         progress(done, all);
     }
-    Ok(customers)
+    Ok(read)
+}
+
+/// Looks whether what is sealed can be read, or cannot because its people are gone.
+fn verify_records(
+    journal: &Path,
+    keys: &Table,
+    (position, mut marks): (u64, HashSet<String>),
+    verified: &mut Verified,
+) -> Result<(), DataError> {
+    let mut fault = None;
+    records(journal, &mut |number, bytes| {
+        let opened = |slot| match keys.find(slot) {
+            Found::Live(seal) => Opened::With(seal),
+            Found::Destroyed => Opened::Destroyed,
+            Found::Unknown => Opened::Unknown,
+        };
+        match record::read(bytes, opened) {
+            Ok(Record::Erased(erased)) if number > position => drop(marks.insert(format!("{:032x}", erased.mark))),
+            Ok(Record::Readmitted(mark)) if number > position => drop(marks.remove(&format!("{mark:032x}"))),
+            Ok(_) => {}
+            Err(Unread::Destroyed(_)) => verified.unreadable += 1,
+            Err(Unread::NoKey(slot) | Unread::WrongKey(slot)) => {
+                fault.get_or_insert_with(|| format!("journal: the key of record {number}, {slot}, is not in `keys`"));
+            }
+            Err(Unread::Foreign) => {
+                fault.get_or_insert_with(|| {
+                    format!("journal: record {number} is of a kind that this release does not know")
+                });
+            }
+        }
+    })?;
+    verified.damages.extend(fault);
+    verified.erased = marks.len() as u64;
+    if let Some(number) = verified.books.filter(|&number| number > verified.last) {
+        verified.damages.push(format!(
+            "keys: they were used at record {number}, and the journal ends at {}",
+            verified.last
+        ));
+    }
+    Ok(())
 }
 
 fn verify_versions(folder: &DataFolder, verified: &mut Verified) {
@@ -197,7 +304,8 @@ fn clear(folder: &Path) -> Result<(), DataError> {
 fn copy_once(from: &Path, to: &Path, progress: Progress<'_>) -> io::Result<()> {
     let mut done = 0;
     // A version is kept before the journal says that it is in force, so those come last.
-    for part in ["checkpoints", "journal", "versions"] {
+    // Keys come last of all: whoever is in the copy has one there. When one is destroyed meanwhile, the check of the copy finds out.
+    for part in ["checkpoints", "journal", "versions", "keys"] {
         let mut files = Vec::new();
         if from.join(part).exists() {
             fs::create_dir_all(to.join(part))?;
@@ -210,6 +318,8 @@ fn copy_once(from: &Path, to: &Path, progress: Progress<'_>) -> io::Result<()> {
                 let own = ["durability", "format"].map(|name| from.join(name));
                 files.extend(own.into_iter().filter(|file| file.exists()));
             }
+            // The slots before the books that are kept whenever one is destroyed.
+            "keys" => files.reverse(),
             _ => {}
         }
         let sizes = files

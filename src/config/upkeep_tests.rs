@@ -111,7 +111,12 @@ fn whatever_byte_is_flipped_a_start_serves_what_was_acknowledged_or_refuses_or_s
         let bytes = fs::read(&file).unwrap();
         let name = within.display().to_string();
         // The rules are long, and any byte of them is as good as any other.
-        let step = if name.contains(BASE_FILE) { 211 } else { 7 };
+        let step = match &name {
+            name if name.contains(BASE_FILE) => 211,
+            // Most keys were drawn for people who may come.
+            name if name.contains("slots") => 307,
+            _ => 7,
+        };
         for at in (0..bytes.len()).step_by(step) {
             let _ = fs::remove_dir_all(&flipped);
             for file in files_of(&good) {
@@ -131,7 +136,9 @@ fn whatever_byte_is_flipped_a_start_serves_what_was_acknowledged_or_refuses_or_s
                 Err(_) => refused += 1,
                 Ok((engine, _)) => {
                     let now = everybody(&engine);
-                    if now == before {
+                    if name.starts_with("keys") {
+                        panic!("byte {at} of {name}: a key that is not what it was has to be refused");
+                    } else if now == before {
                         whole += 1;
                     } else {
                         // Only the last record can be taken for a write that was interrupted.

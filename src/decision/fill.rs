@@ -24,6 +24,8 @@ use super::policy::{self, Asked, Candidate, Ledger, Limit, Reached};
 use super::volumes::{Rooms, Used};
 use super::{nobody, quiet, rank};
 
+/// The customer was erased, and is not to be contacted.
+pub const ERASED: &str = "erased";
 /// Nothing is known of the customer, and the catalog serves known customers only.
 pub const UNKNOWN_CUSTOMER: &str = "unknown-customer";
 /// The customer wants no offers on this channel.

@@ -6,15 +6,17 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::Engine;
-use super::history::Head;
+use super::history::{Aside, Head};
 use crate::domain::ids::CustomerKey;
 use crate::journal::checkpoint::{self, CheckpointWriter};
+use crate::store::seal::Purpose;
 
 /// How many checkpoints are kept: when the newest one is damaged, the one before it and a longer log still give everything.
-const CHECKPOINTS_KEPT: usize = 2;
+pub(super) const CHECKPOINTS_KEPT: usize = 2;
 
 /// The keys of all customers.
-const EVERYBODY: RangeInclusive<CustomerKey> = CustomerKey::from_packed(0)..=CustomerKey::from_packed(u128::MAX);
+pub(super) const EVERYBODY: RangeInclusive<CustomerKey> =
+    CustomerKey::from_packed(0)..=CustomerKey::from_packed(u128::MAX);
 
 /// What a checkpoint came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,28 +50,41 @@ impl Engine {
         let (position, head) = {
             let history = self.history.lock();
             let (books, position) = self.conductor.volumes.keep(|| journal.written());
-            let numbers = self.conductor.numbers.all().into_iter();
+            let hex = |mark: u128| format!("{mark:032x}");
+            let forgotten = self.forgotten();
             let head = Head {
                 activations: history.clone(),
-                numbers: numbers
-                    .map(|(key, last)| (format!("{:032x}", key.get()), last))
-                    .collect(),
-                books,
+                numbers: Vec::new(),
+                forgotten,
+                erased: self.conductor.marks.all().into_iter().map(hex).collect(),
+                books: self.anonymous(books),
             };
             (position, head)
         };
+        let aside = serde_json::to_vec(&Aside {
+            books: head.books.clone(),
+            forgotten: head.forgotten.clone(),
+        })?;
         let head = serde_json::to_vec(&head)?;
         let mut writer = CheckpointWriter::begin(folder, position, &head)?;
         let mut customers = 0;
         let mut write = || {
             let mut keys = Vec::new();
             self.store.keys(&EVERYBODY, &mut keys);
-            let mut block = Vec::new();
+            let (mut block, mut sealed) = (Vec::new(), Vec::new());
             for key in keys {
                 // Who came since has begun behind the position, and who went is not missed.
-                if let Some(number) = self.store.copy(key, &mut block, || journal.written()) {
+                let mut copied = self.store.copy(key, &mut block, || journal.written());
+                if copied.is_some_and(|(seal, _)| seal.is_none()) {
+                    // Customers who were put in past the journal.
+                    self.store.seal_all(|| journal.keys().take())?;
+                    copied = self.store.copy(key, &mut block, || journal.written());
+                }
+                if let Some((seal, number)) = copied {
                     customers += 1;
-                    writer.block(number, &block)?;
+                    sealed.clear();
+                    seal.seal(journal.keys().nonces(), Purpose::Block, &block, &mut sealed);
+                    writer.block(number, &sealed)?;
                 }
             }
             // The blocks must not be ahead of the records that are on the disk: after a loss of power their numbers would be given
@@ -85,6 +100,11 @@ impl Engine {
             }
         };
         self.checkpointed.store(position, Ordering::Relaxed);
+        if journal.keys().has_retired(position) {
+            let _one_at_a_time = self.erasing.lock();
+            journal.keys().keep_books(position, &aside)?;
+            journal.keys().destroy(position)?;
+        }
         self.trim(folder, keep_from)?;
         Ok(Some(Checkpoint {
             position,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::answers::{Answers, Kept};
+use super::erasure::Marks;
 use super::numbers::Numbers;
 use super::ranking::Lists;
 use super::replay;
@@ -25,9 +26,10 @@ use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::Timestamp;
-use crate::journal::Journal;
+use crate::journal::{Journal, NotWritten};
 use crate::store::Standing;
 use crate::store::record::Draft;
+use crate::store::seal::Seal;
 
 /// What is shared over customers.
 pub(super) struct Conductor<L = Mutex<Books>> {
@@ -35,6 +37,8 @@ pub(super) struct Conductor<L = Mutex<Books>> {
     pub(super) answers: Answers,
     pub(super) volumes: Volumes<L>,
     pub(super) numbers: Numbers,
+    /// Who was erased.
+    pub(super) marks: Marks,
     /// Where every change is written before it counts; absent when nothing is to outlive the process.
     pub(super) journal: Option<Arc<Journal>>,
 }
@@ -82,6 +86,7 @@ impl<L: Locked<Books>> Conductor<L> {
             answers: Answers::new(limits.answers_bytes_max),
             volumes: Volumes::new(),
             numbers: Numbers::default(),
+            marks: Marks::new(),
             journal: None,
         }
     }
@@ -98,6 +103,10 @@ impl<L: Locked<Books>> Conductor<L> {
     ) -> Result<(Answer, bool), Rejection> {
         // A preview reserves nothing, so there is nothing to protect.
         let once = call.once.filter(|_| !call.request.preview).zip(call.key);
+        // Of somebody who was erased nothing is kept, not even that they asked.
+        let is_kept =
+            |customer: &(RequestKey, CustomerKey)| standing == Standing::Known || !self.marks.have(customer.1);
+        let once = once.filter(is_kept);
         if let Some((once, customer)) = once
             && let Some(kept) = self.recall(customer, once, profile)?
         {
@@ -185,18 +194,17 @@ impl<L: Locked<Books>> Conductor<L> {
         } = call;
         let catalog = &*active.catalog;
         let hold_outs = hold_out::of(catalog, key);
-        let is_visitor = request.customer.as_ref().is_none_or(CustomerId::is_anonymous);
         let known = standing == Standing::Known;
-        if !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !is_visitor {
+        if !known && let Some(rule) = self.turned_away(catalog, request) {
             return Ok(Made {
-                decision: unanswered(catalog, request, fill::UNKNOWN_CUSTOMER, hold_outs, now),
+                decision: unanswered(catalog, request, rule, hold_outs, now),
                 changed: false,
                 applied: 0,
             });
         }
-        if let Some(key) = key {
+        if key.is_some() {
             let begun = request.customer.as_ref().filter(|_| !known);
-            workspace.draft.begin(key, begun, active.generation, now);
+            workspace.draft.begin(begun, active.generation, now);
         }
         let applied = apply_events(profile, &request.events, catalog, now, &mut workspace.draft);
         // A preview with events answers "what if", on a copy that is thrown away with its list.
@@ -214,7 +222,7 @@ impl<L: Locked<Books>> Conductor<L> {
                 ..answer
             };
             if changed {
-                self.commit(&workspace.draft)?;
+                self.commit(&mut workspace.draft)?;
             }
             return Ok(Made {
                 decision,
@@ -239,7 +247,7 @@ impl<L: Locked<Books>> Conductor<L> {
         let chosen = self.choose(call, once, &sight, &mut withheld, &mut workspace.draft);
         let (outcome, reservation) = chosen.inspect_err(|_| self.lists.forget(list_key))?;
         if reservation.is_none() && changed {
-            let committed = self.commit(&workspace.draft);
+            let committed = self.commit(&mut workspace.draft);
             committed.inspect_err(|_| self.lists.forget(list_key))?;
         }
         let Outcome {
@@ -273,30 +281,64 @@ impl<L: Locked<Books>> Conductor<L> {
         })
     }
 
+    /// Says why somebody who is not known gets no offers at all, if that is so.
+    pub(super) fn turned_away(&self, catalog: &Catalog, request: &OffersRequest) -> Option<&'static str> {
+        let customer = request.customer.as_ref();
+        if customer.is_some_and(|customer| self.marks.have(customer.key())) {
+            return Some(fill::ERASED);
+        }
+        let is_visitor = customer.is_none_or(CustomerId::is_anonymous);
+        let is_strict = catalog.unknown_customer == UnknownCustomer::FallbackOnly;
+        (is_strict && !is_visitor).then_some(fill::UNKNOWN_CUSTOMER)
+    }
+
     /// Forgets a customer everywhere but in the store.
     ///
     /// # Errors
     /// When the journal cannot take it; nothing is forgotten then.
-    pub(super) fn forget(&self, key: CustomerKey, profile: &Profile) -> Result<(), Rejection> {
+    pub(super) fn forget(&self, key: CustomerKey, profile: &Profile, seal: Seal) -> Result<(), Rejection> {
         let mut draft = Draft::default();
+        draft.is_of(seal);
         draft.forget(key, profile.decisions, &profile.contacts);
         // Known before the record is written, so that no checkpoint lies between them.
-        self.numbers.forget(key, profile.decisions);
-        self.volumes.forget(key, &profile.contacts, || self.commit(&draft))?;
+        self.numbers.forget(self.marks.of(key), profile.decisions);
+        let commit = || self.commit(&mut draft);
+        self.volumes.forget(key, &profile.contacts, commit)?;
         self.lists.forget(key);
         self.answers.forget(key);
+        if let Some(journal) = &self.journal {
+            journal.keys().retire(draft.seal().slot(), journal.written());
+        }
         Ok(())
     }
 
+    /// Lets somebody who was erased be known again, who is begun next.
+    ///
+    /// # Errors
+    /// When the journal cannot take it; the person stays erased then.
+    pub(super) fn readmit(&self, key: CustomerKey, draft: &mut Draft) -> Result<(), Rejection> {
+        let mark = self.marks.of(key);
+        draft.readmit(mark);
+        // Gone before the record is written, so that no checkpoint that has the record has the mark.
+        self.marks.take(mark);
+        self.commit(draft).inspect_err(|_| {
+            self.marks.add(mark);
+        })
+    }
+
     /// Writes to the journal what changed, if there is a journal and something did.
-    pub(super) fn commit(&self, draft: &Draft) -> Result<(), Rejection> {
-        match (&self.journal, draft.record()) {
-            (Some(journal), Some(record)) => {
-                journal.append(record)?;
-                Ok(())
-            }
-            _ => Ok(()),
+    pub(super) fn commit(&self, draft: &mut Draft) -> Result<(), Rejection> {
+        if let Some(journal) = &self.journal
+            && draft.has_record()
+        {
+            let keys = journal.keys();
+            let take = || {
+                keys.take()
+                    .map_err(|error| NotWritten::Refused(error.to_string().into()))
+            };
+            journal.append(draft.record(keys.nonces(), take)?)?;
         }
+        Ok(())
     }
 
     /// Fills the placements, and reserves what they show: takes it from all volumes at once. When others were faster, fills
@@ -335,7 +377,7 @@ impl<L: Locked<Books>> Conductor<L> {
             let Some(customer) = key.filter(|_| !request.preview) else {
                 return Ok((outcome, None));
             };
-            let number = || self.numbers.next(customer, profile, now);
+            let number = || self.numbers.next(|| self.marks.of(customer), profile, now);
             let Some(reservation) = reservation(catalog, request, once, number, &outcome.placements, now) else {
                 return Ok((outcome, None));
             };

@@ -1,6 +1,7 @@
 //! Which catalogs came into force, and what of the engine is not any one customer's: what a journal and a checkpoint keep
 //! besides customers.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -11,9 +12,10 @@ use super::{Active, Engine};
 use crate::domain::profile::Profile;
 use crate::domain::symbol::SymbolTable;
 use crate::domain::time::Timestamp;
-use crate::journal::NotWritten;
+use crate::journal::{Journal, NotWritten};
 use crate::store::packed;
 use crate::store::record::Draft;
+use crate::store::seal::Seal;
 
 /// How many activations are remembered, of a few kilobytes each; decisions by an older one cannot be made again.
 const ACTIVATIONS_KEPT: usize = 1_024;
@@ -61,10 +63,40 @@ impl Activation {
 pub(super) struct Head {
     /// Every activation, oldest first.
     pub(super) activations: Vec<Activation>,
-    /// The last numbers of customers who were forgotten a moment ago, by the key in hexadecimal digits.
+    /// The last numbers of customers who were forgotten a moment ago, by the key in hexadecimal digits, as releases up to data format
+    /// 1 wrote them.
+    #[serde(default)]
     pub(super) numbers: Vec<(String, u32)>,
+    /// The same, by the mark in hexadecimal digits.
+    #[serde(default)]
+    pub(super) forgotten: Vec<(String, u32)>,
+    /// The marks of erased people, in hexadecimal digits.
+    #[serde(default)]
+    pub(super) erased: Vec<String>,
     /// What counts over all customers.
     pub(super) books: Kept,
+}
+
+/// What is kept beside the keys when some are destroyed, since the records that tell it cannot be read any more.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Aside {
+    /// What counts over all customers.
+    pub(super) books: Kept,
+    /// The last numbers of customers who were forgotten a moment ago, by the mark in hexadecimal digits.
+    pub(super) forgotten: Vec<(String, u32)>,
+}
+
+/// Returns the marks of erased people in the head of a checkpoint, in hexadecimal digits.
+#[must_use]
+pub fn erased_in(head: &[u8]) -> HashSet<String> {
+    let head: Head = serde_json::from_slice(head).unwrap_or_default();
+    head.erased.into_iter().collect()
+}
+
+/// Appends a record that is about nobody.
+pub(super) fn append_plain(journal: &Journal, draft: &mut Draft) -> Result<u64, NotWritten> {
+    let record = draft.record(journal.keys().nonces(), || Ok::<_, NotWritten>(Seal::NONE))?;
+    journal.append(record)
 }
 
 impl Engine {
@@ -95,9 +127,7 @@ impl Engine {
         let mut draft = Draft::default();
         // A table of names and numbers can always be written as JSON.
         draft.activate(&serde_json::to_vec(&activation).unwrap_or_default());
-        if let Some(record) = draft.record() {
-            journal.append(record)?;
-        }
+        append_plain(journal, &mut draft)?;
         history.push(activation);
         let excess = history.len().saturating_sub(ACTIVATIONS_KEPT);
         history.drain(..excess);

@@ -22,6 +22,7 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 use crate::store::Standing;
 use crate::store::record::Draft;
+use crate::store::seal::Seal;
 
 /// Interleavings tried at random, and by priorities with three changes.
 const TRIED: usize = 600;
@@ -127,7 +128,7 @@ impl Scene {
     fn forget(&self, who: usize) {
         let (id, profile) = &self.customers[who];
         let mut profile = profile.lock().unwrap();
-        self.conductor.forget(id.key(), &profile).unwrap();
+        self.conductor.forget(id.key(), &profile, Seal::NONE).unwrap();
         profile.clear();
     }
 

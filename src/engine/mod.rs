@@ -19,8 +19,12 @@
 //! age, else the start propensity; the answer names the rung.
 
 mod answers;
+mod changes;
 mod checkpoint;
 mod conductor;
+mod erasure;
+#[cfg(test)]
+mod erasure_tests;
 mod history;
 #[cfg(test)]
 mod interleavings;
@@ -49,10 +53,8 @@ use parking_lot::Mutex;
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill;
 use crate::decision::volumes::Rooms;
-use crate::decision::{facts::Layout, features::Rows, fold, gate::Verdicts, hold_out, steer::Steering};
+use crate::decision::{facts::Layout, features::Rows, gate::Verdicts, hold_out, steer::Steering};
 use crate::domain::decision::{Decision, Ranked};
-use crate::domain::entry::{Entry, ProfileChange};
-use crate::domain::event::Event;
 use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
@@ -63,10 +65,11 @@ use crate::store::record::Draft;
 use crate::store::{Buffers, Standing, Store, Then};
 
 use conductor::{Call, Conductor};
-use steps::{apply_events, unanswered};
+use steps::unanswered;
 
 pub use checkpoint::Checkpoint;
-pub use history::Activation;
+pub use erasure::Erasure;
+pub use history::{Activation, erased_in};
 pub use prospects::{Before, Prospects};
 pub use receipts::{Answer, CancelReceipt, EventsReceipt, OutcomeReceipt, Rejection, Replay};
 pub use recovery::{Recovered, Recovery, RecoveryError};
@@ -132,6 +135,8 @@ pub struct Engine {
     history: Mutex<Vec<Activation>>,
     /// The record that the newest checkpoint stands at.
     checkpointed: AtomicU64,
+    /// Held by the one that destroys keys.
+    erasing: Mutex<()>,
     conductor: Conductor,
     hooks: ArcSwap<Vec<ChangeHook>>,
 }
@@ -166,6 +171,7 @@ impl Engine {
             }),
             history: Mutex::default(),
             checkpointed: AtomicU64::new(0),
+            erasing: Mutex::default(),
             conductor: Conductor::new(&limits),
             hooks: ArcSwap::default(),
         }
@@ -365,6 +371,9 @@ impl Engine {
     ) -> Result<Answer, Rejection> {
         let refuse_unknown = strict && records_known_only(&active.catalog, customer);
         self.locked(customer, call, |profile, standing, workspace| {
+            if standing != Standing::Known && strict && self.conductor.marks.have(customer.key()) {
+                return Err(Rejection::Erased);
+            }
             if standing != Standing::Known && refuse_unknown {
                 return Err(Rejection::UnknownCustomer);
             }
@@ -388,93 +397,19 @@ impl Engine {
         };
         let done = WORKSPACE.with_borrow_mut(|workspace| {
             let mut buffers = std::mem::take(&mut workspace.buffers);
-            let done = self.store.with(customer, key, &mut buffers, |profile, standing| {
-                let done = work(profile, standing, workspace);
-                let is_changed = done.as_ref().is_ok_and(|(_, changed)| *changed);
-                (done, if is_changed { keep } else { Then::Leave })
-            });
+            let done = self
+                .store
+                .with_seal(customer, key, &mut buffers, |profile, standing, seal| {
+                    workspace.draft.is_of(*seal);
+                    let done = work(profile, standing, workspace);
+                    *seal = workspace.draft.seal();
+                    let is_changed = done.as_ref().is_ok_and(|(_, changed)| *changed);
+                    (done, if is_changed { keep } else { Then::Leave })
+                });
             workspace.buffers = buffers;
             done
         });
         let (result, changed) = done?;
-        if changed {
-            self.changed(key);
-        }
-        Ok(result)
-    }
-
-    /// Records what a customer did. Events whose id was recorded before are left out.
-    ///
-    /// # Errors
-    /// When the customer is unknown and the catalog records nothing of unknown customers, or there is no room.
-    pub fn record_events(
-        &self,
-        active: &Active,
-        customer: &CustomerId,
-        events: &[Event],
-        now: Timestamp,
-    ) -> Result<EventsReceipt, Rejection> {
-        self.change(active, customer, (true, now), |profile, catalog, draft| {
-            let applied = apply_events(profile, events, catalog, now, draft);
-            EventsReceipt {
-                applied,
-                duplicates: events.len() - applied,
-                profile_version: profile.version,
-            }
-        })
-    }
-
-    /// Writes attributes and consents; begins the customer when new. Returns the profile's version afterwards.
-    ///
-    /// # Errors
-    /// When there is no room for somebody new, or the journal cannot take it.
-    pub fn upsert_profile(
-        &self,
-        active: &Active,
-        customer: &CustomerId,
-        change: &ProfileChange,
-        now: Timestamp,
-    ) -> Result<u64, Rejection> {
-        self.change(active, customer, (false, now), |profile, catalog, draft| {
-            let entry = Entry::Profile(change.clone());
-            if fold::apply(profile, &entry, catalog) {
-                draft.entry(&entry);
-            }
-            profile.version
-        })
-    }
-
-    fn change<T>(
-        &self,
-        active: &Active,
-        customer: &CustomerId,
-        (only_known_by_policy, now): (bool, Timestamp),
-        work: impl FnOnce(&mut Profile, &Catalog, &mut Draft) -> T,
-    ) -> Result<T, Rejection> {
-        let key = customer.key();
-        let catalog = &*active.catalog;
-        let refuse_unknown = only_known_by_policy && records_known_only(catalog, customer);
-        let (result, changed) = WORKSPACE.with_borrow_mut(|workspace| {
-            let Workspace { buffers, draft, .. } = workspace;
-            self.store.with(customer, key, buffers, |profile, standing| {
-                let known = standing == Standing::Known;
-                if !known && refuse_unknown {
-                    return (Err(Rejection::UnknownCustomer), Then::Leave);
-                }
-                if let Standing::Full(full) = standing {
-                    return (Err(full.into()), Then::Leave);
-                }
-                let before = profile.version;
-                draft.begin(key, (!known).then_some(customer), active.generation, now);
-                let result = work(profile, catalog, draft);
-                if let Err(rejection) = self.conductor.commit(draft) {
-                    return (Err(rejection), Then::Leave);
-                }
-                let changed = profile.version != before;
-                let then = if changed || !known { Then::Keep } else { Then::Leave };
-                (Ok((result, changed)), then)
-            })
-        })?;
         if changed {
             self.changed(key);
         }
@@ -488,13 +423,15 @@ impl Engine {
         self.store.read(customer.key(), &mut profile).then_some(profile)
     }
 
-    /// Forgets a customer; tells whether there was one.
+    /// Forgets a customer, who may come back as somebody new; tells whether there was one.
     ///
     /// # Errors
     /// When the journal cannot take it; nothing is forgotten then.
     pub fn delete_profile(&self, customer: &CustomerId) -> Result<bool, Rejection> {
         let key = customer.key();
-        let removed = self.store.remove(key, |profile| self.conductor.forget(key, profile))?;
+        let removed = self
+            .store
+            .remove(key, |profile, seal| self.conductor.forget(key, profile, seal))?;
         if removed {
             self.changed(key);
         }

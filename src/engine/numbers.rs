@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::domain::ids::CustomerKey;
 use crate::domain::profile::Profile;
 use crate::domain::time::{Millis, Timestamp};
 
@@ -17,7 +16,8 @@ const NUMBERS_BEGIN: Timestamp = Timestamp::from_millis(1_704_067_200_000);
 /// The last numbers of those who were forgotten a moment ago, and the lowest number that is given out.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
-    forgotten: Mutex<HashMap<CustomerKey, u32>>,
+    /// By the mark of the customer, so that nobody can tell who it was.
+    forgotten: Mutex<HashMap<u128, u32>>,
     /// The second in which this process went on with the data of another one: what that one gave out and nobody kept, as after a loss
     /// of power or from a backup, is not given out again.
     lowest: AtomicU32,
@@ -25,9 +25,11 @@ pub(super) struct Numbers {
 
 impl Numbers {
     /// Remembers the last number of somebody who is being forgotten. Called under the customer's lock.
-    pub(super) fn forget(&self, customer: CustomerKey, last: u32) {
+    pub(super) fn forget(&self, mark: u128, last: u32) {
         if last > 0 {
-            self.forgotten.lock().insert(customer, last);
+            let mut forgotten = self.forgotten.lock();
+            let known = forgotten.entry(mark).or_default();
+            *known = last.max(*known);
         }
     }
 
@@ -37,16 +39,21 @@ impl Numbers {
     }
 
     /// Returns what is remembered.
-    pub(super) fn all(&self) -> Vec<(CustomerKey, u32)> {
+    pub(super) fn all(&self) -> Vec<(u128, u32)> {
         self.forgotten
             .lock()
             .iter()
-            .map(|(&customer, &last)| (customer, last))
+            .map(|(&mark, &last)| (mark, last))
             .collect()
     }
 
-    /// Returns the number of the customer's next decision. Called under the customer's lock.
-    pub(super) fn next(&self, customer: CustomerKey, profile: &Profile, now: Timestamp) -> u32 {
+    /// Returns the number when it is ahead of the clock, so that it has to be remembered; else 0.
+    pub(super) fn ahead(last: u32, now: Timestamp) -> u32 {
+        if last >= second(now) { last } else { 0 }
+    }
+
+    /// Returns the number of the customer's next decision; `mark` makes the customer's mark. Called under the customer's lock.
+    pub(super) fn next(&self, mark: impl FnOnce() -> u128, profile: &Profile, now: Timestamp) -> u32 {
         let lowest = self.lowest.load(Ordering::Relaxed);
         if profile.decisions > 0 {
             return profile.decisions.saturating_add(1).max(lowest);
@@ -54,7 +61,10 @@ impl Numbers {
         let second = second(now).max(lowest);
         let mut last = self.forgotten.lock();
         last.retain(|_, last| *last >= second);
-        last.get(&customer)
+        if last.is_empty() {
+            return second;
+        }
+        last.get(&mark())
             .map_or(second, |last| second.max(last.saturating_add(1)))
     }
 }

@@ -11,7 +11,7 @@ use super::conductor::{Call, Conductor, barrier};
 use super::sync::Locked;
 use super::volumes::books::Books;
 use super::{Active, Engine, Rejection, Replay, Workspace};
-use crate::catalog::{Catalog, UnknownCustomer};
+use crate::catalog::Catalog;
 use crate::decision::assign::{Choice, Limits};
 use crate::decision::barrier::Barrier;
 use crate::decision::policy::reservation;
@@ -208,8 +208,7 @@ impl<L: Locked<Books>> Conductor<L> {
             best: Vec::new(),
             others: Vec::new(),
         };
-        let is_visitor = request.customer.as_ref().is_none_or(CustomerId::is_anonymous);
-        let is_nobody = !known && catalog.unknown_customer == UnknownCustomer::FallbackOnly && !is_visitor;
+        let is_nobody = !known && self.turned_away(catalog, request).is_some();
         let Some(key) = key.filter(|_| !is_nobody) else {
             return prospects;
         };

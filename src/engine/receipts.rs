@@ -18,6 +18,18 @@ pub enum Rejection {
     /// The catalog serves known customers only.
     #[error("the customer is not known, and the catalog's policy is to record nothing of unknown customers")]
     UnknownCustomer,
+    /// The customer was erased.
+    #[error(
+        "the customer was erased, and nothing is recorded of them; if they themselves came back, write their profile with \
+         `after_erasure` set, and they begin anew"
+    )]
+    Erased,
+    /// The customer left memory, and the disk would not take the rest of an erasure.
+    #[error(
+        "the customer is forgotten and no longer contacted, but what is on the disk is not destroyed yet: {0}; repeat the call when \
+         there is room on the disk; a restart ends it as well"
+    )]
+    NotDestroyed(Arc<str>),
     /// No such decision: never made, or forgotten with its customer, or its contacts gave way to later ones.
     #[error(
         "decision `{0}` is not known: never made, or no longer kept, for of each customer the latest {CONTACTS_KEPT} \

@@ -4,26 +4,33 @@
 //! A checkpoint's blocks were taken while records were written, each at a record number of its own; for the customers of
 //! whom there are records behind the checkpoint, that number says which records the block has already. What is counted over
 //! all customers was taken at the checkpoint's position exactly, so there every record counts.
+//!
+//! What was written about people whose keys were destroyed cannot be read, and is left out ([`super::erasure`]): a copy of the books
+//! was kept then, which holds all that those records counted as. A record whose key is missing without having been destroyed is
+//! a damage. At the end, the keys of all who are not known any more are destroyed, which ends an erasure that a crash broke
+//! off; and what an earlier release wrote unsealed is sealed.
 
-use std::collections::HashMap;
+mod blocks;
+mod ending;
+mod replay;
+
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::history::{Activation, Head};
-use super::{Active, Engine, Limits, WORKSPACE, Workspace};
+use super::erasure::Marks;
+use super::history::{Activation, Aside, Head};
+use super::{Active, Engine, Limits};
 use crate::catalog::Catalog;
-use crate::decision::fold;
-use crate::domain::contact::Contact;
-use crate::domain::entry::Entry;
-use crate::domain::ids::{CustomerId, CustomerKey};
-use crate::domain::profile::Profile;
+use crate::domain::ids::CustomerKey;
 use crate::domain::symbol::Symbols;
-use crate::domain::time::Timestamp;
-use crate::journal::checkpoint::{self, CheckpointError, CheckpointReader};
-use crate::journal::{Journal, LogError, NotWritten};
-use crate::store::record::{self, Record};
-use crate::store::{Store, Then};
+use crate::journal::checkpoint::{self, CheckpointError, CheckpointFile, CheckpointReader};
+use crate::journal::{Journal, KeysError, LogError, NotWritten, Table};
+use crate::store::Store;
+use crate::store::record::{self, Who};
+use blocks::Blocks;
+use replay::Replay;
 
 /// Why an engine cannot begin where the last one ended. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +55,22 @@ pub enum RecoveryError {
     /// A record cannot be read.
     #[error("record {0} is of a kind that this release does not know; start the release that wrote it")]
     Record(u64),
+    /// The key of a person is missing.
+    #[error(
+        "{what} is sealed with key {slot}, which {why}: the folder `keys` is not the one of this data; bring back the `keys` that \
+         belong to it, or restore all of the data from a backup"
+    )]
+    Key {
+        /// What cannot be read.
+        what: String,
+        /// The slot of the key.
+        slot: u32,
+        /// What is wrong with the key.
+        why: &'static str,
+    },
+    /// The keys cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A catalog that was in force cannot be built again.
     #[error(
         "the records behind the checkpoint were made by catalog {version}, which cannot be built again: {why}; start the release \
@@ -75,6 +98,8 @@ pub struct Recovered {
     pub records: u64,
     /// How many bytes they have.
     pub bytes: u64,
+    /// How many customers of the checkpoint and records behind it cannot be read because their people were erased or forgotten.
+    pub unreadable: u64,
     /// What is wrong with newer checkpoints, which were left out.
     pub damages: Vec<String>,
 }
@@ -82,10 +107,21 @@ pub struct Recovered {
 /// What there is to begin with.
 pub struct Recovery {
     journal: Journal,
+    folder: PathBuf,
+    keys: Table,
+    loaded: Loaded,
+    recovered: Recovered,
+}
+
+/// What a checkpoint and a look at the records behind it gave.
+struct Loaded {
     store: Store,
     head: Head,
     tail: Tail,
-    recovered: Recovered,
+    /// Whether something in it is not sealed.
+    is_plain: bool,
+    /// The books as they were when keys were destroyed behind the checkpoint, with the number of that record.
+    later_books: Option<(u64, Aside)>,
 }
 
 /// What the records behind the checkpoint are about.
@@ -94,7 +130,11 @@ struct Tail {
     records: u64,
     bytes: u64,
     /// For each customer of whom there are records, the number of the last one that the block has already.
-    taken: HashMap<CustomerKey, u64>,
+    taken: HashMap<Who, u64>,
+    /// Who has the slots that records or open reservations name, as far as the checkpoint knows.
+    names: HashMap<u32, CustomerKey>,
+    /// How many blocks cannot be read because their people are gone.
+    unreadable: u64,
 }
 
 /// Told of progress: how far it is, and how far it goes.
@@ -109,26 +149,25 @@ impl Recovery {
         std::fs::create_dir_all(folder)?;
         let first = journal.first();
         let (mut damages, mut spoilt) = (Vec::new(), Vec::new());
+        let keys = journal.keys().table();
         for file in checkpoint::list(folder)? {
             // Records before it may be gone, but none between it and the first.
             if file.position + 1 < first {
                 break;
             }
-            match Self::load(&journal, &file.path, file.position, progress) {
-                Ok((store, head, tail)) => {
+            match Self::load(&journal, &keys, &file, progress) {
+                Ok(loaded) => {
                     set_aside(&spoilt)?;
                     let recovered = Recovered {
                         checkpoint: Some(file.position),
-                        customers: store.len() as u64,
-                        records: tail.records,
-                        bytes: tail.bytes,
                         damages,
+                        ..loaded.recovered()
                     };
                     return Ok(Self {
                         journal,
-                        store,
-                        head,
-                        tail,
+                        folder: folder.to_owned(),
+                        keys,
+                        loaded,
                         recovered,
                     });
                 }
@@ -146,44 +185,60 @@ impl Recovery {
         set_aside(&spoilt)?;
         let mut head = Head::default();
         let tail = look_through(&journal, 0, &mut head)?;
+        let loaded = Loaded {
+            is_plain: tail.has_plain(),
+            // Who is there is there, however many may be begun.
+            store: Store::new(usize::MAX),
+            later_books: later_books(&journal, 0)?,
+            head,
+            tail,
+        };
         let recovered = Recovered {
-            records: tail.records,
-            bytes: tail.bytes,
             damages,
-            ..Recovered::default()
+            ..loaded.recovered()
         };
         Ok(Self {
             journal,
-            store: Store::new(usize::MAX),
-            head,
-            tail,
+            folder: folder.to_owned(),
+            keys,
+            loaded,
             recovered,
         })
     }
 
     fn load(
         journal: &Journal,
-        path: &Path,
-        position: u64,
+        keys: &Table,
+        file: &CheckpointFile,
         progress: Progress<'_>,
-    ) -> Result<(Store, Head, Tail), Unloaded> {
+    ) -> Result<Loaded, Unloaded> {
+        let path = &file.path;
         let mut reader = CheckpointReader::open(path)?;
         let mut head: Head = serde_json::from_slice(reader.head())
             .map_err(|error| Unloaded::Checkpoint(format!("{}: its head is not one: {error}", path.display())))?;
-        let mut tail = look_through(journal, position, &mut head).map_err(Unloaded::Other)?;
-        // Who is there is there, however many may be begun.
+        let mut tail = look_through(journal, file.position, &mut head).map_err(Unloaded::Other)?;
+        let later_books = later_books(journal, file.position).map_err(Unloaded::Other)?;
+        let later = later_books.iter().flat_map(|(_, aside)| aside.books.slots());
+        let mut named: HashSet<u32> = head.books.slots().chain(later).collect();
+        named.extend(tail.taken.keys().filter_map(|who| match who {
+            Who::Slot(slot) => Some(slot),
+            Who::Key(_) => None,
+        }));
         let store = Store::new(usize::MAX);
-        let mut all_good = true;
-        while reader.blocks(|number, block| {
-            let key = store.restore(block);
-            all_good &= key.is_some();
-            if let Some(taken) = key.and_then(|key| tail.taken.get_mut(&key)) {
-                *taken = number;
-            }
-        })? {
+        let mut blocks = Blocks {
+            store: &store,
+            keys,
+            is_sealed: reader.is_sealed(),
+            named: &named,
+            tail: &mut tail,
+            is_good: true,
+            fault: None,
+        };
+        while reader.blocks(|number, block| blocks.take(number, block))? {
             let (at, size) = reader.progress();
             progress(at, size);
         }
+        let Blocks { is_good, fault, .. } = blocks;
         if reader.reaches() > journal.written() {
             let damage = format!(
                 "{}: it knows of record {}, and the journal ends at {}",
@@ -193,17 +248,27 @@ impl Recovery {
             );
             return Err(Unloaded::Checkpoint(damage));
         }
-        if !all_good {
+        if let Some((slot, why)) = fault {
+            let what = format!("a customer in {}", path.display());
+            return Err(Unloaded::Other(RecoveryError::Key { what, slot, why }));
+        }
+        if !is_good {
             let damage = format!("{}: a customer in it cannot be read", path.display());
             return Err(Unloaded::Checkpoint(damage));
         }
-        Ok((store, head, tail))
+        Ok(Loaded {
+            is_plain: !reader.is_sealed() || tail.has_plain(),
+            store,
+            head,
+            tail,
+            later_books,
+        })
     }
 
     /// Returns the names that the next catalog has to begin with.
     #[must_use]
     pub fn symbols(&self) -> Symbols {
-        let last = self.head.activations.last();
+        let last = self.loaded.head.activations.last();
         last.map_or_else(Symbols::default, |activation| Symbols::from(activation.symbols.clone()))
     }
 
@@ -228,7 +293,7 @@ impl Recovery {
     /// Tells whether there was nothing yet.
     #[must_use]
     pub const fn is_new(&self) -> bool {
-        self.head.activations.is_empty()
+        self.loaded.head.activations.is_empty()
     }
 
     /// Begins an engine: folds the records, each by the catalog of its time, which `catalogs` builds, and puts `active` in
@@ -245,36 +310,43 @@ impl Recovery {
     ) -> Result<(Engine, Recovered), RecoveryError> {
         let Self {
             journal,
+            folder,
+            keys,
+            loaded,
+            mut recovered,
+        } = self;
+        let Loaded {
             store,
             head,
             tail,
-            recovered,
-        } = self;
-        let Head {
-            activations,
-            numbers,
-            books,
-        } = head;
+            is_plain,
+            mut later_books,
+        } = loaded;
         let mut engine = Engine::new(active, limits);
         engine.store = store;
-        for (key, last) in numbers {
-            if let Ok(key) = u128::from_str_radix(&key, 16) {
-                engine.conductor.numbers.forget(CustomerKey::from_packed(key), last);
-            }
-        }
-        engine.conductor.volumes.restore(books);
+        engine.conductor.marks = Marks::salted(*journal.keys().salt());
+        engine.take_over(&head, &tail.names);
+        let position = recovered.checkpoint.unwrap_or(0);
         let mut replay = Replay {
             engine: &engine,
+            keys: &keys,
             taken: &tail.taken,
-            activations: &activations,
+            names: tail.names,
+            activations: &head.activations,
             catalogs,
             actives: HashMap::new(),
+            counts_from: later_books.as_ref().map_or(0, |(number, _)| number + 1),
+            unreadable: 0,
+            unfinished: false,
         };
-        let position = recovered.checkpoint.unwrap_or(0);
         let (mut done, mut failed) = (0, None);
         journal.read(position + 1, &mut |number, bytes| {
-            let replayed = record::read(bytes).ok_or(RecoveryError::Record(number));
-            match replayed.and_then(|record| replay.record(number, record)) {
+            if later_books.as_ref().is_some_and(|(at, _)| number > *at)
+                && let Some((_, aside)) = later_books.take()
+            {
+                replay.restore(aside);
+            }
+            match replay.bytes(number, bytes) {
                 Ok(()) => {
                     done += 1;
                     if done % 4_096 == 0 {
@@ -291,13 +363,68 @@ impl Recovery {
         if let Some(error) = failed {
             return Err(error);
         }
+        if let Some((_, aside)) = later_books {
+            replay.restore(aside);
+        }
+        recovered.unreadable += replay.unreadable;
+        let unfinished = replay.unfinished;
         engine.store.limit(limits.customers_max);
         engine.conductor.numbers.begin_at(engine.active.load().since);
         engine.checkpointed = position.into();
-        engine.conductor.journal = Some(Arc::new(journal));
-        engine.go_on(activations)?;
+        let journal = Arc::new(journal);
+        engine.conductor.journal = Some(Arc::clone(&journal));
+        engine.go_on(head.activations)?;
+        engine.tidy(&journal, &keys, unfinished)?;
+        if is_plain || journal.keys().has_plain() {
+            engine.seal_plain(&journal, &folder)?;
+        }
         Ok((engine, recovered))
     }
+}
+
+impl Tail {
+    fn has_plain(&self) -> bool {
+        self.taken.keys().any(|who| matches!(who, Who::Key(_)))
+    }
+}
+
+impl Loaded {
+    fn recovered(&self) -> Recovered {
+        Recovered {
+            customers: self.store.len() as u64,
+            records: self.tail.records,
+            bytes: self.tail.bytes,
+            unreadable: self.tail.unreadable,
+            ..Recovered::default()
+        }
+    }
+}
+
+const NO_KEY: &str = "was never written there";
+const WRONG_KEY: &str = "does not open it";
+
+/// Returns the books that were kept when keys were destroyed, when that was behind a checkpoint.
+fn later_books(journal: &Journal, position: u64) -> Result<Option<(u64, Aside)>, RecoveryError> {
+    let Some((number, bytes)) = journal.keys().books()? else {
+        return Ok(None);
+    };
+    if number > journal.written() {
+        let error = std::io::Error::other(format!(
+            "the folder `keys` was used at record {number}, and the journal ends at {}: the two do not belong together",
+            journal.written()
+        ));
+        return Err(error.into());
+    }
+    if number <= position {
+        return Ok(None);
+    }
+    let aside = serde_json::from_slice(&bytes).map_err(std::io::Error::from)?;
+    Ok(Some((number, aside)))
+}
+
+/// Returns under what somebody is kept of whom only the slot is known, since they are gone.
+const fn nobody(slot: u32) -> CustomerKey {
+    CustomerKey::from_packed(slot as u128)
 }
 
 /// Renames checkpoints that are not good, so that they do not count as one of those to fall back on.
@@ -329,9 +456,10 @@ fn look_through(journal: &Journal, position: u64, head: &mut Head) -> Result<Tai
         tail.records += 1;
         tail.bytes += bytes.len() as u64;
         match record::about(bytes) {
-            Some(record::About::Customer(key)) => {
-                tail.taken.insert(key, 0);
+            Some(record::About::Customer(who)) => {
+                tail.taken.insert(who, 0);
             }
+            Some(record::About::Other) => {}
             Some(record::About::Activation(bytes)) => match serde_json::from_slice(bytes) {
                 Ok(activation) => head.activations.push(activation),
                 Err(_) => unknown = Some(number),
@@ -345,108 +473,4 @@ fn look_through(journal: &Journal, position: u64, head: &mut Head) -> Result<Tai
         }
     })?;
     unknown.map_or(Ok(tail), |number| Err(RecoveryError::Record(number)))
-}
-
-struct Replay<'a> {
-    engine: &'a Engine,
-    taken: &'a HashMap<CustomerKey, u64>,
-    activations: &'a [Activation],
-    catalogs: &'a mut dyn FnMut(&Activation) -> Result<Arc<Catalog>, String>,
-    actives: HashMap<u64, Arc<Active>>,
-}
-
-impl Replay<'_> {
-    fn record(&mut self, number: u64, record: Record) -> Result<(), RecoveryError> {
-        match record {
-            Record::Activation(_) => Ok(()),
-            Record::Forgotten { key, decisions, before } => {
-                let volumes = &self.engine.conductor.volumes;
-                let Ok(()) = volumes.forget(key, &before, || Ok::<_, std::convert::Infallible>(()));
-                self.engine.conductor.numbers.forget(key, decisions);
-                if self.is_open(key, number) {
-                    let Ok(_) = self.engine.store.remove(key, |_| Ok::<_, std::convert::Infallible>(()));
-                }
-                Ok(())
-            }
-            Record::Change {
-                key,
-                id,
-                generation,
-                at,
-                entries,
-                before,
-                seen: _,
-            } => {
-                let active = self.active(number, generation)?;
-                self.count(&active, key, (&entries, before), at);
-                if self.is_open(key, number) {
-                    self.fold(&active.catalog, key, id.as_ref(), &entries);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn is_open(&self, key: CustomerKey, number: u64) -> bool {
-        self.taken.get(&key).is_none_or(|&taken| taken < number)
-    }
-
-    /// Enters what an earlier process entered into the books over all customers.
-    fn count(&self, active: &Active, key: CustomerKey, (entries, before): (&[Entry], Vec<Contact>), at: Timestamp) {
-        let volumes = &self.engine.conductor.volumes;
-        for entry in entries {
-            if let Entry::Decision(reservation) = entry {
-                volumes.enter(active, key, reservation, at);
-            }
-        }
-        if before.is_empty() {
-            return;
-        }
-        let mut profile = Profile {
-            contacts: before.clone(),
-            ..Profile::default()
-        };
-        for entry in entries {
-            fold::apply(&mut profile, entry, &active.catalog);
-        }
-        let moves: Vec<_> = before.into_iter().zip(profile.contacts).collect();
-        let Ok(_) = volumes.change(active, key, &moves, at, || Ok::<_, std::convert::Infallible>(()));
-    }
-
-    fn fold(&self, catalog: &Catalog, key: CustomerKey, id: Option<&CustomerId>, entries: &[Entry]) {
-        let fold = |profile: &mut Profile| {
-            for entry in entries {
-                fold::apply(profile, entry, catalog);
-            }
-            ((), Then::Keep)
-        };
-        WORKSPACE.with_borrow_mut(|workspace| {
-            let Workspace { buffers, .. } = workspace;
-            match id {
-                Some(id) => self.engine.store.with(id, key, buffers, |profile, _| fold(profile)),
-                // Somebody whom the checkpoint does not have was forgotten later.
-                None => drop(self.engine.store.with_known(key, buffers, fold)),
-            }
-        });
-    }
-
-    fn active(&mut self, number: u64, generation: u64) -> Result<Arc<Active>, RecoveryError> {
-        if let Some(active) = self.actives.get(&generation) {
-            return Ok(Arc::clone(active));
-        }
-        let found = self.activations.iter().find(|found| found.generation == generation);
-        let activation = found.ok_or(RecoveryError::Record(number))?;
-        let catalog = (self.catalogs)(activation).map_err(|why| RecoveryError::Catalog {
-            version: activation.catalog.clone(),
-            why,
-        })?;
-        let active = Arc::new(Active {
-            catalog,
-            models: Vec::new(),
-            generation,
-            since: activation.at(),
-        });
-        self.actives.insert(generation, Arc::clone(&active));
-        Ok(active)
-    }
 }

@@ -1,5 +1,7 @@
 //! What a restart gives back: everything that was acknowledged, and nothing else.
 
+mod replays;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,16 +13,16 @@ use crate::decision::testing::{T0, catalog_on, search, symbol};
 use crate::domain::contact::Counted;
 use crate::domain::decision::Decision;
 use crate::domain::entry::{Cancellation, ConsentChange, OutcomeReport, ProfileChange};
-use crate::domain::ids::CustomerId;
+use crate::domain::ids::{CustomerId, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, PlacementRequest, RequestKey};
 use crate::domain::symbol::Symbols;
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
-use crate::journal::{AppendError, Claim, Journal, Level, Log, LogError, NotWritten, Options, SegmentLog};
+use crate::journal::{AppendError, Claim, Journal, Keys, Level, Log, LogError, NotWritten, Options, SegmentLog};
 
 /// The catalogs of these tests, by what they add.
-const CATALOGS: [&str; 3] = [
+pub(super) const CATALOGS: [&str; 3] = [
     "volumes: [{ id: seen, at_most: 400, of: seen, per: day }, { id: all, at_most: 700, of: decided, per: ever }]
 caps: [{ id: week, because: w, at_most: 9, of: decided, within: 7d }]
 purposes: [{ id: marketing, consent: assumed }]",
@@ -50,7 +52,7 @@ fn build(symbols: &Symbols, version: &str) -> Option<Arc<Catalog>> {
 }
 
 /// Opens what is in a folder, with one of the catalogs in force.
-fn open(folder: &Path, lines: &str) -> Result<(Engine, Recovered), RecoveryError> {
+pub(super) fn open(folder: &Path, lines: &str) -> Result<(Engine, Recovered), RecoveryError> {
     open_on(folder, lines, |log| Box::new(log))
 }
 
@@ -64,7 +66,8 @@ fn open_on(
         ..Options::default()
     };
     let (log, opened) = SegmentLog::open(&folder.join("journal"), &options).unwrap();
-    let journal = Journal::begin(log_of(log), opened.first, Level::Process).unwrap();
+    let keys = Keys::open(&folder.join("keys")).unwrap();
+    let journal = Journal::begin(log_of(log), keys, opened.first, Level::Process).unwrap();
     let recovery = Recovery::begin(journal, &folder.join("checkpoints"), &mut |_, _| {})?;
     let catalog = catalog_on(&recovery.symbols(), lines);
     let active = Active {
@@ -92,6 +95,8 @@ struct Player {
     customers: std::ops::Range<u64>,
     now: Timestamp,
     decisions: Vec<Decision>,
+    /// Those of customers who were forgotten later.
+    forgotten: Vec<DecisionId>,
 }
 
 impl Player {
@@ -101,6 +106,7 @@ impl Player {
             customers,
             now: T0,
             decisions: Vec::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -116,7 +122,11 @@ impl Player {
             let who = self.someone();
             match self.dice.roll(12) {
                 0 => self.write(engine, &active, &who),
-                1 if self.dice.roll(5) == 0 => drop(engine.delete_profile(&who).unwrap()),
+                1 if self.dice.roll(5) == 0 => {
+                    engine.delete_profile(&who).unwrap();
+                    let ids = self.decisions.iter().filter_map(|decision| decision.id);
+                    self.forgotten.extend(ids.filter(|id| id.customer == who.key()));
+                }
                 2 => {
                     let event = self.event(&active.catalog);
                     engine.record_events(&active, &who, &[event], self.now).unwrap();
@@ -364,53 +374,6 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_it() {
     let refused = open(folder.path(), CATALOGS[0]).err().unwrap();
     assert!(matches!(refused, RecoveryError::Gap { .. }), "{refused}");
     assert!(refused.to_string().contains("restore"), "{refused}");
-}
-
-#[test]
-fn every_decision_of_a_long_history_is_made_again_bit_for_bit_after_restarts_and_reloads() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut player = Player::new(41, 0..15);
-    let mut lines = CATALOGS[0];
-    for life in 0..4 {
-        let (engine, _) = open(folder.path(), lines).unwrap();
-        player.play(&engine, 120);
-        lines = CATALOGS[(life + 1) % 2];
-        let next = catalog_on(&engine.active().catalog.symbols, lines);
-        engine.activate(Active::new(next, Vec::new())).unwrap();
-        player.play(&engine, 120);
-    }
-    let (engine, _) = open(folder.path(), lines).unwrap();
-    let made: Vec<_> = player
-        .decisions
-        .iter()
-        .filter(|decision| decision.id.is_some())
-        .collect();
-    assert!(made.len() > 100, "{} decisions", made.len());
-    for then in made {
-        let id = then.id.unwrap();
-        let recorded = engine.recorded(id).unwrap();
-        let activation = engine.activation(recorded.generation()).unwrap();
-        let catalog = build(&Symbols::from(activation.symbols.clone()), &activation.catalog).unwrap();
-        let active = Active {
-            generation: activation.generation,
-            ..Active::new(catalog, Vec::new())
-        };
-        let again = Engine::replay(&recorded, Arc::new(active)).unwrap();
-        assert!(again.is_same, "{id}");
-        let lasting = |decision: &Decision| Decision {
-            cached: false,
-            withheld: Vec::new(),
-            valid_until: T0,
-            ..decision.clone()
-        };
-        assert_eq!(lasting(&again.decision), lasting(then));
-        assert!(!again.decision.withheld.is_empty(), "what was not shown has its reason");
-    }
-    let unknown = crate::domain::ids::DecisionId {
-        customer: customer(1).key(),
-        number: 7,
-    };
-    assert!(matches!(engine.recorded(unknown), Err(super::ReplayError::Unknown(_))));
 }
 
 /// A log on a disk that may be full.

@@ -23,7 +23,8 @@ use crate::domain::time::Timestamp;
 use crate::journal::{Journal, LogError};
 use crate::store::Standing;
 use crate::store::packed;
-use crate::store::record::{self, About, Record, Seen};
+use crate::store::record::{self, About, Opened, Record, Seen, Who};
+use crate::store::seal::Seal;
 
 /// How many records are read at once: some tens of milliseconds.
 const RECORDS_AT_ONCE: u64 = 100_000;
@@ -35,8 +36,14 @@ pub enum ReplayError {
     #[error("no journal is kept (`--durability none`), so no decision can be made again")]
     NoJournal,
     /// There is no record of it.
-    #[error("decision `{0}` is not in the journal: never made, or longer ago than records are kept (`--keep-records`)")]
+    #[error(
+        "decision `{0}` is not in the journal: never made, longer ago than records are kept (`--keep-records`), or its customer was \
+         forgotten since"
+    )]
     Unknown(DecisionId),
+    /// The customer was erased.
+    #[error("the customer of decision `{0}` was erased: nothing that was kept about it can be read any more")]
+    Erased(DecisionId),
     /// The journal cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -136,9 +143,16 @@ impl Engine {
     /// When there is none, or the journal cannot be read.
     pub fn recorded(&self, id: DecisionId) -> Result<Recorded, ReplayError> {
         let journal = self.journal().ok_or(ReplayError::NoJournal)?;
+        let Some(seal) = self.store.seal(id.customer) else {
+            return Err(if self.conductor.marks.have(id.customer) {
+                ReplayError::Erased(id)
+            } else {
+                ReplayError::Unknown(id)
+            });
+        };
         let mut from = 1;
         loop {
-            match look_for(journal, id, from) {
+            match look_for(journal, id, seal, from) {
                 Err(ReplayError::Log(LogError::Trimmed { first })) if first > from => from = first,
                 found => return found,
             }
@@ -197,7 +211,7 @@ impl Engine {
     }
 }
 
-fn look_for(journal: &Journal, id: DecisionId, from: u64) -> Result<Recorded, ReplayError> {
+fn look_for(journal: &Journal, id: DecisionId, seal: Seal, from: u64) -> Result<Recorded, ReplayError> {
     let mut found = None;
     let (mut from, last) = (from, journal.written());
     while found.is_none() && from <= last {
@@ -207,8 +221,8 @@ fn look_for(journal: &Journal, id: DecisionId, from: u64) -> Result<Recorded, Re
             if number >= end {
                 return ControlFlow::Break(());
             }
-            if record::about(bytes) == Some(About::Customer(id.customer)) {
-                found = decided(number, bytes, id);
+            if record::about(bytes) == Some(About::Customer(Who::Slot(seal.slot()))) {
+                found = decided(number, bytes, id, seal);
             }
             if found.is_some() {
                 ControlFlow::Break(())
@@ -221,13 +235,13 @@ fn look_for(journal: &Journal, id: DecisionId, from: u64) -> Result<Recorded, Re
     found.ok_or(ReplayError::Unknown(id))
 }
 
-fn decided(number: u64, bytes: &[u8], id: DecisionId) -> Option<Recorded> {
-    let Some(Record::Change {
+fn decided(number: u64, bytes: &[u8], id: DecisionId, seal: Seal) -> Option<Recorded> {
+    let Ok(Record::Change {
         generation,
         entries,
         seen: Some(seen),
         ..
-    }) = record::read(bytes)
+    }) = record::read(bytes, |_| Opened::With(seal))
     else {
         return None;
     };

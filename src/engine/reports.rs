@@ -65,9 +65,11 @@ impl Engine {
     ) -> Result<T, Rejection> {
         let reported = WORKSPACE.with_borrow_mut(|workspace| {
             let Workspace { buffers, draft, .. } = workspace;
-            self.store.with_known(customer, buffers, |profile| {
+            self.store.with_known(customer, buffers, |profile, seal| {
                 let before = profile.version;
+                draft.is_of(*seal);
                 let result = work(profile, draft);
+                *seal = draft.seal();
                 let is_changed = result.is_ok() && profile.version != before;
                 (result, if is_changed { Then::KeepContacts } else { Then::Leave })
             })
@@ -76,7 +78,13 @@ impl Engine {
             customer,
             number: decision,
         };
-        reported.unwrap_or(Err(Rejection::UnknownDecision(unknown)))
+        reported.unwrap_or_else(|| {
+            Err(if self.conductor.marks.have(customer) {
+                Rejection::Erased
+            } else {
+                Rejection::UnknownDecision(unknown)
+            })
+        })
     }
 }
 
@@ -212,7 +220,7 @@ impl<L: Locked<Books>> Conductor<L> {
         let mut room_was_gone = false;
         if changed {
             let customer = meant.id.customer;
-            draft.begin(customer, None, active.generation, now);
+            draft.begin(None, active.generation, now);
             draft.entry(entry);
             draft.before(&before);
             let after = meant.contacts(profile).copied();

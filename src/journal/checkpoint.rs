@@ -6,7 +6,7 @@
 //! are in the block.
 //!
 //! Layout: a magic line with the version of the format, then chunks: length, CRC-32 of what follows, a letter, content. `H` is
-//! the head, `B` has blocks (number, length, bytes), `E` ends the file and says how many blocks there were. The file is
+//! the head, `B` has blocks (number, length, bytes, each sealed with its person's key), `E` ends the file and says how many blocks there were. The file is
 //! written under another name, synced, and named when it is whole: a crash leaves no half of one behind that anybody reads.
 
 use std::fs::{self, File};
@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use super::failpoints::fail_point;
 
 /// What a file begins with; the digits are the version of the format.
-const MAGIC: &[u8; 16] = b"nbo checkpoint 1";
+const MAGIC: &[u8; 16] = b"nbo checkpoint 2";
+/// What a file of an earlier release begins with, whose blocks are not sealed.
+const PLAIN: &[u8; 16] = b"nbo checkpoint 1";
 /// How many bytes of blocks one chunk gathers.
 const CHUNK_BYTES: usize = 1 << 20;
 /// The longest chunk that is read: what is longer was never written.
@@ -197,6 +199,7 @@ pub struct CheckpointReader {
     head: Vec<u8>,
     blocks: u64,
     reaches: u64,
+    is_sealed: bool,
 }
 
 impl CheckpointReader {
@@ -219,10 +222,12 @@ impl CheckpointReader {
             head: Vec::new(),
             blocks: 0,
             reaches: 0,
+            is_sealed: true,
         };
         let mut magic = [0; MAGIC.len()];
         reader.fill(&mut magic)?;
-        if magic != *MAGIC {
+        reader.is_sealed = magic != *PLAIN;
+        if magic != *MAGIC && reader.is_sealed {
             return Err(CheckpointError::Foreign { path: reader.path });
         }
         let mut head = Vec::new();
@@ -237,6 +242,12 @@ impl CheckpointReader {
     #[must_use]
     pub fn head(&self) -> &[u8] {
         &self.head
+    }
+
+    /// Tells whether the blocks are sealed, as all are that this release writes.
+    #[must_use]
+    pub const fn is_sealed(&self) -> bool {
+        self.is_sealed
     }
 
     /// Returns how far the reading is, and how far it goes, in bytes.

@@ -11,7 +11,7 @@ use std::sync::{
 
 /// Every point.
 #[cfg(feature = "failpoints")]
-pub const POINTS: [&str; 8] = [
+pub const POINTS: [&str; 12] = [
     "log::before_write",
     "log::after_write",
     "log::torn_write",
@@ -20,6 +20,10 @@ pub const POINTS: [&str; 8] = [
     "checkpoint::writing",
     "checkpoint::before_rename",
     "checkpoint::after_rename",
+    "erase::recorded",
+    "erase::before_books",
+    "erase::before_destroy",
+    "keys::destroying",
 ];
 
 /// Which point kills, and how many more passes it takes.
@@ -43,7 +47,7 @@ pub fn arm(text: &str) -> Result<(), String> {
 }
 
 /// Ends the process when this point is armed and it is time.
-pub(super) fn fail_point(name: &str) {
+pub(crate) fn fail_point(name: &str) {
     if is_due(name) {
         std::process::abort();
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::cursor::{Cursor, Step};
 use super::disk::{Directory, Disk, LockError};
 use super::fault::{Fault, OpenError};
 use super::segments::Tail;
@@ -39,6 +40,36 @@ pub fn inspect(directory: &Path, tail: Tail) -> Result<Inspection, OpenError> {
         error,
     })?;
     inspect_on(&disk, tail)
+}
+
+/// Hands every whole record of the log in a directory that nobody uses on to `visit`, as far as its segments can be read.
+///
+/// # Errors
+///
+/// As of [`inspect`].
+pub fn records(directory: &Path, visit: &mut dyn FnMut(u64, &[u8])) -> Result<(), OpenError> {
+    let failed = |error: io::Error| OpenError::Io {
+        place: directory.display().to_string(),
+        doing: "read",
+        error,
+    };
+    let disk = Directory::existing(directory).map_err(failed)?;
+    let survey = survey(&disk, u64::MAX).map_err(failed)?;
+    for segment in survey.segments {
+        let file = disk.open(&segment.file()).map_err(failed)?;
+        let mut cursor = Cursor::new(&*file, segment.bytes);
+        if cursor.header().map_err(failed)?.is_err() {
+            continue;
+        }
+        loop {
+            match cursor.step().map_err(failed)? {
+                Step::Record { sequence, record, .. } => visit(sequence, record),
+                Step::Mark { .. } => {}
+                Step::Broken | Step::End => break,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The same on any disk.

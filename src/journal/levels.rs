@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{AppendError, Log, LogError};
+use super::{AppendError, Keys, Log, LogError};
 
 /// What an acknowledgement promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,7 @@ type Hook = Box<dyn Fn(&Settled) + Send + Sync>;
 /// The journal.
 pub struct Journal {
     shared: Arc<Shared>,
+    keys: Keys,
     epoch: u64,
     first: u64,
     level: Level,
@@ -101,11 +102,11 @@ struct State {
 }
 
 impl Journal {
-    /// Takes over a log whose first record has the number `first`.
+    /// Takes over a log whose first record has the number `first`, and the keys with which its records are sealed.
     ///
     /// # Errors
     /// When the log cannot be taken over.
-    pub fn begin(log: Box<dyn Log>, first: u64, level: Level) -> Result<Self, LogError> {
+    pub fn begin(log: Box<dyn Log>, keys: Keys, first: u64, level: Level) -> Result<Self, LogError> {
         let claim = log.acquire()?;
         let last = claim.next - 1;
         let shared = Arc::new(Shared {
@@ -137,6 +138,7 @@ impl Journal {
             })?;
         Ok(Self {
             shared,
+            keys,
             epoch: claim.epoch,
             first,
             level,
@@ -151,6 +153,12 @@ impl Journal {
     #[must_use]
     pub const fn level(&self) -> Level {
         self.level
+    }
+
+    /// Returns the keys with which records are sealed.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Writes a record; on return it has reached the operating system. Returns its number.

@@ -31,6 +31,7 @@ pub mod failpoints;
 mod fault;
 mod frame;
 mod inspect;
+pub mod keys;
 mod levels;
 mod segments;
 mod survey;
@@ -40,12 +41,15 @@ pub(crate) mod testing;
 mod tests;
 mod writer;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 pub use fault::{Cut, Damage, Fault, OpenError, Proof, Wrong};
 pub use frame::{FORMAT_VERSION, RECORD_BYTES_MAX};
-pub use inspect::{Inspection, inspect, inspect_on};
+pub use inspect::{Inspection, inspect, inspect_on, records};
+pub use keys::{Found, Keys, KeysError, Table};
 pub use levels::{Journal, Level, NotWritten, Settled};
 pub use segments::{Opened, Options, SEGMENT_BYTES_MAX, SegmentLog, Tail};
 pub use survey::Segment;
@@ -164,4 +168,14 @@ pub enum LogError {
         /// What the system said.
         error: io::Error,
     },
+}
+
+/// Writes a file in the place of another one, wholly or not at all; it is on the disk afterwards.
+fn write_anew(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let begun = path.with_extension("begun");
+    let mut file = File::create(&begun)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&begun, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

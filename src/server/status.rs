@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | a field is wrong | `INVALID_ARGUMENT`, with `google.rpc.BadRequest` naming every field | not unchanged |
 //! | the customer is unknown where only known ones are recorded | `NOT_FOUND` | not unchanged |
+//! | the customer was erased | `FAILED_PRECONDITION` | with `after_erasure`, when they came back |
+//! | an erasure is not on the disk yet | `UNAVAILABLE` | yes, until it is |
 //! | the decision is not known, or no longer kept | `NOT_FOUND` | not unchanged |
 //! | the decision did not show the offer | `INVALID_ARGUMENT` | not unchanged |
 //! | the request id was used for another request | `ALREADY_EXISTS` | with an id of its own |
@@ -101,9 +103,11 @@ impl Refusal {
             | Self::TooManyWalks(_)
             | Self::TooManyReplays(_) => Code::ResourceExhausted,
             Self::Unrepeatable { is_unknown: true, .. } => Code::NotFound,
-            Self::Unrepeatable { .. } => Code::FailedPrecondition,
+            Self::Unrepeatable { .. } | Self::Rejected(Rejection::Erased) => Code::FailedPrecondition,
             Self::RunBroken => Code::Internal,
-            Self::Rejected(Rejection::NotWritten(NotWritten::Stopped(_) | NotWritten::Unsettled(_)))
+            Self::Rejected(
+                Rejection::NotWritten(NotWritten::Stopped(_) | NotWritten::Unsettled(_)) | Rejection::NotDestroyed(_),
+            )
             | Self::ShuttingDown => Code::Unavailable,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Store, packed};
+use super::{Store, content, packed};
 use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 
@@ -21,11 +21,11 @@ impl Store {
 
     /// Returns who has this key, and reads the profile when it is wanted; `None` when nobody has, or no more.
     pub fn look(&self, key: CustomerKey, profile: Option<&mut Profile>) -> Option<CustomerId> {
-        let bytes = self.customers.get(&key.get())?;
+        let block = self.customers.get(&key.get())?;
         if let Some(profile) = profile {
-            packed::unpack(&bytes, profile);
+            packed::unpack(content(&block), profile);
         }
-        packed::unpack_id(&bytes)
+        packed::unpack_id(content(&block))
     }
 }
 

@@ -1,6 +1,6 @@
 //! All customers in memory: sharded, packed, one lock at a time.
 //!
-//! A customer is one heap block of a few hundred bytes ([`packed`]) in a [`DashMap`] under the hash of the id. Check
+//! A customer is one heap block of a few hundred bytes (the [`Seal`], then [`packed`]) in a [`DashMap`] under the hash of the id. Check
 //! and commit are one synchronous call ([`Store::with`]) that holds the lock of one shard; nothing called from there
 //! may touch the store again. The number of shards is large, so that two callers rarely want the same one.
 
@@ -11,6 +11,7 @@ mod rarities;
 pub mod record;
 #[cfg(test)]
 mod record_tests;
+pub mod seal;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,7 @@ use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 
 use packed::Between;
+use seal::{SEAL_BYTES, Seal};
 
 /// How many locks the customers are spread over. A lock is held for one decision, tens of microseconds at most without
 /// a model call, so among 1,024 two busy cores collide once in a thousand times.
@@ -96,19 +98,21 @@ pub struct Buffers {
 
 impl Buffers {
     /// Packs the profile of the customer that was `old`.
-    fn pack(&mut self, old: &[u8], then: Then, between: Between) {
+    fn pack(&mut self, old: &[u8], seal: Seal, then: Then, between: Between) {
         self.bytes.clear();
+        seal.pack(&mut self.bytes);
         self.bytes.extend_from_slice(&old[..packed::id_length(old)]);
         if then == Then::KeepContacts {
             packed::pack_contacts_anew(&self.profile, old, between, &mut self.bytes);
-            debug_assert!(self.is_whole(old), "more than counters and contacts changed");
+            debug_assert!(self.is_whole(old, seal), "more than counters and contacts changed");
         } else {
             packed::pack(&self.profile, &mut self.bytes);
         }
     }
 
-    fn is_whole(&mut self, old: &[u8]) -> bool {
+    fn is_whole(&mut self, old: &[u8], seal: Seal) -> bool {
         self.whole.clear();
+        seal.pack(&mut self.whole);
         self.whole.extend_from_slice(&old[..packed::id_length(old)]);
         packed::pack(&self.profile, &mut self.whole);
         self.whole == self.bytes
@@ -137,10 +141,21 @@ impl Store {
         buffers: &mut Buffers,
         work: impl FnOnce(&mut Profile, Standing) -> (T, Then),
     ) -> T {
+        self.with_seal(id, key, buffers, |profile, standing, _| work(profile, standing))
+    }
+
+    /// Does the same, and lets `work` see and set the customer's seal, which is written back with the profile.
+    pub fn with_seal<T>(
+        &self,
+        id: &CustomerId,
+        key: CustomerKey,
+        buffers: &mut Buffers,
+        work: impl FnOnce(&mut Profile, Standing, &mut Seal) -> (T, Then),
+    ) -> T {
         match self.customers.entry(key.get()) {
-            Entry::Occupied(mut entry) => {
-                Self::with_block(entry.get_mut(), buffers, |profile| work(profile, Standing::Known))
-            }
+            Entry::Occupied(mut entry) => Self::with_block(entry.get_mut(), buffers, |profile, seal| {
+                work(profile, Standing::Known, seal)
+            }),
             Entry::Vacant(entry) => {
                 buffers.profile.clear();
                 let is_full = self.count.fetch_add(1, Ordering::Relaxed) >= self.customers_max;
@@ -149,12 +164,14 @@ impl Store {
                 } else {
                     Standing::New
                 };
-                let (result, then) = work(&mut buffers.profile, standing);
+                let mut seal = Seal::NONE;
+                let (result, then) = work(&mut buffers.profile, standing, &mut seal);
                 debug_assert!(!is_full || then == Then::Leave, "there was no place");
                 if is_full || then == Then::Leave {
                     self.count.fetch_sub(1, Ordering::Relaxed);
                 } else {
                     buffers.bytes.clear();
+                    seal.pack(&mut buffers.bytes);
                     packed::pack_id(id, &mut buffers.bytes);
                     packed::pack(&buffers.profile, &mut buffers.bytes);
                     entry.insert(buffers.bytes.as_slice().into());
@@ -169,17 +186,22 @@ impl Store {
         &self,
         key: CustomerKey,
         buffers: &mut Buffers,
-        work: impl FnOnce(&mut Profile) -> (T, Then),
+        work: impl FnOnce(&mut Profile, &mut Seal) -> (T, Then),
     ) -> Option<T> {
         let mut block = self.customers.get_mut(&key.get())?;
         Some(Self::with_block(&mut block, buffers, work))
     }
 
-    fn with_block<T>(block: &mut Box<[u8]>, buffers: &mut Buffers, work: impl FnOnce(&mut Profile) -> (T, Then)) -> T {
-        let between = packed::unpack(block, &mut buffers.profile);
-        let (result, then) = work(&mut buffers.profile);
+    fn with_block<T>(
+        block: &mut Box<[u8]>,
+        buffers: &mut Buffers,
+        work: impl FnOnce(&mut Profile, &mut Seal) -> (T, Then),
+    ) -> T {
+        let (mut seal, content) = Seal::unpack(block);
+        let between = packed::unpack(content, &mut buffers.profile);
+        let (result, then) = work(&mut buffers.profile, &mut seal);
         if then != Then::Leave {
-            buffers.pack(block, then, between);
+            buffers.pack(content, seal, then, between);
             if block.len() == buffers.bytes.len() {
                 block.copy_from_slice(&buffers.bytes);
             } else {
@@ -198,8 +220,8 @@ impl Store {
     /// Reads one customer into the buffers; tells whether there is one.
     pub fn read(&self, key: CustomerKey, profile: &mut Profile) -> bool {
         match self.customers.get(&key.get()) {
-            Some(bytes) => {
-                packed::unpack(&bytes, profile);
+            Some(block) => {
+                packed::unpack(content(&block), profile);
                 true
             }
             None => false,
@@ -211,18 +233,56 @@ impl Store {
     ///
     /// # Errors
     /// What `then` refuses with.
-    pub fn remove<E>(&self, key: CustomerKey, then: impl FnOnce(&Profile) -> Result<(), E>) -> Result<bool, E> {
+    pub fn remove<E>(&self, key: CustomerKey, then: impl FnOnce(&Profile, Seal) -> Result<(), E>) -> Result<bool, E> {
+        self.remove_or(key, |found| found.map_or(Ok(()), |(profile, seal)| then(profile, seal)))
+    }
+
+    /// Removes one customer as [`Store::remove`] does; `then` runs as well when there was none, and nobody begins the customer
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// What `then` refuses with.
+    pub fn remove_or<E>(
+        &self,
+        key: CustomerKey,
+        then: impl FnOnce(Option<(&Profile, Seal)>) -> Result<(), E>,
+    ) -> Result<bool, E> {
         match self.customers.entry(key.get()) {
             Entry::Occupied(entry) => {
                 let mut profile = Profile::default();
-                packed::unpack(entry.get(), &mut profile);
-                then(&profile)?;
+                let (seal, content) = Seal::unpack(entry.get());
+                packed::unpack(content, &mut profile);
+                then(Some((&profile, seal)))?;
                 entry.remove();
                 self.count.fetch_sub(1, Ordering::Relaxed);
                 Ok(true)
             }
-            Entry::Vacant(_) => Ok(false),
+            Entry::Vacant(_) => then(None).map(|()| false),
         }
+    }
+
+    /// Returns a customer's seal; `None` when there is no such customer.
+    #[must_use]
+    pub fn seal(&self, key: CustomerKey) -> Option<Seal> {
+        self.customers.get(&key.get()).map(|block| Seal::unpack(&block).0)
+    }
+
+    /// Gives everybody a seal who has none, as after reading what an earlier release wrote.
+    ///
+    /// # Errors
+    /// What `take` says.
+    pub fn seal_all<E>(&self, mut take: impl FnMut() -> Result<Seal, E>) -> Result<(), E> {
+        let mut bytes = Vec::new();
+        for mut entry in self.customers.iter_mut() {
+            let (seal, content) = Seal::unpack(entry.value());
+            if seal.is_none() {
+                bytes.clear();
+                take()?.pack(&mut bytes);
+                bytes.extend_from_slice(content);
+                *entry.value_mut() = bytes.as_slice().into();
+            }
+        }
+        Ok(())
     }
 
     /// Returns how many customers there are.
@@ -242,8 +302,8 @@ impl Store {
     pub fn for_each(&self, mut visit: impl FnMut(CustomerId, &Profile)) {
         let mut profile = Profile::default();
         for entry in &self.customers {
-            packed::unpack(entry.value(), &mut profile);
-            if let Some(id) = packed::unpack_id(entry.value()) {
+            packed::unpack(content(entry.value()), &mut profile);
+            if let Some(id) = packed::unpack_id(content(entry.value())) {
                 visit(id, &profile);
             }
         }
@@ -255,16 +315,19 @@ impl Store {
     /// # Errors
     /// What `visit` says.
     pub fn blocks<E>(&self, mut visit: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        self.customers.iter().try_for_each(|entry| visit(entry.value()))
+        self.customers
+            .iter()
+            .try_for_each(|entry| visit(content(entry.value())))
     }
 
-    /// Copies the packed form of a customer; returns what `then` gives while the customer is locked, or nothing when there is no such
-    /// customer.
-    pub fn copy<T>(&self, key: CustomerKey, bytes: &mut Vec<u8>, then: impl FnOnce() -> T) -> Option<T> {
+    /// Copies the packed form of a customer; returns the seal, and what `then` gives while the customer is locked, or nothing when
+    /// there is no such customer.
+    pub fn copy<T>(&self, key: CustomerKey, bytes: &mut Vec<u8>, then: impl FnOnce() -> T) -> Option<(Seal, T)> {
         let block = self.customers.get(&key.get())?;
+        let (seal, content) = Seal::unpack(&block);
         bytes.clear();
-        bytes.extend_from_slice(&block);
-        Some(then())
+        bytes.extend_from_slice(content);
+        Some((seal, then()))
     }
 
     /// Limits how many customers may be begun from now on.
@@ -272,21 +335,29 @@ impl Store {
         self.customers_max = customers_max;
     }
 
-    /// Puts a customer in that [`Store::blocks`] gave, and returns who it is; `None` when the bytes are none.
-    pub fn restore(&self, block: &[u8]) -> Option<CustomerKey> {
+    /// Puts a customer in that [`Store::copy`] gave, and returns who it is; `None` when the bytes are none.
+    pub fn restore(&self, seal: Seal, block: &[u8]) -> Option<CustomerKey> {
         let key = packed::unpack_id(block)?.key();
-        let before = self.customers.insert(key.get(), block.into());
+        let mut whole = Vec::with_capacity(SEAL_BYTES + block.len());
+        seal.pack(&mut whole);
+        whole.extend_from_slice(block);
+        let before = self.customers.insert(key.get(), whole.into());
         if before.is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         Some(key)
     }
 
-    /// Returns how many bytes the packed customers have in all, without the map around them.
+    /// Returns how many bytes the packed customers have in all, seals included, without the map around them.
     #[must_use]
     pub fn packed_bytes(&self) -> usize {
         self.customers.iter().map(|entry| entry.value().len()).sum()
     }
+}
+
+/// Returns what follows the seal.
+fn content(block: &[u8]) -> &[u8] {
+    block.get(SEAL_BYTES..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -329,12 +400,12 @@ mod tests {
         assert_eq!(touch(&store, "b", Then::Keep), Err(Full { customers_max: 1 }));
         assert_eq!(touch(&store, "a", Then::Keep), Ok((2, true)));
         assert_eq!(
-            store.remove(id("a").key(), |_| Err("no")),
+            store.remove(id("a").key(), |_, _| Err("no")),
             Err("no"),
             "who may not go stays"
         );
         assert_eq!(store.len(), 1);
-        assert_eq!(store.remove(id("a").key(), |_| Ok::<_, Full>(())), Ok(true));
+        assert_eq!(store.remove(id("a").key(), |_, _| Ok::<_, Full>(())), Ok(true));
         assert_eq!(touch(&store, "b", Then::Keep), Ok((1, false)));
     }
 }

@@ -1,8 +1,13 @@
 //! The packed form of a record of the journal: what one call changed of one customer, or of everybody.
 //!
-//! Layout: a kind; the customer's key, and the id when the customer began with it; the activation by which the entries were
-//! folded; the time; the entries; and of contacts that are in the books over all customers, what they were before. Numbers
-//! are written as in [`super::packed`]. Records are read only when their checksum is right, so what does not end where it
+//! What one call changed of one customer is sealed with the person's key ([`super::seal`]): in front stand a kind and the number of
+//! the key's slot, and nothing else can be read without the key. Within: a kind; the id when the customer began with it; the
+//! activation by which the entries were folded; the time; the entries; and of contacts that are in the books over all
+//! customers, what they were before. Releases up to data format 1 wrote the same unsealed, with the customer's key instead of the
+//! slot. Records that are not about one known person are plain: a catalog that came into force; that a person was erased, who is
+//! named by a salted hash, and that an erased one came back; and that all before was sealed.
+//!
+//! Numbers are written as in [`super::packed`]. Records are read only when their checksum is right, so what does not end where it
 //! should was written by another program.
 
 use crate::domain::contact::Contact;
@@ -15,16 +20,21 @@ use crate::domain::value::Value;
 
 use super::codec::Writer;
 use super::packed;
+use super::seal::{self, Nonces, Purpose, Seal};
 
 mod read;
 
-pub use read::read;
+pub use read::{Opened, Unread, read};
 
 mod kind {
     pub(super) const CHANGE: u8 = 1;
     pub(super) const BEGINNING: u8 = 2;
     pub(super) const FORGOTTEN: u8 = 3;
     pub(super) const ACTIVATION: u8 = 4;
+    pub(super) const SEALED: u8 = 5;
+    pub(super) const ERASED: u8 = 6;
+    pub(super) const READMITTED: u8 = 7;
+    pub(super) const CONVERTED: u8 = 8;
 }
 
 mod tag {
@@ -58,13 +68,24 @@ pub struct Seen {
     pub answer: u64,
 }
 
+/// Whom a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// The person whose key is in a slot.
+    Slot(u32),
+    /// A customer; in records that are not sealed.
+    Key(CustomerKey),
+}
+
 /// One record, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// A customer changed.
     Change {
         /// Who.
-        key: CustomerKey,
+        who: Who,
+        /// With what it was sealed; none for a record that is not.
+        seal: Seal,
         /// The id, when the customer began with this record.
         id: Option<CustomerId>,
         /// Which activation's catalog folded the entries.
@@ -81,6 +102,8 @@ pub enum Record {
     /// A customer was forgotten.
     Forgotten {
         /// Who.
+        who: Who,
+        /// The customer's key.
         key: CustomerKey,
         /// The number of the latest decision.
         decisions: u32,
@@ -89,15 +112,34 @@ pub enum Record {
     },
     /// A catalog came into force; what it was is for the engine to read.
     Activation(Vec<u8>),
+    /// A person was erased.
+    Erased(Erased),
+    /// An erased person may be known again; by the mark.
+    Readmitted(u128),
+    /// All that was written unsealed before is in a checkpoint, sealed.
+    Converted,
+}
+
+/// What is written of a person who is erased: nothing that says who it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Erased {
+    /// The salted hash by which the person is recognised.
+    pub mark: u128,
+    /// The slot of the key; [`seal::NO_SLOT`] when nothing was kept of the person.
+    pub slot: u32,
+    /// The number of the latest decision when it is ahead of the clock, else 0.
+    pub decisions: u32,
 }
 
 /// What a record is about, read without the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About<'a> {
     /// A customer.
-    Customer(CustomerKey),
+    Customer(Who),
     /// A catalog that came into force.
     Activation(&'a [u8]),
+    /// Something else.
+    Other,
 }
 
 /// Reads what a record is about; `None` when another program wrote it.
@@ -105,11 +147,13 @@ pub enum About<'a> {
 pub fn about(bytes: &[u8]) -> Option<About<'_>> {
     let (&first, rest) = bytes.split_first()?;
     match first {
+        kind::SEALED => Some(About::Customer(Who::Slot(seal::slot_of(rest)?))),
         kind::ACTIVATION => Some(About::Activation(rest)),
         kind::CHANGE | kind::BEGINNING | kind::FORGOTTEN => {
             let key = u128::from_le_bytes(*rest.first_chunk()?);
-            Some(About::Customer(CustomerKey::from_packed(key)))
+            Some(About::Customer(Who::Key(CustomerKey::from_packed(key))))
         }
+        kind::ERASED | kind::READMITTED | kind::CONVERTED => Some(About::Other),
         _ => None,
     }
 }
@@ -119,16 +163,29 @@ pub fn about(bytes: &[u8]) -> Option<About<'_>> {
 pub struct Draft {
     bytes: Vec<u8>,
     has_entries: bool,
+    /// Whether it is not about one person.
+    is_plain: bool,
+    seal: Seal,
+    sealed: Vec<u8>,
 }
 
 impl Draft {
+    /// Says with whose key the next records are sealed; none for somebody who has no key yet.
+    pub const fn is_of(&mut self, seal: Seal) {
+        self.seal = seal;
+    }
+
+    /// Returns the key with which records are sealed.
+    #[must_use]
+    pub const fn seal(&self) -> Seal {
+        self.seal
+    }
+
     /// Begins the record of a change of a customer; with the id for somebody new.
-    pub fn begin(&mut self, key: CustomerKey, id: Option<&CustomerId>, generation: u64, at: Timestamp) {
-        self.bytes.clear();
-        self.has_entries = false;
+    pub fn begin(&mut self, id: Option<&CustomerId>, generation: u64, at: Timestamp) {
+        self.clear(false);
         self.bytes
             .push(if id.is_some() { kind::BEGINNING } else { kind::CHANGE });
-        self.bytes.extend_from_slice(&key.get().to_le_bytes());
         if let Some(id) = id {
             packed::pack_id(id, &mut self.bytes);
             self.has_entries = true;
@@ -140,7 +197,7 @@ impl Draft {
 
     /// Begins and ends the record of a customer who is forgotten.
     pub fn forget(&mut self, key: CustomerKey, decisions: u32, before: &[Contact]) {
-        self.bytes.clear();
+        self.clear(false);
         self.has_entries = true;
         self.bytes.push(kind::FORGOTTEN);
         self.bytes.extend_from_slice(&key.get().to_le_bytes());
@@ -150,10 +207,37 @@ impl Draft {
 
     /// Makes the record of a catalog that comes into force.
     pub fn activate(&mut self, description: &[u8]) {
-        self.bytes.clear();
+        self.plain(kind::ACTIVATION, description);
+    }
+
+    /// Makes the record of a person who is erased.
+    pub fn erase(&mut self, erased: &Erased) {
+        self.plain(kind::ERASED, &erased.mark.to_le_bytes());
+        self.bytes.extend_from_slice(&erased.slot.to_le_bytes());
+        self.bytes.extend_from_slice(&erased.decisions.to_le_bytes());
+    }
+
+    /// Makes the record of an erased person who may be known again.
+    pub fn readmit(&mut self, mark: u128) {
+        self.plain(kind::READMITTED, &mark.to_le_bytes());
+    }
+
+    /// Makes the record that all before it was sealed.
+    pub fn convert(&mut self) {
+        self.plain(kind::CONVERTED, &[]);
+    }
+
+    fn plain(&mut self, kind: u8, content: &[u8]) {
+        self.clear(true);
         self.has_entries = true;
-        self.bytes.push(kind::ACTIVATION);
-        self.bytes.extend_from_slice(description);
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(content);
+    }
+
+    fn clear(&mut self, is_plain: bool) {
+        self.bytes.clear();
+        self.has_entries = false;
+        self.is_plain = is_plain;
     }
 
     /// Notes an entry.
@@ -262,10 +346,27 @@ impl Draft {
         self.has_entries = has_entries;
     }
 
-    /// Returns the record; nothing when nothing changed.
+    /// Tells whether there is anything to write.
     #[must_use]
-    pub fn record(&self) -> Option<&[u8]> {
-        self.has_entries.then_some(self.bytes.as_slice())
+    pub const fn has_record(&self) -> bool {
+        self.has_entries
+    }
+
+    /// Returns the record as it is written; `take` gives a key to somebody who has none yet.
+    ///
+    /// # Errors
+    /// What `take` says.
+    pub fn record<E>(&mut self, nonces: &Nonces, take: impl FnOnce() -> Result<Seal, E>) -> Result<&[u8], E> {
+        if self.is_plain {
+            return Ok(&self.bytes);
+        }
+        if self.seal.is_none() {
+            self.seal = take()?;
+        }
+        self.sealed.clear();
+        self.sealed.push(kind::SEALED);
+        self.seal.seal(nonces, Purpose::Record, &self.bytes, &mut self.sealed);
+        Ok(&self.sealed)
     }
 }
 

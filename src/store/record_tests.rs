@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::record::{self, Draft, Record, Seen};
+use super::record::{self, Draft, Erased, Opened, Record, Seen, Unread, Who};
+use super::seal::{KEY_BYTES, Nonces, Seal};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::entry::{Cancellation, ConsentChange, Entry, OutcomeReport, ProfileChange, Reservation};
 use crate::domain::event::Event;
-use crate::domain::ids::{CustomerId, CustomerKey};
+use crate::domain::ids::CustomerId;
 use crate::domain::request::RequestKey;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
@@ -176,10 +177,19 @@ fn some_seen() -> impl Strategy<Value = Seen> {
         )
 }
 
+fn written(draft: &mut Draft) -> Vec<u8> {
+    let nonces = Nonces::new().unwrap();
+    draft.record(&nonces, || Err("there is a key")).unwrap().to_vec()
+}
+
+fn read(bytes: &[u8]) -> Result<Record, Unread> {
+    record::read(bytes, |slot| Opened::With(Seal::new(slot, [9; KEY_BYTES])))
+}
+
 proptest! {
     #[test]
     fn a_change_comes_back_as_it_was(
-        key in any::<u128>(),
+        slot in 1..u32::MAX,
         name in prop::option::of("[a-z0-9]{1,20}"),
         generation in any::<u64>(),
         at in some_time(),
@@ -188,10 +198,11 @@ proptest! {
         before in prop::collection::vec(some_contact(), 0..3),
         seen in prop::option::of(some_seen()),
     ) {
-        let key = CustomerKey::from_packed(key);
+        let (who, seal) = (Who::Slot(slot), Seal::new(slot, [9; KEY_BYTES]));
         let id = name.map(|name| CustomerId::anonymous(&name).unwrap());
         let mut draft = Draft::default();
-        draft.begin(key, id.as_ref(), generation, at);
+        draft.is_of(seal);
+        draft.begin(id.as_ref(), generation, at);
         for entry in &entries {
             draft.entry(entry);
         }
@@ -199,30 +210,51 @@ proptest! {
         if let Some(seen) = &seen {
             draft.seen(seen, |bytes| bytes.extend_from_slice(&seen.block));
         }
-        let bytes = draft.record().unwrap().to_vec();
+        let bytes = written(&mut draft);
         let seen = seen.map(Box::new);
-        let change = Record::Change { key, id, generation, at, entries, before: before.clone(), seen };
-        prop_assert_eq!(record::read(&bytes), Some(change));
+        let change = Record::Change { who, seal, id, generation, at, entries, before: before.clone(), seen };
+        prop_assert_eq!(read(&bytes), Ok(change));
+        prop_assert_eq!(record::read(&bytes, |_| Opened::Destroyed), Err(Unread::Destroyed(slot)));
+        prop_assert_eq!(record::read(&bytes, |_| Opened::Unknown), Err(Unread::NoKey(slot)));
+        let wrong = |slot| Opened::With(Seal::new(slot, [8; KEY_BYTES]));
+        prop_assert_eq!(record::read(&bytes, wrong), Err(Unread::WrongKey(slot)));
+        let key = CustomerId::known("somebody").unwrap().key();
         draft.forget(key, 7, &before);
-        let forgotten = Record::Forgotten { key, decisions: 7, before };
-        prop_assert_eq!(record::read(draft.record().unwrap()), Some(forgotten));
+        let forgotten = Record::Forgotten { who, key, decisions: 7, before };
+        prop_assert_eq!(read(&written(&mut draft)), Ok(forgotten));
     }
 
     #[test]
-    fn whatever_bytes_are_read_nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..120), first in 0..6_u8) {
-        let _ = record::read(&[&[first], bytes.as_slice()].concat());
+    fn whatever_bytes_are_read_nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..120), first in 0..10_u8) {
+        let _ = read(&[&[first], bytes.as_slice()].concat());
     }
 }
 
 #[test]
-fn a_call_that_changed_nothing_leaves_no_record() {
-    let key = CustomerId::known("c").unwrap().key();
+fn what_is_about_nobody_who_is_known_comes_back_without_a_key() {
     let mut draft = Draft::default();
-    draft.begin(key, None, 1, Timestamp::from_millis(0));
-    assert_eq!(draft.record(), None);
+    let erased = Erased {
+        mark: 1 << 100 | 7,
+        slot: 12,
+        decisions: 90,
+    };
+    let plain = |draft: &mut Draft| record::read(&written(draft), |_| Opened::Unknown);
+    draft.erase(&erased);
+    assert_eq!(plain(&mut draft), Ok(Record::Erased(erased)));
+    draft.readmit(erased.mark);
+    assert_eq!(plain(&mut draft), Ok(Record::Readmitted(erased.mark)));
+    draft.convert();
+    assert_eq!(plain(&mut draft), Ok(Record::Converted));
+}
+
+#[test]
+fn a_call_that_changed_nothing_leaves_no_record() {
+    let mut draft = Draft::default();
+    draft.begin(None, 1, Timestamp::from_millis(0));
+    assert!(!draft.has_record());
     let mark = draft.mark();
     draft.entry(&Entry::Profile(ProfileChange::default()));
-    assert!(draft.record().is_some());
+    assert!(draft.has_record());
     draft.back_to(mark);
-    assert_eq!(draft.record(), None, "a choice that was taken back");
+    assert!(!draft.has_record(), "a choice that was taken back");
 }

@@ -25,6 +25,8 @@ mod model;
 #[cfg(test)]
 mod population;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod serve;

@@ -95,16 +95,56 @@ impl Default for Kept {
     }
 }
 
+impl Kept {
+    /// Names the customers of open reservations by the slots of their keys, which `slot_of` knows: what is on disk tells nobody who
+    /// they are. A reservation of somebody who is gone was released behind the record that the books stand at, so it is left out.
+    pub(in crate::engine) fn by_slot(mut self, slot_of: impl Fn(CustomerKey) -> Option<u32>) -> Self {
+        for (_, rows) in &mut self.held {
+            rows.retain_mut(|row| {
+                let (high, low) = row.2;
+                if high != 0
+                    && let Some(slot) = slot_of(CustomerKey::from_packed(u128::from(high) << 64 | u128::from(low)))
+                {
+                    row.2 = (0, u64::from(slot));
+                }
+                row.2.0 == 0
+            });
+        }
+        self
+    }
+
+    /// Names them by their keys again; who is not known any more stays under the number of the slot, which is no key of anybody.
+    pub(in crate::engine) fn by_key(mut self, key_of: impl Fn(u32) -> CustomerKey) -> Self {
+        for row in self.held.iter_mut().flat_map(|(_, rows)| rows) {
+            if let ((0, slot), Ok(narrow)) = (row.2, u32::try_from(row.2.1)) {
+                debug_assert_eq!(slot, u64::from(narrow));
+                let key = key_of(narrow).get();
+                row.2 = halves(key);
+            }
+        }
+        self
+    }
+
+    /// Returns the slots by which it names customers.
+    pub(in crate::engine) fn slots(&self) -> impl Iterator<Item = u32> {
+        let rows = self.held.iter().flat_map(|(_, rows)| rows);
+        rows.filter_map(|row| u32::try_from(row.2.1).ok().filter(|_| row.2.0 == 0))
+    }
+}
+
 /// An open reservation as a row: when it was decided, offer, the halves of the customer's key, decision, placement, how often.
 type HeldRow = (i64, Symbol, (u64, u64), u32, Symbol, Open);
 
 #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
+const fn halves(key: u128) -> (u64, u64) {
+    ((key >> 64) as u64, key as u64)
+}
+
 fn row(held: &Held, open: &Open) -> HeldRow {
-    let key = held.customer.get();
     (
         held.decided_at.as_millis(),
         held.offer,
-        ((key >> 64) as u64, key as u64),
+        halves(held.customer.get()),
         held.decision,
         held.placement,
         *open,

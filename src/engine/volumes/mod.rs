@@ -130,6 +130,26 @@ impl<L: Locked<Books>> Volumes<L> {
         self.0.with(|books| (books.keep(), at()))
     }
 
+    /// Does as [`Volumes::forget`] for a customer who is erased, and returns the books as they are at that moment, with what `commit`
+    /// gives.
+    ///
+    /// # Errors
+    /// What `commit` says.
+    pub(super) fn erase<T, E>(
+        &self,
+        customer: CustomerKey,
+        contacts: &[Contact],
+        commit: impl FnOnce() -> Result<T, E>,
+    ) -> Result<(Kept, T), E> {
+        self.0.with(|books| {
+            let committed = commit()?;
+            for contact in contacts {
+                books.let_go(customer, contact);
+            }
+            Ok((books.keep(), committed))
+        })
+    }
+
     /// Goes on with books that were kept.
     pub(super) fn restore(&self, kept: Kept) {
         self.0.with(|books| books.restore(kept));

@@ -9,6 +9,7 @@ pub mod campaigns;
 pub mod catalog;
 pub mod contacts;
 pub mod events;
+pub mod export;
 pub mod fault;
 pub(super) mod history;
 pub mod offers;

@@ -40,6 +40,22 @@ pub fn change(given: &wire::UpsertProfileRequest, catalog: &Catalog) -> Result<(
     faults.into_result(customer.map(|customer| (customer, change)))
 }
 
+/// Converts one row of an import.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn row(given: &wire::UpsertProfileRequest, catalog: &Catalog) -> Result<(CustomerId, ProfileChange), Faults> {
+    if given.after_erasure {
+        let mut faults = Faults::default();
+        faults.add(
+            Path::Root.field("after_erasure"),
+            "is set in an import; who was erased comes back one by one, by `UpsertProfile`",
+        );
+        return Err(faults);
+    }
+    change(given, catalog)
+}
+
 /// Converts one message of an import, the `index`th; `received` rows came before.
 ///
 /// # Errors

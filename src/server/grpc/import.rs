@@ -10,6 +10,7 @@ use tonic::Status;
 
 use crate::domain::entry::ProfileChange;
 use crate::domain::ids::CustomerId;
+use crate::engine::Rejection;
 use crate::server::convert::profiles;
 use crate::server::desk::Desk;
 use crate::server::limits::FAULTS_LISTED_MAX;
@@ -71,7 +72,10 @@ impl Import {
         for row in &rows.rows {
             self.row_last += 1;
             self.progress.received += 1;
-            match profiles::change(row, &active.catalog) {
+            match profiles::row(row, &active.catalog) {
+                Ok((customer, _)) if desk.engine.is_erased(&customer) => {
+                    self.refuse(desk, self.row_last, &Rejection::Erased.into());
+                }
                 Ok((customer, change)) => self.waiting.push((self.row_last, customer, change)),
                 Err(faults) => self.refuse(desk, self.row_last, &faults.into()),
             }

@@ -7,7 +7,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{Answers, import};
-use crate::server::convert::{profiles, stored};
+use crate::engine::Rejection;
+use crate::server::convert::{export, profiles, stored};
 use crate::server::desk::Desk;
 use crate::server::status::Refusal;
 use crate::server::wire;
@@ -24,7 +25,12 @@ impl Profiles {
     fn upsert(&self, given: &wire::UpsertProfileRequest) -> Result<wire::UpsertProfileResponse, Refusal> {
         let (active, now) = self.0.begin();
         let (customer, change) = profiles::change(given, &active.catalog)?;
-        let profile_version = self.0.engine.upsert_profile(&active, &customer, &change, now)?;
+        let engine = &self.0.engine;
+        let profile_version = if given.after_erasure {
+            engine.upsert_after_erasure(&active, &customer, &change, now)?
+        } else {
+            engine.upsert_profile(&active, &customer, &change, now)?
+        };
         Ok(wire::UpsertProfileResponse { profile_version })
     }
 
@@ -37,6 +43,31 @@ impl Profiles {
             .profile(&customer)
             .ok_or_else(|| Refusal::UnknownProfile(customer.clone()))?;
         Ok(stored::profile(&customer, &profile, &active.catalog, now))
+    }
+
+    fn export(&self, given: &wire::ExportCustomerRequest) -> Result<wire::ExportCustomerResponse, Refusal> {
+        let (active, now) = self.0.begin();
+        let customer = profiles::whom(given.customer.as_ref())?;
+        let profile = self
+            .0
+            .engine
+            .profile(&customer)
+            .ok_or_else(|| Refusal::UnknownProfile(customer.clone()))?;
+        Ok(wire::ExportCustomerResponse {
+            json: export::document(&customer, &profile, &active.catalog, now).to_string(),
+        })
+    }
+
+    /// Erases on a thread of its own, which waits for the disk and goes on when the caller has gone away.
+    async fn erase(&self, given: &wire::EraseCustomerRequest) -> Result<wire::EraseCustomerResponse, Refusal> {
+        let customer = profiles::whom(given.customer.as_ref())?;
+        let (engine, now) = (Arc::clone(&self.0.engine), self.0.clock.now());
+        let erased = tokio::task::spawn_blocking(move || engine.erase_customer(&customer, now)).await;
+        let erased = erased.map_err(|_| Refusal::Rejected(Rejection::NotDestroyed("its thread died".into())))??;
+        Ok(wire::EraseCustomerResponse {
+            existed: erased.existed,
+            destroyed_keys: erased.keys,
+        })
     }
 
     fn delete(&self, given: &wire::DeleteProfileRequest) -> Result<wire::DeleteProfileResponse, Refusal> {
@@ -70,6 +101,21 @@ impl ProfileService for Profiles {
         request: Request<wire::DeleteProfileRequest>,
     ) -> Result<Response<wire::DeleteProfileResponse>, Status> {
         self.0.answer(self.delete(request.get_ref())).await
+    }
+
+    async fn erase_customer(
+        &self,
+        request: Request<wire::EraseCustomerRequest>,
+    ) -> Result<Response<wire::EraseCustomerResponse>, Status> {
+        let erased = self.erase(request.get_ref()).await;
+        self.0.answer(erased).await
+    }
+
+    async fn export_customer(
+        &self,
+        request: Request<wire::ExportCustomerRequest>,
+    ) -> Result<Response<wire::ExportCustomerResponse>, Status> {
+        self.0.answer(self.export(request.get_ref())).await
     }
 
     async fn import_profiles(

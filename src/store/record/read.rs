@@ -2,7 +2,8 @@
 
 use super::super::codec::Reader;
 use super::super::packed;
-use super::{Record, Seen, kind, tag};
+use super::super::seal::{self, Purpose, Seal};
+use super::{Erased, Record, Seen, Who, kind, tag};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::entry::{Cancellation, ConsentChange, Entry, OutcomeReport, ProfileChange, Reservation};
 use crate::domain::event::Event;
@@ -10,16 +11,85 @@ use crate::domain::ids::CustomerKey;
 use crate::domain::request::RequestKey;
 use crate::domain::symbol::Symbol;
 
-/// Reads a record; `None` when another program wrote it.
-#[must_use]
-pub fn read(bytes: &[u8]) -> Option<Record> {
-    let (&first, rest) = bytes.split_first()?;
-    if first == kind::ACTIVATION {
-        return Some(Record::Activation(rest.to_vec()));
+/// What opens a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// This key.
+    With(Seal),
+    /// Nothing any more: the key was destroyed.
+    Destroyed,
+    /// Nothing: there never was a key.
+    Unknown,
+}
+
+/// Why a record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Another program wrote it.
+    Foreign,
+    /// Its person was erased, or forgotten; the slot of the key.
+    Destroyed(u32),
+    /// The key of this slot is missing.
+    NoKey(u32),
+    /// The key of this slot is not the one with which it was sealed.
+    WrongKey(u32),
+}
+
+/// Reads a record; `key_of` knows what is in a slot.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn read(bytes: &[u8], key_of: impl FnOnce(u32) -> Opened) -> Result<Record, Unread> {
+    let (&first, rest) = bytes.split_first().ok_or(Unread::Foreign)?;
+    if first != kind::SEALED {
+        return read_plain(first, rest).ok_or(Unread::Foreign);
     }
-    let (key, rest) = rest.split_first_chunk()?;
-    let key = CustomerKey::from_packed(u128::from_le_bytes(*key));
+    let slot = seal::slot_of(rest).ok_or(Unread::Foreign)?;
+    let seal = match key_of(slot) {
+        Opened::With(seal) => seal,
+        Opened::Destroyed => return Err(Unread::Destroyed(slot)),
+        Opened::Unknown => return Err(Unread::NoKey(slot)),
+    };
+    let text = seal.open(Purpose::Record, rest).ok_or(Unread::WrongKey(slot))?;
+    let read = || {
+        let (&first, rest) = text.split_first()?;
+        read_person(first, rest, Who::Slot(slot), seal)
+    };
+    read().ok_or(Unread::Foreign)
+}
+
+fn read_plain(first: u8, rest: &[u8]) -> Option<Record> {
+    match first {
+        kind::ACTIVATION => Some(Record::Activation(rest.to_vec())),
+        kind::ERASED => {
+            let (mark, rest) = rest.split_first_chunk()?;
+            let (slot, rest) = rest.split_first_chunk()?;
+            let decisions = rest.try_into().ok()?;
+            Some(Record::Erased(Erased {
+                mark: u128::from_le_bytes(*mark),
+                slot: u32::from_le_bytes(*slot),
+                decisions: u32::from_le_bytes(decisions),
+            }))
+        }
+        kind::READMITTED => Some(Record::Readmitted(u128::from_le_bytes(rest.try_into().ok()?))),
+        kind::CONVERTED => rest.is_empty().then_some(Record::Converted),
+        _ => {
+            let (key, rest) = rest.split_first_chunk()?;
+            let key = CustomerKey::from_packed(u128::from_le_bytes(*key));
+            read_person(first, rest, Who::Key(key), Seal::NONE)
+        }
+    }
+}
+
+fn read_person(first: u8, rest: &[u8], who: Who, seal: Seal) -> Option<Record> {
     if first == kind::FORGOTTEN {
+        let (key, rest) = match who {
+            Who::Key(key) => (key, rest),
+            Who::Slot(_) => {
+                let (key, rest) = rest.split_first_chunk()?;
+                (CustomerKey::from_packed(u128::from_le_bytes(*key)), rest)
+            }
+        };
         let mut reader = Reader::new(rest, 0);
         let decisions = number(&mut reader)?;
         let before = if reader.is_at_end() {
@@ -28,7 +98,12 @@ pub fn read(bytes: &[u8]) -> Option<Record> {
             let is_before = reader.unsigned() == tag::BEFORE;
             is_before.then(|| read_before(&mut reader))??
         };
-        return (reader.at == rest.len()).then_some(Record::Forgotten { key, decisions, before });
+        return (reader.at == rest.len()).then_some(Record::Forgotten {
+            who,
+            key,
+            decisions,
+            before,
+        });
     }
     let mut begin = 0;
     let id = match first {
@@ -53,7 +128,8 @@ pub fn read(bytes: &[u8]) -> Option<Record> {
         reader = part;
     }
     (reader.at == rest.len()).then_some(Record::Change {
-        key,
+        who,
+        seal,
         id,
         generation,
         at,

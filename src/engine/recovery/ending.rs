@@ -1,0 +1,98 @@
+//! What a start does besides reading: it takes over what is nobody's in particular, and leaves nothing half done or unsealed.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::Engine;
+use super::super::checkpoint::{CHECKPOINTS_KEPT, EVERYBODY};
+use super::super::conductor::Conductor;
+use super::super::history::{Head, append_plain};
+use super::{RecoveryError, nobody};
+use crate::domain::ids::CustomerKey;
+use crate::journal::{Journal, LogError, Table};
+use crate::store::record::Draft;
+
+impl Engine {
+    /// Goes on with what a checkpoint says of nobody in particular.
+    pub(super) fn take_over(&self, head: &Head, names: &HashMap<u32, CustomerKey>) {
+        let Conductor {
+            numbers,
+            marks,
+            volumes,
+            ..
+        } = &self.conductor;
+        let number = |text: &str| u128::from_str_radix(text, 16).ok();
+        for (key, last) in &head.numbers {
+            if let Some(key) = number(key) {
+                numbers.forget(marks.of(CustomerKey::from_packed(key)), *last);
+            }
+        }
+        for (mark, last) in &head.forgotten {
+            if let Some(mark) = number(mark) {
+                numbers.forget(mark, *last);
+            }
+        }
+        for mark in head.erased.iter().filter_map(|mark| number(mark)) {
+            marks.add(mark);
+        }
+        let name = |slot| names.get(&slot).copied().unwrap_or(nobody(slot));
+        volumes.restore(head.books.clone().by_key(name));
+    }
+
+    /// Leaves nothing half done: destroys the keys that nobody has any more, and takes the marks of those who are known.
+    pub(super) fn tidy(&self, journal: &Arc<Journal>, keys: &Table, unfinished: bool) -> Result<(), RecoveryError> {
+        let marks = &self.conductor.marks;
+        let mut owned = HashSet::new();
+        let mut all = Vec::new();
+        self.store.keys(&EVERYBODY, &mut all);
+        for key in all {
+            owned.extend(self.store.seal(key).map(|seal| seal.slot()));
+            if marks.have(key) {
+                // A crash lay between the mark and the record.
+                marks.take(marks.of(key));
+            }
+        }
+        let (books, number) = self.conductor.volumes.keep(|| journal.written());
+        for slot in keys.live().filter(|slot| !owned.contains(slot)) {
+            journal.keys().retire(slot, number);
+        }
+        if !journal.keys().has_retired(number) {
+            return Ok(());
+        }
+        match self.destroy_keys(journal, books, number) {
+            // Who was forgotten waits for the next checkpoint, as on a full disk; who was to be erased does not.
+            Err(error) if unfinished => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Seals everybody in checkpoints, and gives up all that was written unsealed before.
+    pub(super) fn seal_plain(&self, journal: &Journal, folder: &Path) -> Result<(), RecoveryError> {
+        self.store.seal_all(|| journal.keys().take())?;
+        let mut first = None;
+        // As many as are kept, each behind a record of its own, so that no older one is left.
+        for _ in 0..CHECKPOINTS_KEPT {
+            let mut draft = Draft::default();
+            draft.convert();
+            let number = append_plain(journal, &mut draft)?;
+            first.get_or_insert(number);
+            self.checkpoint(folder, u64::MAX)?;
+        }
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "damaged") {
+                std::fs::remove_file(path)?;
+            }
+        }
+        match journal.read(1, &mut |_, _| ControlFlow::Break(())) {
+            Err(LogError::Trimmed { first: now }) if Some(now) >= first => {}
+            Ok(()) if first == Some(1) => {}
+            // To be tried again by the next start.
+            _ => return Ok(()),
+        }
+        journal.keys().note_sealed()?;
+        Ok(())
+    }
+}

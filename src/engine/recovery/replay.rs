@@ -1,0 +1,233 @@
+//! The records behind a checkpoint, folded one by one.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use super::super::conductor::Conductor;
+use super::super::history::{Activation, Aside};
+use super::super::{Active, Engine, WORKSPACE, Workspace};
+use super::{NO_KEY, RecoveryError, WRONG_KEY, nobody};
+use crate::catalog::Catalog;
+use crate::decision::fold;
+use crate::domain::contact::Contact;
+use crate::domain::entry::Entry;
+use crate::domain::ids::{CustomerId, CustomerKey};
+use crate::domain::profile::Profile;
+use crate::domain::time::Timestamp;
+use crate::journal::{Found, Table};
+use crate::store::Then;
+use crate::store::record::{self, Opened, Record, Unread, Who};
+use crate::store::seal::{NO_SLOT, Seal};
+
+/// Folds the records behind a checkpoint.
+pub(super) struct Replay<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) keys: &'a Table,
+    pub(super) taken: &'a HashMap<Who, u64>,
+    pub(super) names: HashMap<u32, CustomerKey>,
+    pub(super) activations: &'a [Activation],
+    pub(super) catalogs: &'a mut dyn FnMut(&Activation) -> Result<Arc<Catalog>, String>,
+    pub(super) actives: HashMap<u64, Arc<Active>>,
+    /// The first record that is not in the books yet.
+    pub(super) counts_from: u64,
+    pub(super) unreadable: u64,
+    /// Whether somebody was to be erased whose key is still there.
+    pub(super) unfinished: bool,
+}
+
+impl Replay<'_> {
+    /// Reads a record, and does what it says.
+    pub(super) fn bytes(&mut self, number: u64, bytes: &[u8]) -> Result<(), RecoveryError> {
+        let key_of = |slot| match self.keys.find(slot) {
+            Found::Live(seal) => Opened::With(seal),
+            Found::Destroyed => Opened::Destroyed,
+            Found::Unknown => Opened::Unknown,
+        };
+        let missing = |slot, why| RecoveryError::Key {
+            what: format!("record {number}"),
+            slot,
+            why,
+        };
+        match record::read(bytes, key_of) {
+            Ok(record) => self.record(number, record),
+            Err(Unread::Destroyed(_)) => {
+                self.unreadable += 1;
+                Ok(())
+            }
+            Err(Unread::Foreign) => Err(RecoveryError::Record(number)),
+            Err(Unread::NoKey(slot)) => Err(missing(slot, NO_KEY)),
+            Err(Unread::WrongKey(slot)) => Err(missing(slot, WRONG_KEY)),
+        }
+    }
+
+    fn record(&mut self, number: u64, record: Record) -> Result<(), RecoveryError> {
+        let Conductor {
+            volumes,
+            numbers,
+            marks,
+            ..
+        } = &self.engine.conductor;
+        match record {
+            Record::Activation(_) | Record::Converted => Ok(()),
+            Record::Readmitted(mark) => {
+                marks.take(mark);
+                Ok(())
+            }
+            Record::Erased(erased) => {
+                marks.add(erased.mark);
+                numbers.forget(erased.mark, erased.decisions);
+                self.erase(number, erased.slot);
+                Ok(())
+            }
+            Record::Forgotten {
+                who,
+                key,
+                decisions,
+                before,
+            } => {
+                numbers.forget(marks.of(key), decisions);
+                // As whom the books know somebody of whom the checkpoint has no more than a reservation.
+                let key = self.name(who);
+                if number >= self.counts_from {
+                    let Ok(()) = volumes.forget(key, &before, || Ok::<_, Infallible>(()));
+                }
+                if self.is_open(who, number) && self.is_life(who, key) {
+                    let Ok(_) = self.engine.store.remove(key, |_, _| Ok::<_, Infallible>(()));
+                }
+                Ok(())
+            }
+            Record::Change {
+                who,
+                seal,
+                id,
+                generation,
+                at,
+                entries,
+                before,
+                seen: _,
+            } => {
+                if let (Who::Slot(slot), Some(id)) = (who, &id) {
+                    self.names.insert(slot, id.key());
+                }
+                let key = self.name(who);
+                let active = self.active(number, generation)?;
+                if number >= self.counts_from {
+                    self.count(&active, key, (&entries, before), at);
+                }
+                if self.is_open(who, number) && self.is_life(who, key) {
+                    self.fold(&active.catalog, (key, seal), id.as_ref(), &entries);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes on with the books of a later moment.
+    pub(super) fn restore(&self, aside: Aside) {
+        let Conductor { volumes, numbers, .. } = &self.engine.conductor;
+        for (mark, last) in aside.forgotten {
+            if let Ok(mark) = u128::from_str_radix(&mark, 16) {
+                numbers.forget(mark, last);
+            }
+        }
+        volumes.restore(aside.books.by_key(|slot| self.name(Who::Slot(slot))));
+    }
+
+    fn name(&self, who: Who) -> CustomerKey {
+        match who {
+            Who::Key(key) => key,
+            Who::Slot(slot) => self.names.get(&slot).copied().unwrap_or(nobody(slot)),
+        }
+    }
+
+    fn is_open(&self, who: Who, number: u64) -> bool {
+        self.taken.get(&who).is_none_or(|&taken| taken < number)
+    }
+
+    /// Tells whether what the store has of a customer, if anything, is of the same slot: somebody who was forgotten and came back has
+    /// another, and what is written of the life before is past.
+    fn is_life(&self, who: Who, key: CustomerKey) -> bool {
+        match (who, self.engine.store.seal(key)) {
+            (Who::Slot(slot), Some(seal)) => seal.slot() == slot,
+            _ => true,
+        }
+    }
+
+    fn erase(&mut self, number: u64, slot: u32) {
+        self.unfinished |= matches!(self.keys.find(slot), Found::Live(_));
+        let key = self.name(Who::Slot(slot));
+        if slot == NO_SLOT || !self.is_life(Who::Slot(slot), key) {
+            return;
+        }
+        let volumes = &self.engine.conductor.volumes;
+        let Ok(_) = self.engine.store.remove(key, |profile, _| {
+            if number >= self.counts_from {
+                return volumes.forget(key, &profile.contacts, || Ok::<_, Infallible>(()));
+            }
+            Ok(())
+        });
+    }
+
+    /// Enters what an earlier process entered into the books over all customers.
+    fn count(&self, active: &Active, key: CustomerKey, (entries, before): (&[Entry], Vec<Contact>), at: Timestamp) {
+        let volumes = &self.engine.conductor.volumes;
+        for entry in entries {
+            if let Entry::Decision(reservation) = entry {
+                volumes.enter(active, key, reservation, at);
+            }
+        }
+        if before.is_empty() {
+            return;
+        }
+        let mut profile = Profile {
+            contacts: before.clone(),
+            ..Profile::default()
+        };
+        for entry in entries {
+            fold::apply(&mut profile, entry, &active.catalog);
+        }
+        let moves: Vec<_> = before.into_iter().zip(profile.contacts).collect();
+        let Ok(_) = volumes.change(active, key, &moves, at, || Ok::<_, Infallible>(()));
+    }
+
+    fn fold(&self, catalog: &Catalog, (key, with): (CustomerKey, Seal), id: Option<&CustomerId>, entries: &[Entry]) {
+        let fold = |profile: &mut Profile| {
+            for entry in entries {
+                fold::apply(profile, entry, catalog);
+            }
+            ((), Then::Keep)
+        };
+        WORKSPACE.with_borrow_mut(|workspace| {
+            let Workspace { buffers, .. } = workspace;
+            match id {
+                Some(id) => self.engine.store.with_seal(id, key, buffers, |profile, _, seal| {
+                    *seal = with;
+                    fold(profile)
+                }),
+                // Somebody whom the checkpoint does not have was forgotten later.
+                None => drop(self.engine.store.with_known(key, buffers, |profile, _| fold(profile))),
+            }
+        });
+    }
+
+    fn active(&mut self, number: u64, generation: u64) -> Result<Arc<Active>, RecoveryError> {
+        if let Some(active) = self.actives.get(&generation) {
+            return Ok(Arc::clone(active));
+        }
+        let found = self.activations.iter().find(|found| found.generation == generation);
+        let activation = found.ok_or(RecoveryError::Record(number))?;
+        let catalog = (self.catalogs)(activation).map_err(|why| RecoveryError::Catalog {
+            version: activation.catalog.clone(),
+            why,
+        })?;
+        let active = Arc::new(Active {
+            catalog,
+            models: Vec::new(),
+            generation,
+            since: activation.at(),
+        });
+        self.actives.insert(generation, Arc::clone(&active));
+        Ok(active)
+    }
+}
