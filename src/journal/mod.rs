@@ -32,6 +32,7 @@ mod fault;
 mod frame;
 mod inspect;
 mod levels;
+mod offline;
 mod segments;
 mod survey;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use fault::{Cut, Damage, Fault, OpenError, Proof, Wrong};
 pub use frame::{FORMAT_VERSION, RECORD_BYTES_MAX};
 pub use inspect::{Inspection, inspect, inspect_on};
 pub use levels::{Journal, Level, NotWritten, Settled};
+pub use offline::{Span, read_offline};
 pub use segments::{Opened, Options, SEGMENT_BYTES_MAX, SegmentLog, Tail};
 pub use survey::Segment;
 

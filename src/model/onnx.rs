@@ -111,6 +111,7 @@ pub struct Model {
     version: String,
     sha256: String,
     features: usize,
+    output: String,
     column: usize,
     pool: Pool<Slot>,
 }
@@ -155,6 +156,7 @@ impl Model {
             version: manifest.version.clone(),
             sha256: found,
             features: manifest.input.features,
+            output: manifest.output.name.clone(),
             column: manifest.output.column,
             pool: Pool::new(slots),
         })
@@ -188,6 +190,10 @@ impl Scorer for Model {
 
     fn version(&self) -> &str {
         &self.version
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(format!("{}, {} of {}", self.sha256, self.column, self.output))
     }
 }
 
