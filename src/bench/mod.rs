@@ -18,6 +18,7 @@ pub mod memory;
 pub mod report;
 pub mod scorers;
 pub mod stages;
+pub mod what_if;
 pub mod world;
 
 use std::sync::Arc;

@@ -18,6 +18,7 @@ use crate::bench::{self, Options};
   nbo bench                      100,000 customers, 100 offers
   nbo bench --offers 1000        what ten times the offers cost
   nbo bench --durability         what it costs that nothing is lost
+  nbo bench --what-if            how fast recorded traffic is decided again
   nbo bench --json > after.json  to compare with another run")]
 pub struct Args {
     /// How many customers to fill the store with
@@ -37,6 +38,9 @@ pub struct Args {
     /// Measure what it costs that nothing is lost: journal, checkpoints, a restart
     #[arg(long, conflicts_with = "campaign")]
     durability: bool,
+    /// Measure how fast recorded traffic is decided again by a changed catalog
+    #[arg(long, conflicts_with_all = ["campaign", "durability"])]
+    what_if: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -64,6 +68,12 @@ impl Args {
         }
         if self.durability {
             let report = bench::durability::measure(&options, &progress);
+            bar.finish_and_clear();
+            let report = report?;
+            return self.tell(&report, &report.table(), out);
+        }
+        if self.what_if {
+            let report = bench::what_if::measure(&options, &progress);
             bar.finish_and_clear();
             let report = report?;
             return self.tell(&report, &report.table(), out);

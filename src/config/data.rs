@@ -257,13 +257,24 @@ impl DataFolder {
 pub struct KeptVersions {
     folder: DataFolder,
     runtime: Option<Runtime>,
+    sessions: usize,
 }
 
 impl KeptVersions {
     /// Takes the versions of a folder; without a runtime their models stay out.
     #[must_use]
     pub const fn new(folder: DataFolder, runtime: Option<Runtime>) -> Self {
-        Self { folder, runtime }
+        Self {
+            folder,
+            runtime,
+            sessions: 1,
+        }
+    }
+
+    /// Loads each model with so many sessions, one for each thread that scores.
+    #[must_use]
+    pub fn with_sessions(self, sessions: usize) -> Self {
+        Self { sessions, ..self }
     }
 
     /// Builds the catalog of an activation again.
@@ -285,7 +296,7 @@ impl KeptVersions {
             models: kept.join("models"),
         };
         let symbols = Symbols::from(activation.symbols.clone());
-        let active = Assembly::new(place, self.runtime.clone(), 1, None)
+        let active = Assembly::new(place, self.runtime.clone(), self.sessions, None)
             .start(&symbols)
             .map_err(|faults| faults.first().map(ToString::to_string).unwrap_or_default())?;
         if *active.catalog.version != *activation.catalog {

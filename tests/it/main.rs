@@ -34,3 +34,5 @@ mod served;
 mod simulator;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod what_if;
