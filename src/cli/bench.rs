@@ -20,6 +20,7 @@ use crate::bench::{self, Options};
   nbo bench --durability         what it costs that nothing is lost
   nbo bench --what-if            how fast recorded traffic is decided again
   nbo bench --json > after.json  to compare with another run")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// How many customers to fill the store with
     #[arg(long, default_value_t = Options::default().customers, value_name = "COUNT",
