@@ -29,6 +29,7 @@
 //! * [`journal`]: every change in order, on disk before it counts; and all customers as of a moment.
 //! * [`engine`]: the conductor, one function per kind of request.
 //! * [`campaign`]: the same for many customers at once, within limits over all of them.
+//! * [`whatif`]: recorded decisions, made again by another catalog.
 //! * The shell, the only part with async, I/O and a clock: [`clock`], [`config`], [`telemetry`], [`server`], [`sim`], [`load`],
 //!   [`import`], [`bench`], [`cli`].
 //!
@@ -69,3 +70,4 @@ pub mod server;
 pub mod sim;
 pub mod store;
 pub mod telemetry;
+pub mod whatif;

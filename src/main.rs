@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use nbo::cli::{audit, bench, campaign, check, data, erase, export, import, load, replay, schema, serve, sim};
+use nbo::cli::{
+    audit, bench, campaign, check, data, erase, export, import, load, replay, schema, serve, sim, simulate,
+};
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
 #[global_allocator]
@@ -51,6 +53,7 @@ enum Command {
     Schema(schema::Args),
     Serve(serve::Args),
     Sim(sim::Args),
+    Simulate(simulate::Args),
     Verify(data::VerifyArgs),
 }
 
@@ -121,6 +124,7 @@ fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Schema(schema) => schema.run(out),
         Command::Serve(serve) => serve.run(out),
         Command::Sim(sim) => sim.run(out),
+        Command::Simulate(simulate) => simulate.run(out),
         Command::Verify(verify) => verify.run(out),
     }?;
     out.flush()?;

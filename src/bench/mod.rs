@@ -19,6 +19,7 @@ pub mod report;
 pub mod scorers;
 pub mod stages;
 mod templates;
+pub mod what_if;
 pub mod world;
 
 use std::sync::Arc;

@@ -20,7 +20,9 @@ use crate::bench::{self, Options, catalog::Conditions};
   nbo bench --offers 10000 --conditions ten --customers 8000
                                  a large bank's catalog: 100,000 conditions
   nbo bench --durability         what it costs that nothing is lost
+  nbo bench --what-if            how fast recorded traffic is decided again
   nbo bench --json > after.json  to compare with another run")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// How many customers to fill the store with
     #[arg(long, default_value_t = Options::default().customers, value_name = "COUNT",
@@ -42,6 +44,9 @@ pub struct Args {
     /// Measure what it costs that nothing is lost: journal, checkpoints, a restart
     #[arg(long, conflicts_with = "campaign")]
     durability: bool,
+    /// Measure how fast recorded traffic is decided again by a changed catalog
+    #[arg(long, conflicts_with_all = ["campaign", "durability"])]
+    what_if: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -70,6 +75,12 @@ impl Args {
         }
         if self.durability {
             let report = bench::durability::measure(&options, &progress);
+            bar.finish_and_clear();
+            let report = report?;
+            return self.tell(&report, &report.table(), out);
+        }
+        if self.what_if {
+            let report = bench::what_if::measure(&options, &progress);
             bar.finish_and_clear();
             let report = report?;
             return self.tell(&report, &report.table(), out);

@@ -1,7 +1,7 @@
 //! `nbo check`: everything that is wrong with a catalog, before anybody is served by it.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -76,28 +76,16 @@ impl Args {
     /// When the result cannot be written.
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
         let (catalog, diagnostics) = self.check();
-        let errors = diagnostics
-            .iter()
-            .filter(|each| each.severity == Severity::Error)
-            .count();
-        let report = Report {
-            errors,
-            warnings: diagnostics.len() - errors,
-            catalog,
-            diagnostics: &diagnostics,
-        };
-        if self.json {
-            serde_json::to_writer_pretty(&mut *out, &report)?;
-            writeln!(out)?;
-        } else {
-            report.tell(&self.rules.display().to_string(), out)?;
-        }
-        Ok(if errors == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Report::new(catalog, &diagnostics).write(&self.rules.display().to_string(), self.json, out)
     }
+}
+
+/// Shows everything that is wrong with a catalog that another command was to use, as this one does.
+///
+/// # Errors
+/// When the result cannot be written.
+pub(super) fn refuse(rules: &Path, diagnostics: &[Diagnostic], json: bool, out: &mut impl Write) -> Result<ExitCode> {
+    Report::new(None, diagnostics).write(&rules.display().to_string(), json, out)
 }
 
 impl Args {
@@ -129,7 +117,32 @@ impl Args {
     }
 }
 
-impl Report<'_> {
+impl<'a> Report<'a> {
+    fn new(catalog: Option<Summary>, diagnostics: &'a [Diagnostic]) -> Self {
+        let errors = diagnostics.iter().filter(|each| each.severity == Severity::Error);
+        let errors = errors.count();
+        Self {
+            errors,
+            warnings: diagnostics.len() - errors,
+            catalog,
+            diagnostics,
+        }
+    }
+
+    fn write(&self, rules: &str, json: bool, out: &mut impl Write) -> Result<ExitCode> {
+        if json {
+            serde_json::to_writer_pretty(&mut *out, self)?;
+            writeln!(out)?;
+        } else {
+            self.tell(rules, out)?;
+        }
+        Ok(if self.errors == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
     fn tell(&self, rules: &str, out: &mut impl Write) -> std::io::Result<()> {
         for diagnostic in self.diagnostics {
             writeln!(out, "{diagnostic}\n")?;
@@ -225,8 +238,6 @@ fn counted(count: usize, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn run(rules: &Path, json: bool) -> (bool, String) {

@@ -14,3 +14,4 @@ pub mod replay;
 pub mod schema;
 pub mod serve;
 pub mod sim;
+pub mod simulate;

@@ -288,13 +288,24 @@ impl DataFolder {
 pub struct KeptVersions {
     folder: DataFolder,
     runtime: Option<Runtime>,
+    sessions: usize,
 }
 
 impl KeptVersions {
     /// Takes the versions of a folder; without a runtime their models stay out.
     #[must_use]
     pub const fn new(folder: DataFolder, runtime: Option<Runtime>) -> Self {
-        Self { folder, runtime }
+        Self {
+            folder,
+            runtime,
+            sessions: 1,
+        }
+    }
+
+    /// Loads each model with so many sessions, one for each thread that scores.
+    #[must_use]
+    pub fn with_sessions(self, sessions: usize) -> Self {
+        Self { sessions, ..self }
     }
 
     /// Builds the catalog of an activation again.
@@ -317,7 +328,7 @@ impl KeptVersions {
         };
         let symbols = Symbols::from(activation.symbols.clone());
         // A model that was not loaded then did not score, and one that was scores by the arithmetic of then.
-        let active = Assembly::new(place, self.runtime.clone(), 1, None)
+        let active = Assembly::new(place, self.runtime.clone(), self.sessions, None)
             .as_recorded(activation)
             .start(&symbols)
             .map_err(|faults| faults.first().map(ToString::to_string).unwrap_or_default())?;

@@ -3,6 +3,7 @@
 pub mod assembly;
 pub mod data;
 pub mod files;
+pub mod past;
 pub mod upkeep;
 #[cfg(test)]
 mod upkeep_tests;

@@ -111,7 +111,7 @@ pub fn verify(path: &Path, progress: Progress<'_>) -> Result<Verified, DataError
 }
 
 /// Takes a folder that has to be one already.
-fn existing(path: &Path) -> Result<DataFolder, DataError> {
+pub(super) fn existing(path: &Path) -> Result<DataFolder, DataError> {
     if path.join("format").exists() {
         return DataFolder::take(path);
     }

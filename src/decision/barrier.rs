@@ -15,6 +15,15 @@ use crate::domain::symbol::Symbol;
 use super::consent;
 use super::gate::plain_reason;
 
+/// What of the barrier stops an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Barred {
+    /// This rule of [`consent`].
+    Consent(&'static str),
+    /// The hold-out at this position.
+    HoldOut(usize),
+}
+
 /// The barrier of one customer on one channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Barrier<'a> {
@@ -34,7 +43,14 @@ impl Barrier<'_> {
     /// Tells whether the offer at this position is stopped.
     #[must_use]
     pub fn stops(&self, offer: usize) -> bool {
-        self.suppressed.is_some() || self.refusal(offer).is_some() || self.stopping_hold_outs(offer).next().is_some()
+        self.suppressed.is_some() || self.first(offer).is_some()
+    }
+
+    /// Returns what stops the offer at this position first, if anything does, besides what stops everything.
+    #[must_use]
+    pub fn first(&self, offer: usize) -> Option<Barred> {
+        let refusal = self.refusal(offer).map(Barred::Consent);
+        refusal.or_else(|| self.stopping_hold_outs(offer).next().map(Barred::HoldOut))
     }
 
     /// Returns why the offer is stopped, every reason in order; none when it is not.

@@ -18,7 +18,7 @@ use crate::domain::request::{OffersRequest, PlacementRequest};
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 
-use super::barrier::Barrier;
+use super::barrier::{Barred, Barrier};
 use super::gate::plain_reason;
 use super::policy::{self, Asked, Candidate, Ledger, Limit, Reached};
 use super::volumes::{Rooms, Used};
@@ -67,8 +67,37 @@ enum Obstacle {
     Volume(Used),
 }
 
+impl Obstacle {
+    const fn short(&self) -> Stopped {
+        match self {
+            Self::Plain(rule) => Stopped::Placement(rule),
+            Self::Quiet(_) => Stopped::Quiet,
+            Self::Limit(Reached { limit, .. }) | Self::Uncounted(limit) => Stopped::Limit(*limit),
+            Self::Volume(used) => Stopped::Volume(used.volume),
+        }
+    }
+}
+
+/// What stopped an offer first when its turn had come to fill a placement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Consent, or a hold-out.
+    Barrier(Barred),
+    /// One of [`OF_PLACEMENT`].
+    Placement(&'static str),
+    /// The channel's quiet hours.
+    Quiet,
+    /// A contact limit.
+    Limit(Limit),
+    /// A volume, by its position in the catalog.
+    Volume(usize),
+}
+
+/// Is told which offer, by position, was stopped by what when its turn had come.
+pub type Note<'a> = &'a mut dyn FnMut(usize, Stopped);
+
 /// The obstacles that a placement's own rules can be, in their order.
-const OF_PLACEMENT: [&str; 4] = [NOT_FOR_PLACEMENT, NO_TREATMENT, SHOWN_ELSEWHERE, GROUP_FULL];
+pub const OF_PLACEMENT: [&str; 4] = [NOT_FOR_PLACEMENT, NO_TREATMENT, SHOWN_ELSEWHERE, GROUP_FULL];
 
 /// A call being answered.
 struct Filling<'a> {
@@ -84,6 +113,8 @@ struct Filling<'a> {
     chosen: Vec<(Symbol, usize)>,
     /// Caps that have no room in the placement at hand for any offer that they are about, and so need not be asked again.
     full: SmallVec<[usize; 4]>,
+    /// Who is told what stops whom.
+    note: Option<Note<'a>>,
     valid_until: Timestamp,
     ran_out: bool,
 }
@@ -152,6 +183,30 @@ pub fn fill(
     rooms: &Rooms,
     withheld: Option<&mut Vec<Withheld>>,
 ) -> Outcome {
+    fill_all((ranking, barrier, request), now, rooms, withheld, None)
+}
+
+/// Fills the placements as [`fill`] does without reasons, and tells of each offer whose turn came in vain what stopped it there
+/// first. What is ranked behind the last offer shown has no turn.
+#[must_use]
+pub fn fill_noting<'a>(
+    ranking: &Ranking,
+    barrier: &'a Barrier<'a>,
+    request: &'a OffersRequest,
+    now: Timestamp,
+    rooms: &'a Rooms,
+    note: Note<'a>,
+) -> Outcome {
+    fill_all((ranking, barrier, request), now, rooms, None, Some(note))
+}
+
+fn fill_all<'a>(
+    (ranking, barrier, request): (&Ranking, &'a Barrier<'a>, &'a OffersRequest),
+    now: Timestamp,
+    rooms: &'a Rooms,
+    withheld: Option<&mut Vec<Withheld>>,
+    note: Option<Note<'a>>,
+) -> Outcome {
     let Barrier { catalog, profile, .. } = *barrier;
     let quiet_hours = &catalog.channels[request.channel].quiet;
     let asked = Asked {
@@ -174,6 +229,7 @@ pub fn fill(
                 .sum(),
         ),
         full: SmallVec::new(),
+        note,
         valid_until: ranking.valid_until,
         ran_out: false,
     };
@@ -200,17 +256,21 @@ impl Filling<'_> {
             if is_full && reasons.is_none() {
                 break;
             }
-            if reasons.is_none() && self.is_used_up(offer) {
+            // Who is told of obstacles is told the first one, which need not be what is used up.
+            if reasons.is_none() && self.note.is_none() && self.is_used_up(offer) {
                 continue;
             }
-            let is_barred = self.barrier.stops(offer);
-            if is_barred && reasons.is_none() {
+            let barred = self.barrier.first(offer);
+            let is_barred = barred.is_some();
+            if let (Some(barred), None) = (barred, &reasons) {
+                self.tell(offer, Stopped::Barrier(barred));
                 continue;
             }
             let mut valid_until = self.valid_until;
             let mut is_free = !is_barred;
             let mut fits_placement = true;
             let mut full = None;
+            let mut stopped = None;
             for obstacle in self.obstacles(wanted.placement, offer, first_chosen) {
                 is_free = false;
                 fits_placement &= !matches!(obstacle, Obstacle::Plain(_));
@@ -221,6 +281,7 @@ impl Filling<'_> {
                 }
                 let Some(reasons) = reasons.as_deref_mut() else {
                     full = self.used_up(&obstacle);
+                    stopped = Some(obstacle.short());
                     break;
                 };
                 if let Obstacle::Limit(reached) = &obstacle {
@@ -239,6 +300,9 @@ impl Filling<'_> {
             }
             self.valid_until = valid_until;
             self.full.extend(full);
+            if let Some(stopped) = stopped {
+                self.tell(offer, stopped);
+            }
             if is_full {
                 if let Some(reasons) = reasons.as_deref_mut() {
                     reasons.push(self.reason(offer, at, Obstacle::Plain(OUTRANKED)));
@@ -255,6 +319,12 @@ impl Filling<'_> {
             placement: wanted.placement,
             offers,
             fallback,
+        }
+    }
+
+    fn tell(&mut self, offer: usize, stopped: Stopped) {
+        if let Some(note) = &mut self.note {
+            note(offer, stopped);
         }
     }
 

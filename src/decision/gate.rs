@@ -49,6 +49,73 @@ pub fn survivors(
         .passing(&layout.facts(&[], context, now), scratch, survivors)
 }
 
+/// What stops an offer at the gate first; rules by their position within the stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Its time has not come.
+    NotYetValid,
+    /// Its time is over.
+    NoLongerValid,
+    /// A rule of its group.
+    OfGroup(Stage, usize),
+    /// A rule of its own.
+    OfOffer(Stage, usize),
+}
+
+/// The stages that have conditions, in their order, with the rules of a group or an offer.
+#[must_use]
+pub const fn staged(stages: &Stages) -> [(Stage, &Vec<Rule>); 3] {
+    [
+        (Stage::Eligibility, &stages.eligibility),
+        (Stage::Applicability, &stages.applicability),
+        (Stage::Suitability, &stages.suitability),
+    ]
+}
+
+/// Finds what stops each offer first that [`survivors`] has just found not to pass: the first reason that [`explain`] would give,
+/// for a fraction of the cost, since most conditions were asked already. The verdicts must be those of that call.
+pub fn first_failures(
+    catalog: &Catalog,
+    layout: &Layout,
+    context: &[Value],
+    now: Timestamp,
+    Verdicts { conditions, .. }: &mut Verdicts,
+    survivors: &[u16],
+    mut visit: impl FnMut(usize, Failure),
+) {
+    let mut unused = Timestamp::FAR_FUTURE;
+    let mut asking = Asking {
+        facts: layout.facts(&[], context, now),
+        conditions,
+        valid_until: &mut unused,
+    };
+    let mut passed = survivors.iter().map(|&offer| usize::from(offer)).peekable();
+    for (position, offer) in catalog.offers.iter().enumerate() {
+        if passed.next_if_eq(&position).is_some() {
+            continue;
+        }
+        if now < offer.valid_from {
+            visit(position, Failure::NotYetValid);
+            continue;
+        }
+        if now >= offer.valid_until {
+            visit(position, Failure::NoLongerValid);
+            continue;
+        }
+        asking.facts.offer = &offer.attributes;
+        let group = staged(&catalog.groups[offer.group].stages);
+        let stages = group.into_iter().zip(staged(&offer.stages));
+        let mut first = |rules: &[Rule]| rules.iter().position(|rule| !asking.holds(rule));
+        let found = stages.into_iter().find_map(|((stage, of_group), (_, of_offer))| {
+            let of_group = first(of_group).map(|at| Failure::OfGroup(stage, at));
+            of_group.or_else(|| first(of_offer).map(|at| Failure::OfOffer(stage, at)))
+        });
+        if let Some(failure) = found {
+            visit(position, failure);
+        }
+    }
+}
+
 /// Says why an offer does not pass the gate: everything that stops it, in order; nothing when it passes. Returns until when
 /// that stays the same.
 pub fn explain(

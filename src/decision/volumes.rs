@@ -71,6 +71,15 @@ impl Room {
         }
     }
 
+    /// Returns the room of a volume of which nobody knows what counts, and which so stops nobody.
+    #[must_use]
+    pub fn open(volume: &Volume, window: Period, now: Timestamp) -> Self {
+        Self {
+            left: u32::MAX,
+            ..Self::new(volume, window, 0, now)
+        }
+    }
+
     /// Adds reservations: how many, and when they are over, ascending; several may be over at once.
     #[must_use]
     pub fn with_held(

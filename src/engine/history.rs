@@ -76,6 +76,19 @@ impl Activation {
                 .all(|model| self.arithmetic_of(model) == other.arithmetic_of(model))
     }
 
+    /// Reads what a record of the journal says of one; `None` when another program wrote it.
+    #[must_use]
+    pub fn read(description: &[u8]) -> Option<Self> {
+        serde_json::from_slice(description).ok()
+    }
+
+    /// Reads all that the head of a checkpoint has, oldest first; `None` when another program wrote it.
+    #[must_use]
+    pub fn all_in(head: &[u8]) -> Option<Vec<Self>> {
+        let head: Head = serde_json::from_slice(head).ok()?;
+        Some(head.activations)
+    }
+
     /// Returns when it came into force.
     #[must_use]
     pub const fn at(&self) -> Timestamp {

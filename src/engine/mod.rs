@@ -35,6 +35,7 @@ mod receipts;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
+mod rehearsal;
 mod replay;
 mod reports;
 mod steps;
@@ -50,7 +51,7 @@ use std::sync::atomic::AtomicU64;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::catalog::{Catalog, UnknownCustomer};
+use crate::catalog::Catalog;
 use crate::decision::{facts::Layout, features::Rows, hold_out, steer::Steering};
 use crate::decision::{fill, specialised, volumes::Rooms};
 use crate::domain::decision::{Decision, Ranked};
@@ -73,6 +74,7 @@ pub use history::{Activation, erased_in};
 pub use prospects::{Before, Prospects};
 pub use receipts::{Answer, CancelReceipt, EventsReceipt, OutcomeReceipt, Rejection, Replay};
 pub use recovery::{Recovered, Recovery, RecoveryError};
+pub use rehearsal::{Blocked, Plan, Rehearsal, Rehearsed, Successors, Unasked};
 pub use replay::{Recorded, ReplayError, Replayed};
 
 /// How far ahead of the engine's clock an event or outcome may claim to be; it is taken as having happened now.
@@ -463,11 +465,6 @@ impl Engine {
     pub const fn store(&self) -> &Store {
         &self.store
     }
-}
-
-/// Tells whether the catalog records nothing of this customer when unknown.
-fn records_known_only(catalog: &Catalog, customer: &CustomerId) -> bool {
-    !customer.is_anonymous() && catalog.unknown_customer == UnknownCustomer::FallbackOnly
 }
 
 /// Answers when there is no room for somebody new: nothing can be reserved, but no event may be lost silently.

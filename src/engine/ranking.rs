@@ -133,7 +133,7 @@ impl Lists {
 }
 
 /// Gates, scores and orders; also tells whether every model answered.
-fn rank_now(
+pub(super) fn rank_now(
     active: &Active,
     request: &OffersRequest,
     profile: &Profile,

@@ -14,8 +14,8 @@ use crate::catalog::Catalog;
 use crate::decision::steer::Steering;
 use crate::decision::volumes::Rooms;
 use crate::domain::decision::{Decision, Filled, fingerprint};
-use crate::domain::entry::Entry;
-use crate::domain::ids::{CustomerId, DecisionId};
+use crate::domain::entry::{Entry, Reservation};
+use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, PlacementRequest};
 use crate::domain::symbol::Symbol;
@@ -82,13 +82,73 @@ pub struct Recorded {
     id: DecisionId,
     number: u64,
     generation: u64,
-    channel: Symbol,
-    campaign: Option<Symbol>,
+    pub(super) channel: Symbol,
+    pub(super) campaign: Option<Symbol>,
     at: Timestamp,
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
 impl Recorded {
+    /// Puts together what record `number` says of a decision.
+    #[must_use]
+    pub const fn new(
+        customer: CustomerKey,
+        (number, generation): (u64, u64),
+        reservation: &Reservation,
+        seen: Seen,
+    ) -> Self {
+        Self {
+            id: DecisionId {
+                customer,
+                number: reservation.decision,
+            },
+            number,
+            generation,
+            channel: reservation.channel,
+            campaign: reservation.campaign,
+            at: reservation.at,
+            seen,
+        }
+    }
+
+    /// Returns which decision it is.
+    #[must_use]
+    pub const fn id(&self) -> DecisionId {
+        self.id
+    }
+
+    /// Returns when it was made.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Returns the hash of what it showed.
+    #[must_use]
+    pub const fn answer(&self) -> u64 {
+        self.seen.answer
+    }
+
+    /// Tells whether the customer was known.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.seen.known
+    }
+
+    /// Reads the profile that it saw into `profile`.
+    pub fn profile(&self, profile: &mut Profile) {
+        packed::unpack(&self.seen.block, profile);
+    }
+
+    /// Returns what the volumes had left; `None` when another program wrote it.
+    #[must_use]
+    pub fn rooms(&self) -> Option<Rooms> {
+        if self.seen.rooms.is_empty() {
+            return Some(Rooms::default());
+        }
+        serde_json::from_slice(&self.seen.rooms).ok()
+    }
+
     /// Returns which activation's catalog decided.
     #[must_use]
     pub const fn generation(&self) -> u64 {
@@ -168,17 +228,13 @@ impl Engine {
         let (customer, request) = recorded
             .request(&active.catalog, explain)
             .ok_or(ReplayError::Unfit(id))?;
-        let rooms: Rooms = if recorded.seen.rooms.is_empty() {
-            Rooms::default()
-        } else {
-            serde_json::from_slice(&recorded.seen.rooms).map_err(|_| ReplayError::Unfit(id))?
-        };
+        let rooms = recorded.rooms().ok_or(ReplayError::Unfit(id))?;
         let steering = recorded.seen.steering.as_ref();
         let steering =
             steering.map(|(first, barred)| steered(first, barred, &active.catalog).ok_or(ReplayError::Unfit(id)));
         let steering = steering.transpose()?;
         let mut profile = Profile::default();
-        packed::unpack(&recorded.seen.block, &mut profile);
+        recorded.profile(&mut profile);
         let call = Call {
             active: &active,
             request: &request,
@@ -248,21 +304,18 @@ fn decided(number: u64, bytes: &[u8], id: DecisionId, seal: Seal) -> Option<Reco
         return None;
     };
     entries.into_iter().find_map(|entry| match entry {
-        Entry::Decision(reservation) if reservation.decision == id.number => Some(Recorded {
-            id,
-            number,
-            generation,
-            channel: reservation.channel,
-            campaign: reservation.campaign,
-            at: reservation.at,
-            seen: Seen::clone(&seen),
-        }),
+        Entry::Decision(reservation) if reservation.decision == id.number => Some(Recorded::new(
+            id.customer,
+            (number, generation),
+            &reservation,
+            Seen::clone(&seen),
+        )),
         _ => None,
     })
 }
 
 impl Recorded {
-    fn request(&self, catalog: &Catalog, explain: bool) -> Option<(CustomerId, OffersRequest)> {
+    pub(super) fn request(&self, catalog: &Catalog, explain: bool) -> Option<(CustomerId, OffersRequest)> {
         let customer = packed::unpack_id(&self.seen.block)?;
         let channels = &catalog.channels;
         let campaigns = &catalog.campaigns;

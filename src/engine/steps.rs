@@ -1,11 +1,12 @@
 //! The steps of one decision that are neither ranking nor filling.
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill::{self, Outcome};
 use crate::decision::{facts::Layout, fold, gate};
 use crate::domain::decision::{Decision, Filled, Ranking, Rung, Withheld};
 use crate::domain::entry::{Entry, Reservation};
 use crate::domain::event::Event;
+use crate::domain::ids::CustomerId;
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::{Millis, Timestamp};
@@ -81,6 +82,11 @@ pub(super) fn lowest_rung(catalog: &Catalog, placements: &[Filled]) -> Rung {
         .map(|shown| shown.rung)
         .max();
     scored.or(shown.map(|shown| shown.rung).max()).unwrap_or(Rung::Model)
+}
+
+/// Tells whether the catalog records nothing of this customer when unknown.
+pub(super) fn records_known_only(catalog: &Catalog, customer: &CustomerId) -> bool {
+    !customer.is_anonymous() && catalog.unknown_customer == UnknownCustomer::FallbackOnly
 }
 
 /// The answer when one rule withholds everything.

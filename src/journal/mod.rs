@@ -33,6 +33,7 @@ mod frame;
 mod inspect;
 pub mod keys;
 mod levels;
+mod offline;
 mod segments;
 mod survey;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub use frame::{FORMAT_VERSION, RECORD_BYTES_MAX};
 pub use inspect::{Inspection, inspect, inspect_on, records};
 pub use keys::{Found, Keys, KeysError, Table};
 pub use levels::{Journal, Level, NotWritten, Settled};
+pub use offline::{Span, read_offline};
 pub use segments::{Opened, Options, SEGMENT_BYTES_MAX, SegmentLog, Tail};
 pub use survey::Segment;
 

@@ -294,7 +294,7 @@ fn cut(disk: &dyn Disk, survey: &mut Survey, fault: Fault) -> io::Result<Cut> {
     })
 }
 
-fn damage(disk: &dyn Disk, fault: Fault, proof: Proof) -> Damage {
+pub(super) fn damage(disk: &dyn Disk, fault: Fault, proof: Proof) -> Damage {
     let place = disk.place();
     Damage { place, fault, proof }
 }

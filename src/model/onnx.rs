@@ -112,6 +112,7 @@ pub struct Model {
     version: String,
     sha256: String,
     features: usize,
+    output: String,
     column: usize,
     pool: Pool<Slot>,
 }
@@ -156,6 +157,7 @@ impl Model {
             version: manifest.version.clone(),
             sha256: found,
             features: manifest.input.features,
+            output: manifest.output.name.clone(),
             column: manifest.output.column,
             pool: Pool::new(slots),
         })
@@ -199,6 +201,10 @@ impl Scorer for Model {
 
     fn path(&self) -> Path {
         Path::OnnxRuntime
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(format!("{}, {} of {}", self.sha256, self.column, self.output))
     }
 }
 

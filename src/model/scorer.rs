@@ -57,6 +57,12 @@ pub trait Scorer: Send + Sync {
 
     /// Returns the version that goes with the name.
     fn version(&self) -> &str;
+
+    /// Returns what names the computation itself, if something does: scorers with the same identity give the same rows the same
+    /// scores.
+    fn identity(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why rows could not be scored.

@@ -29,6 +29,11 @@ pub fn pack_id(id: &CustomerId, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(id.as_str().as_bytes());
 }
 
+/// Appends an empty id, for a profile whose owner is known otherwise; [`unpack`] reads what follows it.
+pub fn pack_no_id(bytes: &mut Vec<u8>) {
+    bytes.push(0);
+}
+
 /// Returns how many bytes at the beginning of the packed form hold the id.
 #[must_use]
 pub fn id_length(bytes: &[u8]) -> usize {

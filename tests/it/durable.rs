@@ -16,7 +16,7 @@ use tonic::{Code, Response, Status};
 use crate::served::{self, customer, placement};
 
 /// A server of its own on a data folder; killed when the test is over, however it ends.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     said: String,
@@ -31,7 +31,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn start(data: &Path, rules: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(data: &Path, rules: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_nbo"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
@@ -71,7 +71,7 @@ impl Server {
     }
 
     /// Stops it in order, and returns what it said.
-    fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(told.success());
         let said: Vec<_> = self.lines.by_ref().map(Result::unwrap).collect();
@@ -79,7 +79,7 @@ impl Server {
         said.join("\n")
     }
 
-    async fn ask(&self, name: &str) -> wire::GetOffersResponse {
+    pub(crate) async fn ask(&self, name: &str) -> wire::GetOffersResponse {
         let request = wire::GetOffersRequest {
             customer: Some(customer(name)),
             channel: "web".to_owned(),
@@ -117,7 +117,7 @@ fn text(output: &Output) -> String {
 }
 
 /// Copies the bank's rules into a folder of the test.
-fn rules(folder: &Path) {
+pub(crate) fn rules(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/rules/bank")).unwrap() {
         let path = entry.unwrap().path();

@@ -38,3 +38,5 @@ mod served;
 mod simulator;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod what_if;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use source::Token;
 
 /// The layers, lowest first; `src/lib.rs` tells what each is for. A layer may name itself and those before it.
-const LAYERS: [&str; 20] = [
+const LAYERS: [&str; 21] = [
     "audit",
     "domain",
     "rules",
@@ -24,6 +24,7 @@ const LAYERS: [&str; 20] = [
     "journal",
     "engine",
     "campaign",
+    "whatif",
     "clock",
     "config",
     "telemetry",
@@ -39,7 +40,7 @@ const LAYERS: [&str; 20] = [
 /// The layers of the pure core, up to here.
 const PURE_UP_TO: &str = "decision";
 /// The layers in which nothing waits, up to here: so no lock can be held across a wait.
-const SYNCHRONOUS_UP_TO: &str = "campaign";
+const SYNCHRONOUS_UP_TO: &str = "whatif";
 
 /// The layer that judges what the others did: it may name none of them, so that no fault can hide in shared code.
 const ALONE: &str = "audit";

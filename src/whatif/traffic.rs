@@ -1,0 +1,134 @@
+//! What the journal's records say that a simulation has to know. Nothing else here reads a record.
+
+use crate::domain::entry::Entry;
+use crate::domain::ids::CustomerKey;
+use crate::domain::symbol::Symbol;
+use crate::engine::{Activation, Recorded};
+use crate::store::record::{self, About, Record};
+
+/// One record that is about a customer.
+pub(super) struct Happening {
+    pub(super) key: CustomerKey,
+    pub(super) what: What,
+}
+
+/// What happened to the customer.
+pub(super) enum What {
+    /// Offers were decided.
+    Decided(Box<Decided>),
+    /// Outcomes and cancellations were reported.
+    Reported(Vec<Entry>),
+    /// The customer was forgotten.
+    Forgotten,
+    /// Something that the profile of the next decision has anyway.
+    Other,
+}
+
+/// A decision, with what it showed.
+pub(super) struct Decided {
+    pub(super) recorded: Recorded,
+    /// (placement, offer), in the order of the answer.
+    pub(super) shown: Vec<(Symbol, Symbol)>,
+    pub(super) channel: Symbol,
+    pub(super) campaign: Option<Symbol>,
+    pub(super) in_volumes: bool,
+}
+
+/// Whom a record is about.
+pub(super) enum Whose {
+    Customer(CustomerKey),
+    Nobody,
+    /// Another release wrote it.
+    Unknown,
+}
+
+/// Finds whom a record is about.
+pub(super) fn whose(record: &[u8]) -> Whose {
+    match record::about(record) {
+        Some(About::Customer(key)) => Whose::Customer(key),
+        Some(About::Activation(_)) => Whose::Nobody,
+        None => Whose::Unknown,
+    }
+}
+
+/// Returns the activation that a record is about; `None` for any other record.
+#[must_use]
+pub fn activation(record: &[u8]) -> Option<Activation> {
+    match record::about(record)? {
+        About::Activation(description) => Activation::read(description),
+        About::Customer(_) => None,
+    }
+}
+
+/// Reads a record about a customer; `None` when another release wrote it.
+pub(super) fn read(number: u64, bytes: &[u8]) -> Option<Happening> {
+    let (key, generation, entries, seen) = match record::read(bytes)? {
+        Record::Change {
+            key,
+            generation,
+            entries,
+            seen,
+            ..
+        } => (key, generation, entries, seen),
+        Record::Forgotten { key, .. } => {
+            let what = What::Forgotten;
+            return Some(Happening { key, what });
+        }
+        Record::Activation(_) => return None,
+    };
+    let mut seen = seen;
+    let mut reported = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::Decision(reservation) => {
+                let Some(seen) = seen.take() else { continue };
+                let recorded = Recorded::new(key, (number, generation), &reservation, *seen);
+                let what = What::Decided(Box::new(Decided {
+                    recorded,
+                    shown: reservation.contacts,
+                    channel: reservation.channel,
+                    campaign: reservation.campaign,
+                    in_volumes: reservation.in_volumes,
+                }));
+                return Some(Happening { key, what });
+            }
+            Entry::Outcome { .. } | Entry::Cancel(_) => reported.push(entry),
+            Entry::Profile(_) | Entry::Event(_) => {}
+        }
+    }
+    let what = if reported.is_empty() {
+        What::Other
+    } else {
+        What::Reported(reported)
+    };
+    Some(Happening { key, what })
+}
+
+/// Records on their way to a worker, one after the other in one piece of memory.
+#[derive(Default)]
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    /// The number of each record, and where it ends.
+    ends: Vec<(u64, usize)>,
+}
+
+impl Batch {
+    pub(super) fn push(&mut self, number: u64, record: &[u8]) {
+        self.bytes.extend_from_slice(record);
+        self.ends.push((number, self.bytes.len()));
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|&(_, end)| end));
+        let records = starts.zip(&self.ends);
+        records.map(|(start, &(number, end))| (number, self.bytes.get(start..end).unwrap_or_default()))
+    }
+}
