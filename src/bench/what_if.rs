@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::ensure;
 use serde::Serialize;
 
+use super::catalog::Conditions;
 use super::measure::{nanos_since, start};
 use super::scorers::{Files, LINEAR};
 use super::world::{self, NOW, World};
@@ -107,16 +108,16 @@ struct Bench {
 }
 
 impl Bench {
-    fn scorers(&self) -> anyhow::Result<Vec<Option<Arc<dyn Scorer>>>> {
+    fn scorers(&self, catalog: &Catalog) -> anyhow::Result<Vec<Option<Arc<dyn Scorer>>>> {
         self.model
             .iter()
-            .map(|files| Ok(Some(files.load(self.threads)?)))
+            .map(|files| Ok(Some(files.load(self.threads, catalog)?)))
             .collect()
     }
 
     fn catalog(&self, previous: &Symbols, edit: impl Fn(&mut String)) -> anyhow::Result<Arc<Catalog>> {
         let manifest = self.model.map(|files| (files.name, files.manifest));
-        let mut files = catalog::files(self.offers, manifest);
+        let mut files = catalog::files(self.offers, Conditions::Two, manifest);
         files.rules.values_mut().for_each(edit);
         let loaded = load(&files, previous);
         loaded
@@ -128,7 +129,7 @@ impl Bench {
         let catalog = self.catalog(&Symbols::default(), |_| {})?;
         let active = Active {
             since: NOW,
-            ..Active::new(Arc::clone(&catalog), self.scorers()?)
+            ..Active::new(Arc::clone(&catalog), self.scorers(&catalog)?)
         };
         let world = World::fill(engine(&self.folder, active)?, &catalog, customers)?;
         let active = world.engine.active();
@@ -160,10 +161,15 @@ impl Bench {
                 .replace("at_most: 3, of: seen", "at_most: 2, of: seen")
                 .replace("lever: 1.7", "lever: 2.7");
         })?;
-        let after = Active::new(after, self.scorers()?);
+        let scorers = self.scorers(&after)?;
+        let after = Active::new(after, scorers);
         let build = |activation: &crate::engine::Activation| {
             let symbols = Symbols::from(activation.symbols.clone());
-            let active = || anyhow::Ok(Active::new(self.catalog(&symbols, |_| {})?, self.scorers()?));
+            let active = || {
+                let catalog = self.catalog(&symbols, |_| {})?;
+                let scorers = self.scorers(&catalog)?;
+                anyhow::Ok(Active::new(catalog, scorers))
+            };
             active().map_err(|error| error.to_string())
         };
         let setting = Setting {
@@ -174,6 +180,7 @@ impl Bench {
         };
         let traffic = Traffic {
             activations: past.activations(),
+            keys: past.keys(),
             read: &mut |visit| past.read(visit),
             build: &build,
         };

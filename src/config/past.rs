@@ -8,7 +8,7 @@ use super::upkeep;
 use crate::domain::symbol::Symbols;
 use crate::engine::Activation;
 use crate::journal::checkpoint::{self, CheckpointReader};
-use crate::journal::{LogError, Span, read_offline};
+use crate::journal::{LogError, Span, Table, keys, read_offline};
 use crate::whatif::{Visit, activation};
 
 /// The records of a data folder as of the moment when it was opened.
@@ -17,6 +17,7 @@ pub struct Past {
     folder: DataFolder,
     span: Span,
     activations: Vec<Activation>,
+    keys: Table,
 }
 
 impl Past {
@@ -37,10 +38,17 @@ impl Past {
         }
         activations.sort_by_key(|activation| activation.generation);
         activations.dedup_by_key(|activation| activation.generation);
+        // Read last, so that all the records have theirs.
+        let keys = if folder.is_plain() {
+            Table::default()
+        } else {
+            keys::inspect(&folder.keys())?.0
+        };
         Ok(Self {
             folder,
             span,
             activations,
+            keys,
         })
     }
 
@@ -69,6 +77,12 @@ impl Past {
     #[must_use]
     pub fn activations(&self) -> &[Activation] {
         &self.activations
+    }
+
+    /// Returns the keys of the people whose records they are.
+    #[must_use]
+    pub const fn keys(&self) -> &Table {
+        &self.keys
     }
 
     /// Returns the names that the next catalog has to begin with.

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Offer, Rule};
+use crate::catalog::{Catalog, Offer, Rule, Stages};
 use crate::domain::decision::{Stage, Withheld};
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
@@ -72,23 +72,15 @@ pub const fn staged(stages: &Stages) -> [(Stage, &Vec<Rule>); 3] {
     ]
 }
 
-/// Finds what stops each offer first that [`survivors`] has just found not to pass: the first reason that [`explain`] would give,
-/// for a fraction of the cost, since most conditions were asked already. The verdicts must be those of that call.
+/// Finds what stops each offer first that is not among the `survivors`: the first reason that [`explain`] would give.
 pub fn first_failures(
     catalog: &Catalog,
     layout: &Layout,
     context: &[Value],
     now: Timestamp,
-    Verdicts { conditions, .. }: &mut Verdicts,
     survivors: &[u16],
     mut visit: impl FnMut(usize, Failure),
 ) {
-    let mut unused = Timestamp::FAR_FUTURE;
-    let mut asking = Asking {
-        facts: layout.facts(&[], context, now),
-        conditions,
-        valid_until: &mut unused,
-    };
     let mut passed = survivors.iter().map(|&offer| usize::from(offer)).peekable();
     for (position, offer) in catalog.offers.iter().enumerate() {
         if passed.next_if_eq(&position).is_some() {
@@ -102,11 +94,12 @@ pub fn first_failures(
             visit(position, Failure::NoLongerValid);
             continue;
         }
-        asking.facts.offer = &offer.attributes;
+        let facts = layout.facts(&offer.attributes, context, now);
+        let holds = |rule: &Rule| rule.condition.evaluate(&facts).truth == Truth::True;
+        let first = |rules: &[Rule]| rules.iter().position(|rule| !holds(rule));
         let group = staged(&catalog.groups[offer.group].stages);
-        let stages = group.into_iter().zip(staged(&offer.stages));
-        let mut first = |rules: &[Rule]| rules.iter().position(|rule| !asking.holds(rule));
-        let found = stages.into_iter().find_map(|((stage, of_group), (_, of_offer))| {
+        let mut stages = group.into_iter().zip(staged(&offer.stages));
+        let found = stages.find_map(|((stage, of_group), (_, of_offer))| {
             let of_group = first(of_group).map(|at| Failure::OfGroup(stage, at));
             of_group.or_else(|| first(of_offer).map(|at| Failure::OfOffer(stage, at)))
         });

@@ -1,8 +1,8 @@
 //! What is written of a customer besides decisions and their outcomes: events, attributes, consents.
 
 use super::receipts::EventsReceipt;
-use super::steps::apply_events;
-use super::{Active, Engine, Rejection, WORKSPACE, Workspace, records_known_only};
+use super::steps::{apply_events, records_known_only};
+use super::{Active, Engine, Rejection, WORKSPACE, Workspace};
 use crate::catalog::Catalog;
 use crate::decision::fold;
 use crate::domain::entry::{Entry, ProfileChange};

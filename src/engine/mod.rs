@@ -66,7 +66,7 @@ use crate::store::record::Draft;
 use crate::store::{Buffers, Standing, Store, Then};
 
 use conductor::{Call, Conductor};
-use steps::unanswered;
+use steps::{records_known_only, unanswered};
 
 pub use checkpoint::Checkpoint;
 pub use erasure::Erasure;

@@ -75,13 +75,12 @@ impl Rehearsal {
             return fill::suppressed(request, rule, now).placements;
         }
         let workspace = &mut self.0;
-        let (ranking, _) = ranking::rank_now(active, request, profile, None, now, workspace);
+        let (ranking, _) = ranking::rank_now(active, request, profile, None, true, now, workspace);
         gate::first_failures(
             catalog,
             &workspace.layout,
             &request.context,
             now,
-            &mut workspace.verdicts,
             &workspace.survivors,
             |offer, failure| note(Blocked::Gate(offer, failure)),
         );
@@ -92,6 +91,7 @@ impl Rehearsal {
             profile,
             channel: catalog.channels[request.channel].symbol,
             hold_outs: &hold_outs,
+            suppressed: None,
         };
         let ranking = steered.as_ref().unwrap_or(&ranking);
         let mut turn = |offer, stopped| note(Blocked::Turn(offer, stopped));
@@ -141,7 +141,7 @@ impl Recorded {
     /// Returns what was asked, by the catalog that was asked; `None` when the record does not fit it.
     #[must_use]
     pub fn as_then(&self, then: &Catalog) -> Option<OffersRequest> {
-        self.request(then).map(|(_, request)| request)
+        self.request(then, false).map(|(_, request)| request)
     }
 
     /// Returns what another catalog is asked in the place of the one of then, whose request this is.

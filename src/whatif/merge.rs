@@ -120,6 +120,7 @@ fn decisions(found: &Found) -> Decisions {
         became_empty: found.became_empty,
         refused: reasons(&found.refused),
         left_out: reasons(&found.left_out),
+        unreadable_records: found.unreadable_records,
     }
 }
 

@@ -60,10 +60,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use parking_lot::Mutex;
 
-use crate::domain::ids::CustomerKey;
 use crate::domain::time::Timestamp;
 use crate::engine::{Activation, Active};
-use crate::journal::LogError;
+use crate::journal::{LogError, Table};
+use crate::store::record::Who;
 use counts::{LimitNumbers, Side};
 use report::Report;
 use traffic::{Batch, Whose};
@@ -116,6 +116,14 @@ pub enum WhatIfError {
     /// A record cannot be read.
     #[error("record {0} is of a kind that this release does not know; use the release that wrote it")]
     Record(u64),
+    /// The key of a record is not there.
+    #[error("record {record} was sealed with key {slot}, which the folder does not have; see `nbo verify`")]
+    Key {
+        /// Which record.
+        record: u64,
+        /// The slot of the key.
+        slot: u32,
+    },
 }
 
 /// Is given a record; tells whether it wants more.
@@ -125,6 +133,8 @@ pub type Visit<'a> = &'a mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>;
 pub struct Traffic<'a> {
     /// Every activation on the data, oldest first.
     pub activations: &'a [Activation],
+    /// The keys of the people whose records they are.
+    pub keys: &'a Table,
     /// Hands all records on, in order.
     pub read: &'a mut dyn FnMut(Visit<'_>) -> Result<(), LogError>,
     /// Builds the catalog and the models of an activation again.
@@ -144,11 +154,13 @@ pub fn simulate(
 ) -> Result<Report, WhatIfError> {
     let Traffic {
         activations,
+        keys,
         read,
         build,
     } = traffic;
     let then = Then {
         activations,
+        keys,
         build,
         built: Mutex::new(HashMap::new()),
         limits: LimitNumbers::default(),
@@ -206,7 +218,7 @@ fn share_out(
             progress(done);
         }
         let at = match traffic::whose(record) {
-            Whose::Customer(key) => share(key, senders.len()),
+            Whose::Customer(who) => share(who, senders.len()),
             Whose::Nobody => return ControlFlow::Continue(()),
             // Any worker finds that it cannot be read.
             Whose::Unknown => 0,
@@ -231,8 +243,11 @@ fn share_out(
     Ok(())
 }
 
-/// Returns which of so many workers has a customer. The key is a hash, and its other bits place the customer in the worker's map.
+/// Returns which of so many workers has a customer: by the slot of the key, which is given out in turn, or by the hash of the id.
 #[expect(clippy::cast_possible_truncation, reason = "below the number of workers")]
-fn share(key: CustomerKey, workers: usize) -> usize {
-    ((key.get() >> 64) % workers as u128) as usize
+fn share(who: Who, workers: usize) -> usize {
+    match who {
+        Who::Slot(slot) => slot as usize % workers,
+        Who::Key(key) => (key.get() % workers as u128) as usize,
+    }
 }

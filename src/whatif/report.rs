@@ -97,6 +97,8 @@ pub struct Decisions {
     pub refused: Vec<Reason>,
     /// How many could not be made again and are in no other number, by reason.
     pub left_out: Vec<Reason>,
+    /// How many records, decisions and others, of people who were erased or forgotten since: nobody can read them.
+    pub unreadable_records: u64,
 }
 
 /// A reason with its decisions.

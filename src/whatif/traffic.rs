@@ -1,14 +1,16 @@
 //! What the journal's records say that a simulation has to know. Nothing else here reads a record.
 
 use crate::domain::entry::Entry;
-use crate::domain::ids::CustomerKey;
 use crate::domain::symbol::Symbol;
 use crate::engine::{Activation, Recorded};
-use crate::store::record::{self, About, Record};
+use crate::journal::{Found, Table};
+use crate::store::packed;
+use crate::store::record::{self, About, Opened, Record, Unread, Who};
 
 /// One record that is about a customer.
 pub(super) struct Happening {
-    pub(super) key: CustomerKey,
+    /// Whose record it is: somebody who was forgotten and came back is another.
+    pub(super) who: Who,
     pub(super) what: What,
 }
 
@@ -36,7 +38,7 @@ pub(super) struct Decided {
 
 /// Whom a record is about.
 pub(super) enum Whose {
-    Customer(CustomerKey),
+    Customer(Who),
     Nobody,
     /// Another release wrote it.
     Unknown,
@@ -45,8 +47,8 @@ pub(super) enum Whose {
 /// Finds whom a record is about.
 pub(super) fn whose(record: &[u8]) -> Whose {
     match record::about(record) {
-        Some(About::Customer(key)) => Whose::Customer(key),
-        Some(About::Activation(_)) => Whose::Nobody,
+        Some(About::Customer(who)) => Whose::Customer(who),
+        Some(About::Activation(_) | About::Other) => Whose::Nobody,
         None => Whose::Unknown,
     }
 }
@@ -56,25 +58,35 @@ pub(super) fn whose(record: &[u8]) -> Whose {
 pub fn activation(record: &[u8]) -> Option<Activation> {
     match record::about(record)? {
         About::Activation(description) => Activation::read(description),
-        About::Customer(_) => None,
+        About::Customer(_) | About::Other => None,
     }
 }
 
-/// Reads a record about a customer; `None` when another release wrote it.
-pub(super) fn read(number: u64, bytes: &[u8]) -> Option<Happening> {
-    let (key, generation, entries, seen) = match record::read(bytes)? {
+/// Reads a record about a customer, by the keys of the folder.
+///
+/// # Errors
+/// Why it cannot be read: for one, because the customer was erased or forgotten since.
+pub(super) fn read(number: u64, bytes: &[u8], keys: &Table) -> Result<Happening, Unread> {
+    let key_of = |slot| match keys.find(slot) {
+        Found::Live(seal) => Opened::With(seal),
+        Found::Destroyed => Opened::Destroyed,
+        Found::Unknown => Opened::Unknown,
+    };
+    let (who, generation, entries, seen) = match record::read(bytes, key_of)? {
         Record::Change {
-            key,
+            who,
             generation,
             entries,
             seen,
             ..
-        } => (key, generation, entries, seen),
-        Record::Forgotten { key, .. } => {
+        } => (who, generation, entries, seen),
+        Record::Forgotten { who, .. } => {
             let what = What::Forgotten;
-            return Some(Happening { key, what });
+            return Ok(Happening { who, what });
         }
-        Record::Activation(_) => return None,
+        Record::Activation(_) | Record::Erased(_) | Record::Readmitted(_) | Record::Converted => {
+            return Err(Unread::Foreign);
+        }
     };
     let mut seen = seen;
     let mut reported = Vec::new();
@@ -82,7 +94,8 @@ pub(super) fn read(number: u64, bytes: &[u8]) -> Option<Happening> {
         match entry {
             Entry::Decision(reservation) => {
                 let Some(seen) = seen.take() else { continue };
-                let recorded = Recorded::new(key, (number, generation), &reservation, *seen);
+                let customer = packed::unpack_id(&seen.block).ok_or(Unread::Foreign)?;
+                let recorded = Recorded::new(customer.key(), (number, generation), &reservation, *seen);
                 let what = What::Decided(Box::new(Decided {
                     recorded,
                     shown: reservation.contacts,
@@ -90,7 +103,7 @@ pub(super) fn read(number: u64, bytes: &[u8]) -> Option<Happening> {
                     campaign: reservation.campaign,
                     in_volumes: reservation.in_volumes,
                 }));
-                return Some(Happening { key, what });
+                return Ok(Happening { who, what });
             }
             Entry::Outcome { .. } | Entry::Cancel(_) => reported.push(entry),
             Entry::Profile(_) | Entry::Event(_) => {}
@@ -101,7 +114,7 @@ pub(super) fn read(number: u64, bytes: &[u8]) -> Option<Happening> {
     } else {
         What::Reported(reported)
     };
-    Some(Happening { key, what })
+    Ok(Happening { who, what })
 }
 
 /// Records on their way to a worker, one after the other in one piece of memory.

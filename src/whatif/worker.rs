@@ -1,7 +1,6 @@
 //! One worker: makes the decisions of its customers twice, in their order.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -21,7 +20,9 @@ use crate::domain::request::OffersRequest;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::{Activation, Active, Plan, Rehearsal, Rehearsed, Successors, Unasked};
-use crate::store::{KeyHasher, packed};
+use crate::journal::Table;
+use crate::store::packed;
+use crate::store::record::{Unread, Who};
 
 /// Builds the catalog and the models of an activation again.
 pub(super) type Build<'a> = &'a (dyn Fn(&Activation) -> Result<Active, String> + Sync);
@@ -29,6 +30,7 @@ pub(super) type Build<'a> = &'a (dyn Fn(&Activation) -> Result<Active, String> +
 /// The catalogs of then, each built once for all workers.
 pub(super) struct Then<'a> {
     pub(super) activations: &'a [Activation],
+    pub(super) keys: &'a Table,
     pub(super) build: Build<'a>,
     pub(super) built: Mutex<HashMap<u64, Result<Arc<Active>, String>>>,
     pub(super) limits: LimitNumbers,
@@ -81,6 +83,8 @@ pub(super) struct Found {
     pub(super) customers: u64,
     pub(super) carried_customers: u64,
     pub(super) not_reproduced: u64,
+    /// Records of people who were erased or forgotten since.
+    pub(super) unreadable_records: u64,
     /// Why decisions could not be made again, and how many.
     pub(super) left_out: BTreeMap<String, u64>,
     /// Why the other catalog could not be asked, and how often.
@@ -101,7 +105,7 @@ pub(super) struct Worker<'a> {
     pub(super) after: Side,
     befores: HashMap<u64, Result<Box<Before>, String>>,
     remembered: Remembered,
-    customers: HashMap<u128, Customer, BuildHasherDefault<KeyHasher>>,
+    customers: HashMap<Who, Customer>,
     rehearsal: Rehearsal,
     profile: Profile,
     scratch: Profile,
@@ -121,7 +125,7 @@ impl<'a> Worker<'a> {
             after,
             befores: HashMap::new(),
             remembered,
-            customers: HashMap::default(),
+            customers: HashMap::new(),
             rehearsal: Rehearsal::default(),
             profile: Profile::default(),
             scratch: Profile::default(),
@@ -132,14 +136,24 @@ impl<'a> Worker<'a> {
     /// Takes in one record.
     ///
     /// # Errors
-    /// When another release wrote it.
+    /// When another release wrote it, or its key is missing.
     pub(super) fn record(&mut self, number: u64, bytes: &[u8]) -> Result<(), WhatIfError> {
-        let Happening { key, what } = traffic::read(number, bytes).ok_or(WhatIfError::Record(number))?;
+        let Happening { who, what } = match traffic::read(number, bytes, self.then.keys) {
+            Ok(happening) => happening,
+            Err(Unread::Destroyed(_)) => {
+                self.found.unreadable_records += 1;
+                return Ok(());
+            }
+            Err(Unread::NoKey(slot) | Unread::WrongKey(slot)) => {
+                return Err(WhatIfError::Key { record: number, slot });
+            }
+            Err(Unread::Foreign) => return Err(WhatIfError::Record(number)),
+        };
         match what {
-            What::Decided(decided) => self.decided(key, &decided),
-            What::Reported(entries) => self.reported(key, &entries),
+            What::Decided(decided) => self.decided(who, &decided),
+            What::Reported(entries) => self.reported(who, &entries),
             What::Forgotten => {
-                if let Some(customer) = self.customers.get_mut(&key.get()) {
+                if let Some(customer) = self.customers.get_mut(&who) {
                     customer.contacts = None;
                 }
             }
@@ -156,7 +170,7 @@ impl<'a> Worker<'a> {
         (self.found, self.after, befores.collect())
     }
 
-    fn decided(&mut self, key: CustomerKey, decided: &Decided) {
+    fn decided(&mut self, who: Who, decided: &Decided) {
         let recorded = &decided.recorded;
         self.found.kept = around(self.found.kept, Some((recorded.at(), recorded.at())));
         if !self.setting.includes(recorded.at()) {
@@ -173,12 +187,12 @@ impl<'a> Worker<'a> {
             return leave_out("their records name what their catalog does not have: another release wrote them");
         };
         recorded.profile(&mut self.profile);
-        let customer = self.customers.entry(key.get()).or_default();
+        let customer = self.customers.entry(who).or_default();
         let [stopped_then, stopped_after] = &mut customer.stopped;
 
         let asked = Asked {
             decided,
-            key,
+            key: recorded.id().customer,
             request: &request,
             rooms: &rooms,
         };
@@ -213,8 +227,8 @@ impl<'a> Worker<'a> {
     }
 
     /// Takes reports in where they are about what the other catalog showed as well.
-    fn reported(&mut self, key: CustomerKey, entries: &[Entry]) {
-        let Some(customer) = self.customers.get_mut(&key.get()) else {
+    fn reported(&mut self, who: Who, entries: &[Entry]) {
+        let Some(customer) = self.customers.get_mut(&who) else {
             return;
         };
         if let Some(contacts) = &mut customer.contacts {
@@ -359,6 +373,7 @@ impl Found {
         self.customers += other.customers;
         self.carried_customers += other.carried_customers;
         self.not_reproduced += other.not_reproduced;
+        self.unreadable_records += other.unreadable_records;
         self.became_empty += other.became_empty;
         for (why, count) in other.left_out {
             *self.left_out.entry(why).or_default() += count;

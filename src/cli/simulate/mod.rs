@@ -212,6 +212,7 @@ fn tell_progress(past: &Past, kept: &KeptVersions, setting: Setting, after: &Act
     let bar = bar(past.records());
     let traffic = Traffic {
         activations: past.activations(),
+        keys: past.keys(),
         read: &mut |visit| past.read(visit),
         build: &|activation| kept.active(activation),
     };

@@ -66,6 +66,10 @@ fn heading(report: &Report) -> String {
             left_out.why
         );
     }
+    if decisions.unreadable_records > 0 {
+        let records = counted(decisions.unreadable_records, "record");
+        let _ = writeln!(text, "left out: {records} of people who were erased or forgotten since");
+    }
     text.push('\n');
     for (what, number) in [
         ("another first offer", decisions.first_changed),

@@ -142,6 +142,7 @@ impl World {
         };
         let traffic = Recorded {
             activations: past.activations(),
+            keys: past.keys(),
             read: &mut |visit| past.read(visit),
             build: &|activation| kept.active(activation),
         };
