@@ -203,8 +203,14 @@ fn the_first_part_that_does_not_hold_is_told_as_it_is_written() {
         condition.failing_part(&facts).map(str::to_owned)
     };
     let told = |source: &str, expected: &str| assert_eq!(part(source).as_deref(), Some(expected), "{source}");
-    told("profile.consent && profile.age>40 && !profile.consent", "profile.age>40");
-    told("profile.age > 20 && (profile.consent && profile.member)", "profile.member");
+    told(
+        "profile.consent && profile.age>40 && !profile.consent",
+        "profile.age>40",
+    );
+    told(
+        "profile.age > 20 && (profile.consent && profile.member)",
+        "profile.member",
+    );
     told("true && profile.age > 20 && profile.moved < now", "profile.moved < now");
     told(
         "profile.consent && (profile.age > 40 || profile.member)",
