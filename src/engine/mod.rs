@@ -62,8 +62,7 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::journal::Journal;
 use crate::model::Scorer;
 use crate::rules::Scratch;
-use crate::store::record::Draft;
-use crate::store::{Buffers, Standing, Store, Then};
+use crate::store::{Buffers, Standing, Store, Then, record::Draft};
 
 use conductor::{Call, Conductor};
 use steps::{records_known_only, unanswered};

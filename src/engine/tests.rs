@@ -1,5 +1,6 @@
 //! What callers can rely on, one engine and one customer at a time.
 
+mod long_lists;
 mod request_ids;
 
 use std::sync::Arc;

@@ -198,7 +198,9 @@ impl Asking<'_> {
                 Clause::Limit(line, limit) => {
                     let rows = self.index.moving[line].below.rows(limit, limit + 1);
                     let stops_more = has_any(rows, left);
-                    rows.iter().for_each(|&row| rows::clear(left, row));
+                    for &row in rows {
+                        rows::clear(left, row);
+                    }
                     stops_more
                 }
             };

@@ -72,14 +72,12 @@ impl IndexBuilder {
             self.add(row, &positions);
             return;
         }
-        let positions = match self.of_source.get(condition.source()) {
-            Some(positions) => positions.clone(),
-            None => {
-                let positions = self.positions(condition.test());
-                self.of_source.insert(condition.source().into(), positions.clone());
-                positions
-            }
-        };
+        let known = self.of_source.get(condition.source()).cloned();
+        let positions = known.unwrap_or_else(|| {
+            let positions = self.positions(condition.test());
+            self.of_source.insert(condition.source().into(), positions.clone());
+            positions
+        });
         self.add(row, &positions);
     }
 
@@ -113,16 +111,16 @@ impl IndexBuilder {
     }
 
     fn position(&mut self, clause: Clause) -> usize {
-        let mut named: Vec<(String, Test)> = clause.into_iter().map(|test| (name(&test), test)).collect();
-        named.sort_by(|one, other| one.0.cmp(&other.0));
-        named.dedup_by(|one, other| one.0 == other.0);
-        let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
-        let name = names.join(" || ");
+        let mut literals: Vec<(String, Test)> = clause.into_iter().map(|test| (name(&test), test)).collect();
+        literals.sort_by(|one, other| one.0.cmp(&other.0));
+        literals.dedup_by(|one, other| one.0 == other.0);
+        let alternatives: Vec<&str> = literals.iter().map(|(name, _)| name.as_str()).collect();
+        let name = alternatives.join(" || ");
         let next = self.clauses.len();
         let position = *self.known.entry(name).or_insert(next);
         if position == next {
             self.clauses.push(Needed {
-                literals: named.into_iter().map(|(_, test)| test).collect(),
+                literals: literals.into_iter().map(|(_, test)| test).collect(),
                 rows: Vec::new(),
             });
         }

@@ -37,7 +37,6 @@ impl<'a> Constants<'a> {
 pub(super) fn test(test: &Test, constants: &Constants<'_>) -> Test {
     let decided = |holds: Option<bool>| holds.map_or_else(|| test.clone(), Test::Constant);
     match test {
-        Test::Constant(_) => test.clone(),
         Test::All(tests) => join(tests, constants, true, all),
         Test::Any(tests) => join(tests, constants, false, any),
         Test::Not(inner) => not(self::test(inner, constants)),
@@ -54,7 +53,7 @@ pub(super) fn test(test: &Test, constants: &Constants<'_>) -> Test {
         Test::Present(slot, kind) if slot.space == Space::Offer => {
             Test::Constant(evaluate::present(*slot, *kind, &constants.0))
         }
-        Test::Present(..) => test.clone(),
+        Test::Constant(_) | Test::Present(..) => test.clone(),
         Test::Boolean(slot) => decided(constants.read(*slot, evaluate::boolean)),
         Test::NumberIs(slot, order, constant) => {
             decided(constants.number(*slot).map(|number| order.holds(&number, constant)))

@@ -86,7 +86,11 @@ impl Rows {
     pub(super) fn subtract_from(&self, others: &mut Words) {
         match self {
             Self::Dense(dense) => subtract(others, dense),
-            Self::Sparse(rows) => rows.iter().for_each(|&row| clear(others, row)),
+            Self::Sparse(rows) => {
+                for &row in rows {
+                    clear(others, row);
+                }
+            }
         }
     }
 
@@ -102,7 +106,9 @@ impl Rows {
                 kept.clear();
                 kept.extend(but.iter().copied().filter(|&row| has(others, row)));
                 self.subtract_from(others);
-                kept.iter().for_each(|&row| set(others, row));
+                for &row in &*kept {
+                    set(others, row);
+                }
             }
             (Self::Sparse(rows), Self::Dense(but)) => {
                 for &row in rows.iter().filter(|&&row| !has(but, row)) {

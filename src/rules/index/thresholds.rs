@@ -45,7 +45,9 @@ impl<T: Copy + PartialOrd> Thresholds<T> {
         for (at, (_, of_limit)) in limits.iter().enumerate() {
             all.extend_from_slice(of_limit);
             ends.push(all.len());
-            of_limit.iter().for_each(|&row| rows::set(&mut so_far, row));
+            for &row in of_limit {
+                rows::set(&mut so_far, row);
+            }
             since += of_limit.len();
             if since > words {
                 marks.push(at + 1);
