@@ -244,7 +244,6 @@ fn share_out(
 }
 
 /// Returns which of so many workers has a customer: by the slot of the key, which is given out in turn, or by the hash of the id.
-#[expect(clippy::cast_possible_truncation, reason = "below the number of workers")]
 fn share(who: Who, workers: usize) -> usize {
     match who {
         Who::Slot(slot) => slot as usize % workers,
