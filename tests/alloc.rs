@@ -57,6 +57,7 @@ fn a_factorised_model_allocates_no_more_than_one_that_scores_rows() {
 }
 
 /// Asserts how often a decision asks the allocator.
+#[cfg(test)]
 fn check(catalog: &Arc<Catalog>, scorer: Arc<dyn Scorer>) {
     let best = |placement: &Placement| &*placement.id == "best_offers";
     let placement = catalog.placements.iter().position(best).unwrap();

@@ -134,7 +134,9 @@ mod tests {
 
     fn bits(rows: &[u16], of: usize) -> Vec<u64> {
         let mut bits = vec![0; words(of)];
-        rows.iter().for_each(|&row| set(&mut bits, row));
+        for &row in rows {
+            set(&mut bits, row);
+        }
         bits
     }
 

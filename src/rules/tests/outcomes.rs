@@ -196,7 +196,7 @@ fn the_first_part_that_does_not_hold_is_told_as_it_is_written() {
         let facts = Facts {
             profile: &profile,
             offer: &offer,
-            now: super::NOW,
+            now: NOW,
             ..Facts::default()
         };
         let condition = Shop::new().compile(source).unwrap();

@@ -17,7 +17,9 @@ use nbo::domain::symbol::Symbol;
 use nbo::domain::time::{Millis, Timestamp};
 use nbo::domain::value::Value;
 use nbo::engine::{Active, Engine, Limits, Recovery};
+use nbo::journal::Found;
 use nbo::journal::Level;
+use nbo::store::record::{self, Opened, Record};
 use nbo::whatif::report::Report;
 use nbo::whatif::{Carry, Setting, Traffic as Recorded, simulate};
 
@@ -104,10 +106,16 @@ impl World {
     pub(crate) fn recorded_decisions(&self) -> u64 {
         let journal = self.engine.journal().unwrap();
         let mut count = 0;
+        let keys = Past::open(&self.data()).unwrap();
+        let keys = keys.keys();
         journal
             .read(1, &mut |_, record| {
-                let record = nbo::store::record::read(record);
-                let is_decision = matches!(record, Some(nbo::store::record::Record::Change { seen: Some(_), .. }));
+                let record = record::read(record, |slot| match keys.find(slot) {
+                    Found::Live(seal) => Opened::With(seal),
+                    Found::Destroyed => Opened::Destroyed,
+                    Found::Unknown => Opened::Unknown,
+                });
+                let is_decision = matches!(record, Ok(Record::Change { seen: Some(_), .. }));
                 count += u64::from(is_decision);
                 std::ops::ControlFlow::Continue(())
             })

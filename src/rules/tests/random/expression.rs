@@ -98,14 +98,15 @@ impl Test {
             Self::Numbers(_, left, right) => {
                 for number in [left, right] {
                     if let Number::Constant(constant) = number {
-                        *constant = *draw.one_of(&NUMBERS);
+                        *constant = draw.one_of(&NUMBERS);
                     }
                 }
             }
-            Self::NumberIn(_, list) => list[0] = *draw.one_of(&NUMBERS),
-            Self::CategoryIs(name, _, value) => *value = schema.some_values(name, draw).remove(0),
+            Self::NumberIn(_, list) => list[0] = draw.one_of(&NUMBERS),
             Self::CategoryIn(name, values) => *values = schema.some_values(name, draw),
-            Self::SetHas(value, name) => *value = schema.some_values(name, draw).remove(0),
+            Self::CategoryIs(name, _, value) | Self::SetHas(value, name) => {
+                *value = schema.some_values(name, draw).remove(0);
+            }
             Self::Moments(_, _, Moment::Constant(millis)) => *millis += draw.between(-100, 100) * 1_000,
             Self::Spans(_, _, Span::Constant(millis)) => *millis = draw.between(-100, 100) * 1_000,
             _ => {}

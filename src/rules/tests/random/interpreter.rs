@@ -3,7 +3,7 @@
 use super::expression::{Compare, Moment, Number, Sign, Span, Test};
 use super::world::{Known, World};
 
-fn holds<T: PartialOrd>(compare: Compare, left: T, right: T) -> bool {
+fn holds<T: PartialOrd + Copy>(compare: Compare, left: T, right: T) -> bool {
     match compare {
         Compare::Less => left < right,
         Compare::AtMost => left <= right,
@@ -40,7 +40,7 @@ impl World {
             Test::Numbers(compare, left, right) => Some(holds(*compare, self.number(left)?, self.number(right)?)),
             Test::NumberIn(number, list) => {
                 let number = self.number(number)?;
-                Some(list.iter().any(|item| *item == number))
+                Some(list.contains(&number))
             }
             Test::CategoryIs(name, is, value) => Some((self.name(name)? == value) == *is),
             Test::CategoryIn(name, values) => {

@@ -3,7 +3,7 @@
 use super::expression::{Compare, Moment, Number, Sign, Span, Test};
 use super::world::{Schema, Sort};
 
-/// A stream of random numbers, the same for the same seed (SplitMix64, Steele, Lea and Flood, 2014).
+/// A stream of random numbers, the same for the same seed (`SplitMix64`, Steele, Lea and Flood, 2014).
 pub(super) struct Draw(u64);
 
 impl Draw {
@@ -30,8 +30,8 @@ impl Draw {
         least + i64::try_from(self.next() % width).unwrap()
     }
 
-    pub(super) fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
+    pub(super) fn one_of<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len())]
     }
 }
 
@@ -76,26 +76,26 @@ pub(super) fn test(schema: &Schema, draw: &mut Draw, depth: usize) -> Test {
             Test::Same(left, draw.below(2) == 0, right)
         }
         20 => Test::Constant(draw.below(2) == 0),
-        21 => Test::Spans(*draw.one_of(&COMPARISONS), span(schema, draw, 1), span(schema, draw, 1)),
+        21 => Test::Spans(draw.one_of(&COMPARISONS), span(schema, draw, 1), span(schema, draw, 1)),
         _ => leaf(schema, draw, kind, depth.min(2)),
     }
 }
 
 /// Makes a test about a random variable; a schema that has none of the sort gets one about `now`.
 fn leaf(schema: &Schema, draw: &mut Draw, kind: usize, depth: usize) -> Test {
-    let comparison = *draw.one_of(&COMPARISONS);
+    let comparison = draw.one_of(&COMPARISONS);
     let made = match kind {
         8 => schema.pick(Sort::Boolean, draw).map(Test::Read),
         9 => Some(Test::Has(schema.any(draw))),
         10 | 11 | 22 => schema
             .pick(Sort::Number, draw)
-            .map(|name| Test::Numbers(comparison, Number::Read(name), Number::Constant(*draw.one_of(&NUMBERS)))),
+            .map(|name| Test::Numbers(comparison, Number::Read(name), Number::Constant(draw.one_of(&NUMBERS)))),
         12 => {
             let (left, right) = (number(schema, draw, depth), number(schema, draw, depth));
             (!left.is_constant() || !right.is_constant()).then_some(Test::Numbers(comparison, left, right))
         }
         13 => {
-            let list = (0..1 + draw.below(3)).map(|_| *draw.one_of(&NUMBERS)).collect();
+            let list = (0..=draw.below(3)).map(|_| draw.one_of(&NUMBERS)).collect();
             Some(number(schema, draw, depth))
                 .filter(|number| !number.is_constant())
                 .map(|number| Test::NumberIn(number, list))
@@ -131,7 +131,7 @@ fn leaf(schema: &Schema, draw: &mut Draw, kind: usize, depth: usize) -> Test {
 pub(super) fn number(schema: &Schema, draw: &mut Draw, depth: usize) -> Number {
     let deeper = depth.saturating_sub(1);
     let kind = if depth == 0 { draw.below(4) } else { draw.below(9) };
-    let constant = Number::Constant(*draw.one_of(&NUMBERS));
+    let constant = Number::Constant(draw.one_of(&NUMBERS));
     match kind {
         0 => constant,
         1..=3 => schema.pick(Sort::Number, draw).map_or(constant, Number::Read),
@@ -149,10 +149,10 @@ pub(super) fn number(schema: &Schema, draw: &mut Draw, depth: usize) -> Number {
                 "getHours()",
                 "getDayOfWeek()",
             ];
-            Number::Part(Box::new(moment(schema, draw, deeper)), *draw.one_of(&parts))
+            Number::Part(Box::new(moment(schema, draw, deeper)), draw.one_of(&parts))
         }
         _ => {
-            let sign = *draw.one_of(&[Sign::Add, Sign::Subtract, Sign::Multiply, Sign::Divide, Sign::Remainder]);
+            let sign = draw.one_of(&[Sign::Add, Sign::Subtract, Sign::Multiply, Sign::Divide, Sign::Remainder]);
             let (left, right) = (number(schema, draw, deeper), number(schema, draw, deeper));
             Number::Calculate(Box::new(left), sign, Box::new(right))
         }

@@ -57,7 +57,7 @@ impl Case {
     fn new(draw: &mut Draw) -> Self {
         let schema = Schema::random(draw);
         let mut tests: Vec<Test> = Vec::new();
-        for _ in 0..1 + draw.below(4) {
+        for _ in 0..=draw.below(4) {
             let test = maker::test(&schema, draw, 3);
             // Offers are copied and adapted, so their conditions differ in few numbers.
             for _ in 0..draw.below(3) {
@@ -81,7 +81,7 @@ impl Case {
             }
         });
         let conditions: Vec<_> = compiled.collect();
-        let offers = (0..1 + draw.below(80)).map(|_| Offer::random(&schema, conditions.len(), draw));
+        let offers = (0..=draw.below(80)).map(|_| Offer::random(&schema, conditions.len(), draw));
         Self {
             offers: offers.collect(),
             schema,

@@ -83,7 +83,7 @@ impl Schema {
                 draw.below(4)
             };
             let variable = |at: usize| {
-                let (sort, _) = *draw.one_of(&SORTS);
+                let (sort, _) = draw.one_of(&SORTS);
                 let first = draw.below(3);
                 let values = match sort {
                     Sort::Category | Sort::Set => VALUES[first..first + 1 + draw.below(4)].to_vec(),
@@ -120,13 +120,13 @@ impl Schema {
             .filter(|each| each.sort == sort)
             .map(|each| &*each.name)
             .collect();
-        (!names.is_empty()).then(|| (*draw.one_of(&names)).to_owned())
+        (!names.is_empty()).then(|| (draw.one_of(&names)).to_owned())
     }
 
     /// Draws any variable.
     pub(super) fn any(&self, draw: &mut Draw) -> String {
         let names: Vec<&str> = self.all().map(|each| &*each.name).collect();
-        (*draw.one_of(&names)).to_owned()
+        (draw.one_of(&names)).to_owned()
     }
 
     /// Draws two variables that can have a value in common.
@@ -141,7 +141,7 @@ impl Schema {
     pub(super) fn some_values(&self, name: &str, draw: &mut Draw) -> Vec<String> {
         let values = &self.find(name).values;
         let count = 1 + draw.below(values.len());
-        (0..count).map(|_| (*draw.one_of(values)).to_owned()).collect()
+        (0..count).map(|_| (draw.one_of(values)).to_owned()).collect()
     }
 
     /// Draws the values of an offer.
@@ -184,8 +184,8 @@ fn known(declared: &Declared, draw: &mut Draw) -> Known {
     }
     match declared.sort {
         Sort::Boolean => Known::Boolean(draw.below(2) == 0),
-        Sort::Number => Known::Number(*draw.one_of(&NUMBERS)),
-        Sort::Category => Known::Name(*draw.one_of(&declared.values)),
+        Sort::Number => Known::Number(draw.one_of(&NUMBERS)),
+        Sort::Category => Known::Name(draw.one_of(&declared.values)),
         Sort::Set => {
             let mut names = declared.values.clone();
             names.retain(|_| draw.below(2) == 0);
