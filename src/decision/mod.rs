@@ -1,6 +1,7 @@
 //! The verbs: everything that is decided, as pure functions.
 //!
 //! * [`fold`] turns an entry into a changed profile.
+//! * [`unite`] makes one person of a customer and the visitors joined to them.
 //! * [`facts`] lays out what is known at one instant, for conditions and features.
 //! * [`gate`] finds the offers that pass hard suppression, eligibility, applicability and suitability.
 //! * [`features`] builds the model's input rows for them.
@@ -32,6 +33,7 @@ pub mod policy;
 pub mod quiet;
 pub mod rank;
 pub mod steer;
+pub mod unite;
 pub mod volumes;
 
 #[cfg(test)]
@@ -46,5 +48,7 @@ mod policy_tests;
 mod quiet_tests;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod unite_tests;
 #[cfg(test)]
 mod volumes_tests;

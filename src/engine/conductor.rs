@@ -19,7 +19,7 @@ use super::{Active, Answer, Limits, Rejection, Replay, Workspace};
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{fold, hold_out, steer::Steering, volumes::Rooms};
+use crate::decision::{fold, hold_out, steer::Steering, unite, volumes::Rooms};
 use crate::domain::decision::{Decision, Ranking, Withheld};
 use crate::domain::entry::{Entry, Reservation};
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
@@ -61,7 +61,10 @@ pub(super) struct Call<'a> {
 /// What a decision sees of the customer when it fills the placements.
 struct Sight<'a> {
     ranking: &'a Ranking,
-    profile: &'a Profile,
+    /// The customer with the visitors that are joined, as one.
+    view: &'a Profile,
+    /// The customer's own, with theirs beside it.
+    own: &'a Profile,
     standing: Standing,
     hold_outs: &'a [usize],
 }
@@ -144,8 +147,27 @@ impl<L: Locked<Books>> Conductor<L> {
         Ok((answer, made.changed))
     }
 
-    /// Finds the answer to a repeated call; `None` when the call is no repeat as far as anybody remembers.
+    /// Finds the answer to a repeated call, of the customer or of a visitor that was joined since; `None` when the call is no repeat as
+    /// far as anybody remembers.
     pub(super) fn recall(
+        &self,
+        customer: CustomerKey,
+        once: RequestKey,
+        profile: &Profile,
+    ) -> Result<Option<Arc<Kept>>, Rejection> {
+        let visitors = profile
+            .joined
+            .iter()
+            .map(|joined| (joined.visitor.key(), &joined.profile));
+        for (whose, own) in std::iter::once((customer, profile)).chain(visitors) {
+            if let Some(found) = self.recall_own(whose, once, own)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn recall_own(
         &self,
         customer: CustomerKey,
         once: RequestKey,
@@ -231,16 +253,16 @@ impl<L: Locked<Books>> Conductor<L> {
             });
         }
         let list_key = key.unwrap_or(NOBODY);
-        let (list, cached) = self
-            .lists
-            .list(active, request, list_key, profile, keep, now, workspace);
+        let view = unite::view(profile);
+        let (list, cached) = self.lists.list(active, request, list_key, &view, keep, now, workspace);
         let mut withheld = Vec::new();
         let profile_version = profile.version;
         let steered = call.steering.map(|steering| steering.apply(&list.ranking));
         let ranking = steered.as_ref().unwrap_or(&list.ranking);
         let sight = Sight {
             ranking,
-            profile,
+            view: &view,
+            own: profile,
             standing,
             hold_outs: &hold_outs,
         };
@@ -255,7 +277,7 @@ impl<L: Locked<Books>> Conductor<L> {
             mut valid_until,
         } = outcome;
         if request.explain {
-            let until = add_other_reasons(call, profile, &hold_outs, &list.ranking, workspace, &mut withheld);
+            let until = add_other_reasons(call, &view, &hold_outs, &list.ranking, workspace, &mut withheld);
             valid_until = valid_until.min(until);
         }
         let id = reservation.map(|(id, reservation)| {
@@ -292,22 +314,31 @@ impl<L: Locked<Books>> Conductor<L> {
         (is_strict && !is_visitor).then_some(fill::UNKNOWN_CUSTOMER)
     }
 
-    /// Forgets a customer everywhere but in the store.
+    /// Forgets a customer, and the visitors that are joined, everywhere but in the store.
     ///
     /// # Errors
     /// When the journal cannot take it; nothing is forgotten then.
     pub(super) fn forget(&self, key: CustomerKey, profile: &Profile, seal: Seal) -> Result<(), Rejection> {
         let mut draft = Draft::default();
         draft.is_of(seal);
-        draft.forget(key, profile.decisions, &profile.contacts);
+        draft.forget(key, profile);
+        let all = everybody(key, profile);
         // Known before the record is written, so that no checkpoint lies between them.
-        self.numbers.forget(self.marks.of(key), profile.decisions);
+        for (key, own) in &all {
+            self.numbers.forget(self.marks.of(*key), own.decisions);
+        }
+        let contacts: Vec<_> = all.iter().map(|&(key, own)| (key, &*own.contacts)).collect();
         let commit = || self.commit(&mut draft);
-        self.volumes.forget(key, &profile.contacts, commit)?;
-        self.lists.forget(key);
-        self.answers.forget(key);
+        self.volumes.forget(&contacts, commit)?;
+        for (key, _) in all {
+            self.lists.forget(key);
+            self.answers.forget(key);
+        }
         if let Some(journal) = &self.journal {
-            journal.keys().retire(draft.seal().slot(), journal.written());
+            let visitors = profile.joined.iter().map(|joined| joined.slot);
+            for slot in visitors.chain([draft.seal().slot()]) {
+                journal.keys().retire(slot, journal.written());
+            }
         }
         Ok(())
     }
@@ -360,12 +391,13 @@ impl<L: Locked<Books>> Conductor<L> {
         } = call;
         let &Sight {
             ranking,
-            profile,
+            view,
+            own,
             standing,
             hold_outs,
         } = sight;
         let catalog = &*active.catalog;
-        let barrier = barrier(catalog, profile, request, hold_outs);
+        let barrier = barrier(catalog, view, request, hold_outs);
         let mut rooms = match call.rooms {
             Some(rooms) => rooms.clone(),
             None => self.volumes.rooms(active, now),
@@ -377,7 +409,7 @@ impl<L: Locked<Books>> Conductor<L> {
             let Some(customer) = key.filter(|_| !request.preview) else {
                 return Ok((outcome, None));
             };
-            let number = || self.numbers.next(|| self.marks.of(customer), profile, now);
+            let number = || self.numbers.next(|| self.marks.of(customer), own, now);
             let Some(reservation) = reservation(catalog, request, once, number, &outcome.placements, now) else {
                 return Ok((outcome, None));
             };
@@ -388,7 +420,7 @@ impl<L: Locked<Books>> Conductor<L> {
             if self.journal.is_some() {
                 draft.decision(&reservation);
                 let seen = replay::seen(call, &rooms, &outcome.placements, standing);
-                draft.seen(&seen, |bytes| replay::pack(request, profile, bytes));
+                draft.seen(&seen, |bytes| replay::pack(request, own, bytes));
             }
             let taken = self
                 .volumes
@@ -404,6 +436,15 @@ impl<L: Locked<Books>> Conductor<L> {
             draft.back_to(before);
         }
     }
+}
+
+/// Returns a customer and the visitors that are joined, each with the own profile.
+pub(super) fn everybody(key: CustomerKey, profile: &Profile) -> Vec<(CustomerKey, &Profile)> {
+    let visitors = profile
+        .joined
+        .iter()
+        .map(|joined| (joined.visitor.key(), &joined.profile));
+    std::iter::once((key, profile)).chain(visitors).collect()
 }
 
 pub(super) fn barrier<'a>(
