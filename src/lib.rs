@@ -43,6 +43,8 @@
 //!   checkpoint and the records behind it give back exactly that ([`engine::Recovery`]).
 //! * What is written about a person is sealed with the person's own key, and no log names anybody. To erase a person is to destroy
 //!   the key ([`engine::Engine::erase_customer`], [`journal::keys`]).
+//! * A visitor who is joined to a customer is the customer, wherever either is named; what each had stays apart, so that parting
+//!   them is exact ([`decision::unite`]).
 //! * A cap is checked and reserved under one lock in one synchronous call. No lock is held over an `.await`, and no second
 //!   customer is touched under a customer's lock.
 //! * Profiles hold symbols, never positions in a catalog, so they survive any reload.

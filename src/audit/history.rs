@@ -366,7 +366,9 @@ pub struct Customer {
 
 impl Customer {
     pub(super) fn check(&self) -> Result<(), String> {
-        self.zone.as_deref().map_or(Ok(()), |name| zone(name).map(drop))
+        let joined = self.contacts.iter().filter_map(|contact| contact.joined.as_ref());
+        let mut zones = joined.map(|joined| &joined.zone).chain(&self.zone);
+        zones.try_for_each(|name| zone(name).map(drop))
     }
 
     pub(super) fn name(&self) -> String {
@@ -400,12 +402,36 @@ pub struct Contact {
     /// Whether volumes count it: it was decided while the catalog had volumes.
     #[serde(default = "yes")]
     pub in_volumes: bool,
+    /// Whose contact it was, when it is one of a visitor who was joined to the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Joined>,
     /// When each outcome happened.
     #[serde(default)]
     pub outcomes: BTreeMap<What, Instant>,
 }
 
+/// Of which joined visitor a contact was.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joined {
+    /// The number of the visitor among the customer's.
+    pub visitor: u32,
+    /// When it was joined: what the customer was shown after that counts the visitor's contacts, and nothing before it.
+    pub at: Instant,
+    /// The IANA zone of the visitor alone, in which what it was shown is recounted.
+    pub zone: String,
+}
+
 impl Contact {
+    /// Tells whether the decision of this contact could know of another one at all: of the same person's, and of those of visitors who
+    /// were joined by then.
+    pub(super) fn could_know(&self, other: &Self) -> bool {
+        match (&self.joined, &other.joined) {
+            (None, Some(joined)) => joined.at < self.decided_at,
+            (own, others) => own.as_ref().map(|joined| joined.visitor) == others.as_ref().map(|joined| joined.visitor),
+        }
+    }
+
     /// Returns when the contact became `what` by reports that were surely known at `now`, which imply what comes before.
     pub(super) fn known(&self, what: What, now: Instant, under_way_ms: i64) -> Option<Instant> {
         let by = Instant(now.0.saturating_sub(under_way_ms));

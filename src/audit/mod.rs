@@ -28,6 +28,9 @@
 //! reserved, reported or not. Where both readings are possible the contact is not counted: **whatever is reported here
 //! is a violation**, and only what was told after the fact can hide one.
 //!
+//! With a customer stand the contacts of visitors who were joined to them. Each of those is recounted among the visitor's own, and what the
+//! customer was shown before among the customer's own; what was shown afterwards, among all.
+//!
 //! A calendar window is recounted in the zone that the customer has in the export.
 
 /// How long a call may be under way, in milliseconds, when nothing else is said: longer than any call that touches one customer.

@@ -1,5 +1,7 @@
 //! Caps and cool-downs, customer by customer: every contact against all that were decided before it.
 
+use std::borrow::Cow;
+
 use jiff::tz::TimeZone;
 
 use super::calendar;
@@ -20,8 +22,18 @@ pub(super) fn customer(header: &Header, customer: &Customer, line: usize, recoun
         if !policy.stops(&contact.offer) {
             continue;
         }
-        let zone = own_zone.clone().unwrap_or_else(|| policy.zone());
+        let zone = match &contact.joined {
+            Some(joined) => zone(&joined.zone).ok(),
+            None => own_zone.clone(),
+        };
+        let zone = zone.unwrap_or_else(|| policy.zone());
         let earlier = &customer.contacts[..at];
+        let earlier = if earlier.iter().all(|other| contact.could_know(other)) {
+            Cow::Borrowed(earlier)
+        } else {
+            let known = earlier.iter().filter(|other| contact.could_know(other));
+            Cow::Owned(known.cloned().collect())
+        };
         let violation = |rule: &str, allowed: String, counted: Vec<Instant>, count: usize| Violation {
             line,
             customer: customer.name(),
@@ -34,7 +46,7 @@ pub(super) fn customer(header: &Header, customer: &Customer, line: usize, recoun
         };
         for cap in policy.caps.iter().filter(|cap| cap.scope.holds(contact)) {
             recounted.checks += 1;
-            let counted = counting(policy, cap, contact, earlier, (&zone, header.under_way_ms));
+            let counted = counting(policy, cap, contact, &earlier, (&zone, header.under_way_ms));
             if counted.len() >= cap.at_most {
                 let count = counted.len() + 1;
                 violations.push(violation(&cap.id, cap.allowed(), counted, count));
@@ -42,7 +54,7 @@ pub(super) fn customer(header: &Header, customer: &Customer, line: usize, recoun
         }
         for cool_down in &policy.cool_downs {
             recounted.checks += 1;
-            if let Some((until, times)) = rests::resting(policy, cool_down, contact, earlier, header.under_way_ms) {
+            if let Some((until, times)) = rests::resting(policy, cool_down, contact, &earlier, header.under_way_ms) {
                 let allowed = until.map_or_else(
                     || "it rests for good".to_owned(),
                     |until| format!("it rests until {until}"),

@@ -99,6 +99,38 @@ fn one_contact_too_many_in_a_rolling_window_is_found_and_one_exactly_a_window_la
 }
 
 #[test]
+fn contacts_of_a_joined_visitor_count_for_the_customer_from_then_on_and_not_before() {
+    let limits = cap(&json!({"at_most": 2}));
+    let none = json!({});
+    let of = |visitor: u32| json!({"joined": {"visitor": visitor, "at": at("09:05"), "zone": "Asia/Tokyo"}});
+    let before = || {
+        vec![
+            contact("a", &at("09:01"), &none),
+            contact("a", &at("09:02"), &of(0)),
+            contact("a", &at("09:03"), &none),
+            contact("a", &at("09:04"), &of(0)),
+            contact("a", &at("09:05"), &of(1)),
+        ]
+    };
+    assert_eq!(found(&limits, before()), [], "each had two alone");
+    let with = |more: Value| before().into_iter().chain([more]).collect();
+    assert_eq!(
+        found(&limits, with(contact("b", &at("09:06"), &none))),
+        one("cap", "b", 6)
+    );
+    assert_eq!(
+        found(&limits, with(contact("b", &at("10:03"), &none))),
+        one("cap", "b", 3)
+    );
+    assert_eq!(found(&limits, with(contact("b", &at("10:04"), &none))), []);
+    assert_eq!(
+        found(&limits, with(contact("b", &at("09:06"), &of(0)))),
+        one("cap", "b", 3)
+    );
+    assert_eq!(found(&limits, with(contact("b", &at("09:06"), &of(1)))), []);
+}
+
+#[test]
 fn a_violation_names_customer_rule_and_times() {
     let none = json!({});
     let contacts = vec![contact("a", &at("09:00"), &none), contact("b", &at("09:30"), &none)];

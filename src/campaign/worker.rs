@@ -11,6 +11,7 @@ use crate::decision::assign::Choice;
 use crate::decision::facts::Layout;
 use crate::decision::fill;
 use crate::decision::steer::Steering;
+use crate::decision::unite;
 use crate::domain::decision::{Decision, Stage, Withheld};
 use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
@@ -150,7 +151,7 @@ impl<C: Caller> Worker<'_, C> {
                     let Some(segment) = &asked.segment else {
                         return Some((key, id));
                     };
-                    self.layout.fill(asked.catalog(), &self.profile, now);
+                    self.layout.fill(asked.catalog(), &unite::view(&self.profile), now);
                     let facts = self.layout.facts(&[], &[], now);
                     (segment.evaluate(&facts).truth == Truth::True).then_some((key, id))
                 };

@@ -191,7 +191,9 @@ fn verify_records(
             Found::Unknown => Opened::Unknown,
         };
         match record::read(bytes, opened) {
-            Ok(Record::Erased(erased)) if number > position => drop(marks.insert(format!("{:032x}", erased.mark))),
+            Ok(Record::Erased(all)) if number > position => {
+                marks.extend(all.iter().map(|erased| format!("{:032x}", erased.mark)));
+            }
             Ok(Record::Readmitted(mark)) if number > position => drop(marks.remove(&format!("{mark:032x}"))),
             Ok(_) => {}
             Err(Unread::Destroyed(_)) => verified.unreadable += 1,

@@ -22,7 +22,7 @@ use super::barrier::{Barred, Barrier};
 use super::gate::plain_reason;
 use super::policy::{self, Asked, Candidate, Ledger, Limit, Reached};
 use super::volumes::{Rooms, Used};
-use super::{nobody, quiet, rank};
+use super::{nobody, quiet, rank, unite};
 
 /// The customer was erased, and is not to be contacted.
 pub const ERASED: &str = "erased";
@@ -138,7 +138,7 @@ pub fn suppression(
     let contacts = &profile.contacts;
     let is_full = contacts.len() >= CONTACTS_KEPT
         && contacts.len() + wanted > CONTACTS_MAX
-        && policy::oldest_unneeded(profile, catalog, now).is_none();
+        && policy::oldest_unneeded(&unite::own_in_place(profile), catalog, now).is_none();
     is_full.then_some(HISTORY_FULL)
 }
 

@@ -9,8 +9,9 @@ use crate::catalog::{AggregateKind, Catalog, EventType};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::entry::{Cancellation, ConsentChange, Entry, OutcomeReport, ProfileChange, Reservation};
 use crate::domain::event::Event;
+use crate::domain::ids::CustomerKey;
 use crate::domain::profile::{
-    Bucket, CONTACTS_KEPT, Consent, EVENT_IDS_KEPT, EVENTS_KEPT, EventDigest, Latest, Profile, REQUESTS_KEPT,
+    Bucket, CONTACTS_KEPT, Consent, EVENT_IDS_KEPT, EVENTS_KEPT, EventDigest, Joined, Latest, Profile, REQUESTS_KEPT,
     RequestTrace, SESSIONS_KEPT, Session, TRACES_PER_INTENT, Trace, UNDECLARED_KEPT,
 };
 use crate::domain::symbol::Symbol;
@@ -18,7 +19,7 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 use crate::rules::{Condition, Facts, Truth};
 
-use super::{features, policy};
+use super::{features, policy, unite};
 
 /// Sums are kept in thousandths, so that adding them up is exact in any order.
 pub const SUM_SCALE: f64 = 1_000.0;
@@ -44,12 +45,46 @@ pub fn apply(profile: &mut Profile, entry: &Entry, catalog: &Catalog) -> bool {
             apply_cancellation(profile, cancellation),
             features::counts(catalog, Counted::Decided),
         ),
+        Entry::Joined(joined) => (apply_joined(profile, joined), true),
+        Entry::Parted(visitor) => (apply_parted(profile, *visitor), true),
+        Entry::Restored(restored) => {
+            profile.clone_from(restored);
+            return true;
+        }
+        Entry::OfVisitor { visitor, entry } => {
+            let changed = of_visitor(profile, *visitor, |own| apply(own, entry, catalog));
+            return changed.unwrap_or_default();
+        }
     };
     if changed {
         profile.version += 1;
         profile.ranking_version += u64::from(moves_ranking);
     }
     changed
+}
+
+/// Changes the own profile of a visitor that is joined, which counts as a change of the customer; `None` when no such visitor is.
+pub fn of_visitor<T>(profile: &mut Profile, visitor: CustomerKey, work: impl FnOnce(&mut Profile) -> T) -> Option<T> {
+    let mut all = profile.joined.iter_mut();
+    let own = &mut all.find(|joined| joined.visitor.key() == visitor)?.profile;
+    let before = (own.version, own.ranking_version);
+    let result = work(own);
+    let (is_changed, moves_ranking) = (own.version != before.0, own.ranking_version != before.1);
+    profile.version += u64::from(is_changed);
+    profile.ranking_version += u64::from(moves_ranking);
+    Some(result)
+}
+
+fn apply_joined(profile: &mut Profile, joined: &Joined) -> bool {
+    profile.joined.retain(|other| other.visitor != joined.visitor);
+    profile.joined.push(joined.clone());
+    true
+}
+
+fn apply_parted(profile: &mut Profile, visitor: CustomerKey) -> bool {
+    let before = profile.joined.len();
+    profile.joined.retain(|joined| joined.visitor.key() != visitor);
+    profile.joined.len() != before
 }
 
 fn apply_change(profile: &mut Profile, change: &ProfileChange) -> bool {
@@ -381,7 +416,7 @@ fn apply_reservation(profile: &mut Profile, reservation: &Reservation, catalog: 
         profile.requests.drain(..excess);
     }
     while profile.contacts.len() > CONTACTS_KEPT {
-        let Some(at) = policy::oldest_unneeded(profile, catalog, reservation.at) else {
+        let Some(at) = policy::oldest_unneeded(&unite::own_in_place(profile), catalog, reservation.at) else {
             break;
         };
         if profile.contacts[at].decision == reservation.decision {

@@ -1,6 +1,7 @@
 //! The verbs: everything that is decided, as pure functions.
 //!
 //! * [`fold`] turns an entry into a changed profile.
+//! * [`unite`] makes one person of a customer and the visitors joined to them.
 //! * [`facts`] lays out what is known at one instant, for conditions and features.
 //! * [`gate`] finds the offers that pass hard suppression, eligibility, applicability and suitability.
 //! * [`features`] computes what the model sees of them, in parts or as input rows.
@@ -34,6 +35,7 @@ pub mod quiet;
 pub mod rank;
 pub mod specialised;
 pub mod steer;
+pub mod unite;
 pub mod volumes;
 
 #[cfg(test)]
@@ -48,5 +50,7 @@ mod policy_tests;
 mod quiet_tests;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod unite_tests;
 #[cfg(test)]
 mod volumes_tests;

@@ -5,6 +5,8 @@
 
 use super::contact::{Contact, Counted};
 use super::event::Event;
+use super::ids::CustomerKey;
+use super::profile::{Joined, Profile};
 use super::request::RequestKey;
 use super::symbol::Symbol;
 use super::time::Timestamp;
@@ -28,6 +30,19 @@ pub enum Entry {
     },
     /// Decided offers will not be shown after all.
     Cancel(Cancellation),
+    /// A visitor was joined to the customer.
+    Joined(Box<Joined>),
+    /// A joined visitor is a person of its own again.
+    Parted(CustomerKey),
+    /// A visitor that was joined goes on with its own profile.
+    Restored(Box<Profile>),
+    /// Something was reported about a contact of a joined visitor.
+    OfVisitor {
+        /// Whose contact it is.
+        visitor: CustomerKey,
+        /// What: an outcome, or a cancellation.
+        entry: Box<Self>,
+    },
 }
 
 /// New values of some attributes and consents; what is not named stays as it is.

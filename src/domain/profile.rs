@@ -6,6 +6,7 @@
 //! Every list has a limit, so that no customer can grow without bound; what happens there is said at each constant.
 
 use super::contact::Contact;
+use super::ids::{CustomerId, CustomerKey};
 use super::request::RequestKey;
 use super::symbol::Symbol;
 use super::time::Timestamp;
@@ -31,6 +32,12 @@ pub const CONTACTS_KEPT: usize = 256;
 pub const REQUESTS_KEPT: usize = 16;
 /// Contacts beyond which a customer whose caps still need all of them gets no further offer.
 pub const CONTACTS_MAX: usize = 1_024;
+
+/// Visitors joined to one customer, at most: the devices and browsers of one person. One more is refused.
+pub const JOINED_MAX: usize = 8;
+/// Bytes that the profiles of all visitors joined to one customer may have in their packed form. Each decision of the customer is
+/// written with all of them, so more is refused; a visitor with a hundred contacts has about 1 kB.
+pub const JOINED_BYTES_MAX: usize = 64 << 10;
 
 /// One customer's state.
 ///
@@ -67,6 +74,35 @@ pub struct Profile {
     pub contacts: Vec<Contact>,
     /// The latest requests with an id that reserved something, in order of decision.
     pub requests: Vec<RequestTrace>,
+    /// The visitors that are joined to the customer, in the order of joining; what is above is the customer's own.
+    pub joined: Vec<Joined>,
+}
+
+/// A visitor that is joined to a customer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Joined {
+    /// Who.
+    pub visitor: CustomerId,
+    /// When; no decision of either of the two is later that did not know of the other.
+    pub merged_at: Timestamp,
+    /// Whose attributes come first.
+    pub precedence: Precedence,
+    /// The number of the key with which is sealed what was written of the visitor alone; 0 when there is none.
+    pub slot: u32,
+    /// Whether anything was known of the visitor.
+    pub known: bool,
+    /// The visitor's own, as it was when joined. Only reports about its own contacts change it.
+    pub profile: Profile,
+}
+
+/// Whose attribute holds when customer and visitor both have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precedence {
+    /// The customer's; the visitor's fill the gaps.
+    #[default]
+    Customer,
+    /// The visitor's; it stands before what the customer, and visitors joined earlier, have.
+    Visitor,
 }
 
 /// What is kept of a request with an id.
@@ -172,6 +208,7 @@ impl Profile {
         self.older_event_ids.clear();
         self.contacts.clear();
         self.requests.clear();
+        self.joined.clear();
     }
 
     /// Returns an attribute's value, or missing.
@@ -183,10 +220,18 @@ impl Profile {
         }
     }
 
-    /// Tells whether the customer wants no offers on `channel`.
+    /// Tells whether the customer, or a visitor that is joined, wants no offers on `channel`.
     #[must_use]
     pub fn is_opted_out_of(&self, channel: Symbol) -> bool {
-        self.opted_out_of_all || self.opt_outs.binary_search(&channel).is_ok()
+        self.opted_out_of_all
+            || self.opt_outs.binary_search(&channel).is_ok()
+            || self.joined.iter().any(|joined| joined.profile.is_opted_out_of(channel))
+    }
+
+    /// Returns the joined visitor with this key.
+    #[must_use]
+    pub fn joined_as(&self, visitor: CustomerKey) -> Option<&Joined> {
+        self.joined.iter().find(|joined| joined.visitor.key() == visitor)
     }
 
     /// Returns the customer's answer to being contacted for `purpose` on `channel`, if there is one: the answer for the
@@ -201,9 +246,12 @@ impl Profile {
         answer(Some(channel)).or_else(|| answer(None))
     }
 
-    /// Tells whether an event with this id was recorded, as far as the profile remembers.
+    /// Tells whether an event with this id was recorded, of the customer or of a visitor that is joined, as far as the profile
+    /// remembers.
     #[must_use]
     pub fn remembers_event(&self, id_hash: u64) -> bool {
-        self.events.iter().any(|event| event.id_hash == id_hash) || self.older_event_ids.contains(&id_hash)
+        self.events.iter().any(|event| event.id_hash == id_hash)
+            || self.older_event_ids.contains(&id_hash)
+            || self.joined.iter().any(|joined| joined.profile.remembers_event(id_hash))
     }
 }

@@ -1,5 +1,6 @@
 //! What is written of a customer besides decisions and their outcomes: events, attributes, consents.
 
+use super::aliases::Whom;
 use super::receipts::EventsReceipt;
 use super::steps::{apply_events, records_known_only};
 use super::{Active, Engine, Rejection, WORKSPACE, Workspace};
@@ -15,12 +16,12 @@ use crate::store::{Standing, Then};
 
 /// On which terms a customer is changed.
 #[derive(Clone, Copy)]
-struct Terms {
+pub(super) struct Terms {
     /// Whether somebody unknown is refused where the catalog records known customers only.
-    known_only: bool,
+    pub(super) known_only: bool,
     /// Whether somebody who was erased may be begun anew.
-    comes_back: bool,
-    now: Timestamp,
+    pub(super) comes_back: bool,
+    pub(super) now: Timestamp,
 }
 
 impl Engine {
@@ -42,11 +43,11 @@ impl Engine {
         };
         self.change(active, customer, terms, |profile, catalog, draft| {
             let applied = apply_events(profile, events, catalog, now, draft);
-            EventsReceipt {
+            Ok(EventsReceipt {
                 applied,
                 duplicates: events.len() - applied,
                 profile_version: profile.version,
-            }
+            })
         })
     }
 
@@ -96,23 +97,38 @@ impl Engine {
             if fold::apply(profile, &entry, catalog) {
                 draft.entry(&entry);
             }
-            profile.version
+            Ok(profile.version)
         })
     }
 
-    fn change<T>(
+    /// Changes whom a call is about, when `work` agrees.
+    pub(super) fn change<T>(
         &self,
         active: &Active,
-        customer: &CustomerId,
+        named: &CustomerId,
         terms: Terms,
-        work: impl FnOnce(&mut Profile, &Catalog, &mut Draft) -> T,
+        mut work: impl FnMut(&mut Profile, &Catalog, &mut Draft) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
+        self.for_whom(named, |whom| self.change_one(active, whom, terms, &mut work))
+    }
+
+    fn change_one<T>(
+        &self,
+        active: &Active,
+        whom: &Whom<'_>,
+        terms: Terms,
+        work: impl FnOnce(&mut Profile, &Catalog, &mut Draft) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
+        let customer = &*whom.customer;
         let key = customer.key();
         let catalog = &*active.catalog;
         let refuse_unknown = terms.known_only && records_known_only(catalog, customer);
         let (result, changed) = WORKSPACE.with_borrow_mut(|workspace| {
             let Workspace { buffers, draft, .. } = workspace;
             self.store.with_seal(customer, key, buffers, |profile, standing, seal| {
+                if self.is_stale(whom) {
+                    return (Err(Rejection::Moved), Then::Leave);
+                }
                 let known = standing == Standing::Known;
                 let is_erased = !known && self.conductor.marks.have(key);
                 if is_erased && !terms.comes_back {
@@ -130,7 +146,10 @@ impl Engine {
                 let before = profile.version;
                 draft.is_of(*seal);
                 draft.begin((!known).then_some(customer), active.generation, terms.now);
-                let result = work(profile, catalog, draft);
+                let result = match work(profile, catalog, draft) {
+                    Ok(result) => result,
+                    Err(rejection) => return (Err(rejection), Then::Leave),
+                };
                 if let Err(rejection) = self.conductor.commit(draft) {
                     return (Err(rejection), Then::Leave);
                 }

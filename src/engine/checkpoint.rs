@@ -52,11 +52,13 @@ impl Engine {
             let (books, position) = self.conductor.volumes.keep(|| journal.written());
             let hex = |mark: u128| format!("{mark:032x}");
             let forgotten = self.forgotten();
+            let joined = self.aliases.customers().into_iter();
             let head = Head {
                 activations: history.clone(),
                 numbers: Vec::new(),
                 forgotten,
                 erased: self.conductor.marks.all().into_iter().map(hex).collect(),
+                joined: joined.filter_map(|key| Some(self.store.seal(key)?.slot())).collect(),
                 books: self.anonymous(books),
             };
             (position, head)

@@ -19,7 +19,7 @@ use super::{Active, Answer, Limits, Rejection, Replay, Workspace};
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{fold, hold_out, steer::Steering, volumes::Rooms};
+use crate::decision::{fold, hold_out, steer::Steering, unite, volumes::Rooms};
 use crate::domain::decision::{Decision, Ranking, Withheld};
 use crate::domain::entry::{Entry, Reservation};
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
@@ -60,7 +60,10 @@ pub(super) struct Call<'a> {
 
 /// What a decision sees of the customer when it fills the placements.
 struct Sight<'a> {
+    /// Of the customer with the visitors that are joined, as one.
     barrier: &'a Barrier<'a>,
+    /// The customer's own, with theirs beside it.
+    own: &'a Profile,
     standing: Standing,
 }
 
@@ -145,8 +148,27 @@ impl<L: Locked<Books>> Conductor<L> {
         Ok((answer, made.changed))
     }
 
-    /// Finds the answer to a repeated call; `None` when the call is no repeat as far as anybody remembers.
+    /// Finds the answer to a repeated call, of the customer or of a visitor that was joined since; `None` when the call is no repeat as
+    /// far as anybody remembers.
     pub(super) fn recall(
+        &self,
+        customer: CustomerKey,
+        once: RequestKey,
+        profile: &Profile,
+    ) -> Result<Option<Arc<Kept>>, Rejection> {
+        let visitors = profile
+            .joined
+            .iter()
+            .map(|joined| (joined.visitor.key(), &joined.profile));
+        for (whose, own) in std::iter::once((customer, profile)).chain(visitors) {
+            if let Some(found) = self.recall_own(whose, once, own)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn recall_own(
         &self,
         customer: CustomerKey,
         once: RequestKey,
@@ -234,14 +256,16 @@ impl<L: Locked<Books>> Conductor<L> {
             });
         }
         let list_key = key.unwrap_or(NOBODY);
+        let view = unite::view(profile);
         let mut withheld = Vec::new();
         let profile_version = profile.version;
         let barrier = Barrier {
             suppressed,
-            ..barrier(catalog, profile, request, &hold_outs)
+            ..barrier(catalog, &view, request, &hold_outs)
         };
         let sight = Sight {
             barrier: &barrier,
+            own: profile,
             standing,
         };
         let (list, cached, chosen) = self.choose_from_list(call, once, &sight, keep, &mut withheld, workspace);
@@ -293,22 +317,31 @@ impl<L: Locked<Books>> Conductor<L> {
         (is_strict && !is_visitor).then_some(fill::UNKNOWN_CUSTOMER)
     }
 
-    /// Forgets a customer everywhere but in the store.
+    /// Forgets a customer, and the visitors that are joined, everywhere but in the store.
     ///
     /// # Errors
     /// When the journal cannot take it; nothing is forgotten then.
     pub(super) fn forget(&self, key: CustomerKey, profile: &Profile, seal: Seal) -> Result<(), Rejection> {
         let mut draft = Draft::default();
         draft.is_of(seal);
-        draft.forget(key, profile.decisions, &profile.contacts);
+        draft.forget(key, profile);
+        let all = everybody(key, profile);
         // Known before the record is written, so that no checkpoint lies between them.
-        self.numbers.forget(self.marks.of(key), profile.decisions);
+        for (key, own) in &all {
+            self.numbers.forget(self.marks.of(*key), own.decisions);
+        }
+        let contacts: Vec<_> = all.iter().map(|&(key, own)| (key, &*own.contacts)).collect();
         let commit = || self.commit(&mut draft);
-        self.volumes.forget(key, &profile.contacts, commit)?;
-        self.lists.forget(key);
-        self.answers.forget(key);
+        self.volumes.forget(&contacts, commit)?;
+        for (key, _) in all {
+            self.lists.forget(key);
+            self.answers.forget(key);
+        }
         if let Some(journal) = &self.journal {
-            journal.keys().retire(draft.seal().slot(), journal.written());
+            let visitors = profile.joined.iter().map(|joined| joined.slot);
+            for slot in visitors.chain([draft.seal().slot()]) {
+                journal.keys().retire(slot, journal.written());
+            }
         }
         Ok(())
     }
@@ -396,8 +429,8 @@ impl<L: Locked<Books>> Conductor<L> {
             now,
             ..
         } = call;
-        let &Sight { barrier, standing } = sight;
-        let &Barrier { catalog, profile, .. } = barrier;
+        let &Sight { barrier, own, standing } = sight;
+        let &Barrier { catalog, .. } = barrier;
         let mut rooms = match call.rooms {
             Some(rooms) => rooms.clone(),
             None => self.volumes.rooms(active, now),
@@ -410,7 +443,7 @@ impl<L: Locked<Books>> Conductor<L> {
             let Some(customer) = key.filter(|_| !request.preview && !outcome.ran_out) else {
                 return Ok((outcome, None));
             };
-            let number = || self.numbers.next(|| self.marks.of(customer), profile, now);
+            let number = || self.numbers.next(|| self.marks.of(customer), own, now);
             let Some(reservation) = reservation(catalog, request, once, number, &outcome.placements, now) else {
                 return Ok((outcome, None));
             };
@@ -421,7 +454,7 @@ impl<L: Locked<Books>> Conductor<L> {
             if self.journal.is_some() {
                 draft.decision(&reservation);
                 let seen = replay::seen(call, &rooms, &outcome.placements, standing);
-                draft.seen(&seen, |bytes| replay::pack(request, profile, bytes));
+                draft.seen(&seen, |bytes| replay::pack(request, own, bytes));
             }
             let taken = self
                 .volumes
@@ -437,6 +470,15 @@ impl<L: Locked<Books>> Conductor<L> {
             draft.back_to(before);
         }
     }
+}
+
+/// Returns a customer and the visitors that are joined, each with the own profile.
+pub(super) fn everybody(key: CustomerKey, profile: &Profile) -> Vec<(CustomerKey, &Profile)> {
+    let visitors = profile
+        .joined
+        .iter()
+        .map(|joined| (joined.visitor.key(), &joined.profile));
+    std::iter::once((key, profile)).chain(visitors).collect()
 }
 
 pub(super) fn barrier<'a>(

@@ -23,6 +23,8 @@
 //! **Forgetting** ([`Engine::delete_profile`]) is the lesser thing: the person leaves memory with a record, may be known again at once,
 //! and leaves no mark. The key is destroyed with the next checkpoint, erasure or start, all that are due at once.
 //!
+//! **Joined visitors** ([`super::joining`]) are erased with the customer, in the same record, each with a mark and a key.
+//!
 //! Without a journal there are no keys and no files; the marks are kept in memory.
 
 use std::collections::HashSet;
@@ -31,7 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
-use super::conductor::Conductor;
+use super::conductor::{Conductor, everybody};
 use super::history::Aside;
 use super::numbers::Numbers;
 use super::sync::Locked;
@@ -122,17 +124,28 @@ impl Engine {
     /// not known, or again, is no fault.
     ///
     /// # Errors
-    /// When the journal cannot take it; nothing was changed then. [`Rejection::NotDestroyed`] when the person left memory and the disk
+    /// When the journal cannot take it, or a visitor is joined to a customer; nothing was changed then. [`Rejection::NotDestroyed`] when the person left memory and the disk
     /// would not take the rest: to be repeated.
     pub fn erase_customer(&self, customer: &CustomerId, now: Timestamp) -> Result<Erasure, Rejection> {
         let _one_at_a_time = self.erasing.lock();
+        let _no_joining = self.joining.read();
         let key = customer.key();
+        if self.aliases.get(key).is_some() {
+            return Err(Rejection::IsJoined);
+        }
+        let visitors = self.aliases.visitors(key);
         let mut erased = None;
         let existed = self.store.remove_or(key, |found| {
             erased = Some(self.conductor.erase(key, found, now)?);
+            if let Some((profile, _)) = found {
+                self.part_from(profile);
+            }
             Ok::<_, Rejection>(())
         })?;
         self.changed(key);
+        for visitor in visitors {
+            self.changed(visitor);
+        }
         let keys = match (&self.conductor.journal, erased) {
             (Some(journal), Some((books, number))) => self
                 .destroy_keys(journal, books, number)
@@ -164,8 +177,11 @@ impl Engine {
     /// Names customers in books by the slots of their keys.
     pub(super) fn anonymous(&self, books: Kept) -> Kept {
         books.by_slot(|key| {
-            let seal = self.store.seal(key)?;
-            (!seal.is_none()).then(|| seal.slot())
+            // A visitor that is joined is not in the store; it is in one of the two at any moment.
+            let joined = || self.aliases.get(key).map(|alias| alias.seal);
+            let seals = [joined(), self.store.seal(key), joined()];
+            let seal = seals.into_iter().flatten().find(|seal| !seal.is_none())?;
+            Some(seal.slot())
         })
     }
 
@@ -184,8 +200,8 @@ impl Engine {
 }
 
 impl<L: Locked<Books>> Conductor<L> {
-    /// Erases somebody everywhere but in the store and on the disk: returns the books of that moment, with the number of its record.
-    fn erase(
+    /// Erases somebody, and the visitors that are joined, everywhere but in the store and on the disk: returns the books of that moment, with the number of its record.
+    pub(super) fn erase(
         &self,
         key: CustomerKey,
         found: Option<(&Profile, Seal)>,
@@ -193,32 +209,44 @@ impl<L: Locked<Books>> Conductor<L> {
     ) -> Result<(Kept, u64), Rejection> {
         let nobody = Profile::default();
         let (profile, seal) = found.unwrap_or((&nobody, Seal::NONE));
-        let mark = self.marks.of(key);
-        let decisions = Numbers::ahead(profile.decisions, now);
+        let all = everybody(key, profile);
+        let slots = profile.joined.iter().map(|joined| joined.slot);
+        let slots = std::iter::once(seal.slot()).chain(slots);
+        let of_one = |((key, own), slot): (&(CustomerKey, &Profile), u32)| record::Erased {
+            mark: self.marks.of(*key),
+            slot,
+            decisions: Numbers::ahead(own.decisions, now),
+        };
+        let mut records: Vec<_> = all.iter().zip(slots).map(of_one).collect();
+        records.reverse();
         let mut draft = Draft::default();
-        draft.erase(&record::Erased {
-            mark,
-            slot: seal.slot(),
-            decisions,
-        });
+        draft.erase(&records);
         // Known before the record is written, so that no checkpoint lies between them.
-        self.numbers.forget(mark, decisions);
-        let is_new = self.marks.add(mark);
+        let mut new = Vec::with_capacity(records.len());
+        for erased in &records {
+            self.numbers.forget(erased.mark, erased.decisions);
+            new.extend(self.marks.add(erased.mark).then_some(erased.mark));
+        }
+        let contacts: Vec<_> = all.iter().map(|&(key, own)| (key, &*own.contacts)).collect();
         let commit = || {
             self.commit(&mut draft)?;
             Ok::<_, Rejection>(self.journal.as_ref().map_or(0, |journal| journal.written()))
         };
-        let erased = self.volumes.erase(key, &profile.contacts, commit);
+        let erased = self.volumes.erase(&contacts, commit);
         let (books, number) = erased.inspect_err(|_| {
-            if is_new {
+            for mark in new {
                 self.marks.take(mark);
             }
         })?;
         fail_point("erase::recorded");
-        self.lists.forget(key);
-        self.answers.forget(key);
+        for (key, _) in all {
+            self.lists.forget(key);
+            self.answers.forget(key);
+        }
         if let Some(journal) = &self.journal {
-            journal.keys().retire(seal.slot(), number);
+            for erased in &records {
+                journal.keys().retire(erased.slot, number);
+            }
         }
         Ok((books, number))
     }

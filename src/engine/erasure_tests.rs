@@ -399,7 +399,7 @@ fn what_of_an_erased_person_stays_is_a_salted_hash_and_no_two_folders_have_the_s
         let mut found = None;
         records(&root.path().join("journal"), &mut |_, bytes| {
             if let Ok(Record::Erased(erased)) = record::read(bytes, |_| Opened::Unknown) {
-                found = Some(erased.mark);
+                found = Some(erased[0].mark);
             }
         })
         .unwrap();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::conductor::everybody;
 use super::volumes::books::Kept;
 use super::{Active, Engine};
 use crate::domain::profile::Profile;
@@ -111,6 +112,9 @@ pub(super) struct Head {
     /// The marks of erased people, in hexadecimal digits.
     #[serde(default)]
     pub(super) erased: Vec<String>,
+    /// The slots of customers to whom visitors were joined, or about to be.
+    #[serde(default)]
+    pub(super) joined: Vec<u32>,
     /// What counts over all customers.
     pub(super) books: Kept,
 }
@@ -209,7 +213,9 @@ impl Engine {
         let Ok(()) = self.store.blocks(|block| {
             packed::unpack(block, &mut profile);
             if let Some(id) = packed::unpack_id(block) {
-                self.conductor.volumes.ensure(id.key(), &profile.contacts);
+                for (key, own) in everybody(id.key(), &profile) {
+                    self.conductor.volumes.ensure(key, &own.contacts);
+                }
             }
             Ok::<_, Infallible>(())
         });

@@ -15,9 +15,13 @@
 //! **Volumes.** Limits over all customers are exact as well: what a decision shows is taken from all of them at once, under one
 //! lock that is taken under the customer's; see `volumes`.
 //!
+//! **Two who are one.** A visitor may be joined to a customer ([`joining`]); who is named is resolved first ([`aliases`]), and decisions
+//! see the two as one ([`crate::decision::unite`]).
+//!
 //! **The ladder.** When a model fails, the propensity is the last good one of the customer's cached list, whatever its
 //! age, else the start propensity; the answer names the rung.
 
+mod aliases;
 mod answers;
 mod changes;
 mod checkpoint;
@@ -28,6 +32,7 @@ mod erasure_tests;
 mod history;
 #[cfg(test)]
 mod interleavings;
+mod joining;
 mod numbers;
 mod prospects;
 mod ranking;
@@ -49,7 +54,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::Catalog;
 use crate::decision::{facts::Layout, features::Rows, hold_out, steer::Steering};
@@ -64,12 +69,14 @@ use crate::model::Scorer;
 use crate::rules::Scratch;
 use crate::store::{Buffers, Standing, Store, Then, record::Draft};
 
+use aliases::{Aliases, Whom};
 use conductor::{Call, Conductor};
 use steps::{records_known_only, unanswered};
 
 pub use checkpoint::Checkpoint;
 pub use erasure::Erasure;
 pub use history::{Activation, erased_in};
+pub use joining::{Merged, Unmerged};
 pub use prospects::{Before, Prospects};
 pub use receipts::{Answer, CancelReceipt, EventsReceipt, OutcomeReceipt, Rejection, Replay};
 pub use recovery::{Recovered, Recovery, RecoveryError};
@@ -138,6 +145,9 @@ pub struct Engine {
     checkpointed: AtomicU64,
     /// Held by the one that destroys keys.
     erasing: Mutex<()>,
+    /// Held by the one that joins or parts, and by those that forget and erase, who must not meet.
+    joining: RwLock<()>,
+    aliases: Aliases,
     conductor: Conductor,
     hooks: ArcSwap<Vec<ChangeHook>>,
 }
@@ -175,6 +185,8 @@ impl Engine {
             history: Mutex::default(),
             checkpointed: AtomicU64::new(0),
             erasing: Mutex::default(),
+            joining: RwLock::default(),
+            aliases: Aliases::default(),
             conductor: Conductor::new(&limits),
             hooks: ArcSwap::default(),
         }
@@ -202,9 +214,14 @@ impl Engine {
         });
     }
 
+    /// Tells of a change of somebody, and of the visitors joined to them.
     fn changed(&self, key: CustomerKey) {
+        let visitors = self.aliases.visitors(key);
         for hook in self.hooks.load().iter() {
             hook(key);
+            for &visitor in &visitors {
+                hook(visitor);
+            }
         }
     }
 
@@ -234,18 +251,21 @@ impl Engine {
         let Some(customer) = &request.customer else {
             return self.offers_to_nobody(active, request, now);
         };
-        let call = Call {
-            active,
-            request,
-            once: None,
-            rooms: None,
-            steering,
-            key: Some(customer.key()),
-            now,
-        };
-        let made = self.locked(customer, &call, |profile, standing, workspace| {
-            let made = self.conductor.decide(&call, None, profile, standing, workspace)?;
-            Ok((made.decision, made.changed))
+        let made = self.for_whom(customer, |whom| {
+            let request = &whom.asks(request);
+            let call = Call {
+                active,
+                request,
+                once: None,
+                rooms: None,
+                steering,
+                key: Some(whom.customer.key()),
+                now,
+            };
+            self.locked(whom, &call, |profile, standing, workspace| {
+                let made = self.conductor.decide(&call, None, profile, standing, workspace)?;
+                Ok((made.decision, made.changed))
+            })
         });
         made.or_else(|rejection| no_room(active, request, customer, rejection, now))
     }
@@ -312,16 +332,7 @@ impl Engine {
                 replay: None,
             });
         };
-        let call = Call {
-            active,
-            request,
-            once,
-            rooms: None,
-            steering,
-            key: Some(customer.key()),
-            now,
-        };
-        let answered = self.answered(active, customer, &call, false);
+        let answered = self.answered(active, customer, (request, steering, once), now, false);
         answered.or_else(|rejection| {
             let decision = no_room(active, request, customer, rejection, now)?;
             Ok(Answer {
@@ -346,16 +357,7 @@ impl Engine {
         once: Option<RequestKey>,
         now: Timestamp,
     ) -> Result<(EventsReceipt, Answer), Rejection> {
-        let call = Call {
-            active,
-            request,
-            once,
-            rooms: None,
-            steering: None,
-            key: Some(customer.key()),
-            now,
-        };
-        let answer = self.answered(active, customer, &call, true)?;
+        let answer = self.answered(active, customer, (request, None, once), now, true)?;
         let receipt = EventsReceipt {
             applied: answer.applied,
             duplicates: request.events.len() - answer.applied,
@@ -368,30 +370,44 @@ impl Engine {
     fn answered(
         &self,
         active: &Arc<Active>,
-        customer: &CustomerId,
-        call: &Call<'_>,
+        named: &CustomerId,
+        (request, steering, once): (&OffersRequest, Option<Steering<'_>>, Option<RequestKey>),
+        now: Timestamp,
         strict: bool,
     ) -> Result<Answer, Rejection> {
-        let refuse_unknown = strict && records_known_only(&active.catalog, customer);
-        self.locked(customer, call, |profile, standing, workspace| {
-            if standing != Standing::Known && strict && self.conductor.marks.have(customer.key()) {
-                return Err(Rejection::Erased);
-            }
-            if standing != Standing::Known && refuse_unknown {
-                return Err(Rejection::UnknownCustomer);
-            }
-            self.conductor.answer(active, call, profile, standing, workspace)
+        self.for_whom(named, |whom| {
+            let request = &whom.asks(request);
+            let key = whom.customer.key();
+            let call = Call {
+                active,
+                request,
+                once,
+                rooms: None,
+                steering,
+                key: Some(key),
+                now,
+            };
+            let refuse_unknown = strict && records_known_only(&active.catalog, &whom.customer);
+            self.locked(whom, &call, |profile, standing, workspace| {
+                if standing != Standing::Known && strict && self.conductor.marks.have(key) {
+                    return Err(Rejection::Erased);
+                }
+                if standing != Standing::Known && refuse_unknown {
+                    return Err(Rejection::UnknownCustomer);
+                }
+                self.conductor.answer(active, &call, profile, standing, workspace)
+            })
         })
     }
 
     /// Works on one customer under the lock, and writes the profile back when `work` says that it changed.
     fn locked<T>(
         &self,
-        customer: &CustomerId,
+        whom: &Whom<'_>,
         call: &Call<'_>,
         work: impl FnOnce(&mut Profile, Standing, &mut Workspace) -> Result<(T, bool), Rejection>,
     ) -> Result<T, Rejection> {
-        let key = customer.key();
+        let key = whom.customer.key();
         // Without events a decision writes contacts only.
         let keep = if call.request.events.is_empty() {
             Then::KeepContacts
@@ -402,7 +418,10 @@ impl Engine {
             let mut buffers = std::mem::take(&mut workspace.buffers);
             let done = self
                 .store
-                .with_seal(customer, key, &mut buffers, |profile, standing, seal| {
+                .with_seal(&whom.customer, key, &mut buffers, |profile, standing, seal| {
+                    if self.is_stale(whom) {
+                        return (Err(Rejection::Moved), Then::Leave);
+                    }
                     workspace.draft.is_of(*seal);
                     let done = work(profile, standing, workspace);
                     *seal = workspace.draft.seal();
@@ -419,26 +438,51 @@ impl Engine {
         Ok(result)
     }
 
-    /// Returns a customer's profile.
+    /// Returns a customer's own profile with the visitors that are joined; that of the customer for a visitor who is.
     #[must_use]
     pub fn profile(&self, customer: &CustomerId) -> Option<Profile> {
-        let mut profile = Profile::default();
-        self.store.read(customer.key(), &mut profile).then_some(profile)
+        self.known(customer).map(|(_, profile)| profile)
     }
 
-    /// Forgets a customer, who may come back as somebody new; tells whether there was one.
+    /// Returns the same, with who it is: the customer for a visitor who is joined.
+    #[must_use]
+    pub fn known(&self, named: &CustomerId) -> Option<(CustomerId, Profile)> {
+        let mut profile = Profile::default();
+        let customer = self.whom(named).customer.into_owned();
+        let is_known = self.store.read(customer.key(), &mut profile);
+        is_known.then_some((customer, profile))
+    }
+
+    /// Forgets a customer, who may come back as somebody new, with the visitors that are joined; tells whether there was one.
     ///
     /// # Errors
-    /// When the journal cannot take it; nothing is forgotten then.
+    /// When the journal cannot take it, or a visitor is joined to a customer; nothing is forgotten then.
     pub fn delete_profile(&self, customer: &CustomerId) -> Result<bool, Rejection> {
         let key = customer.key();
-        let removed = self
-            .store
-            .remove(key, |profile, seal| self.conductor.forget(key, profile, seal))?;
+        let _no_joining = self.joining.read();
+        if self.aliases.get(key).is_some() {
+            return Err(Rejection::IsJoined);
+        }
+        let visitors = self.aliases.visitors(key);
+        let removed = self.store.remove(key, |profile, seal| {
+            self.conductor.forget(key, profile, seal)?;
+            self.part_from(profile);
+            Ok::<_, Rejection>(())
+        })?;
         if removed {
             self.changed(key);
+            for visitor in visitors {
+                self.changed(visitor);
+            }
         }
         Ok(removed)
+    }
+
+    /// Takes note that the visitors of somebody who goes are joined to nobody any more.
+    fn part_from(&self, profile: &Profile) {
+        for joined in &profile.joined {
+            self.aliases.remove(joined.visitor.key());
+        }
     }
 
     /// Takes over what another engine has counted over all customers, so that a simulator can ask what that one would

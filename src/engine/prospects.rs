@@ -16,10 +16,10 @@ use crate::decision::assign::{Choice, Limits};
 use crate::decision::barrier::Barrier;
 use crate::decision::policy::reservation;
 use crate::decision::steer::Steering;
-use crate::decision::{fill, hold_out, rank};
+use crate::decision::{fill, hold_out, rank, unite};
 use crate::domain::contact::Contact;
 use crate::domain::decision::{Decision, Filled, Ranked, Ranking, Rung, Shown};
-use crate::domain::ids::{CustomerId, DecisionId};
+use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::Timestamp;
@@ -58,18 +58,21 @@ impl Engine {
         once: RequestKey,
         now: Timestamp,
     ) -> Before {
-        let call = Call {
-            active,
-            request,
-            once: Some(once),
-            rooms: None,
-            steering: None,
-            key: Some(customer.key()),
-            now,
-        };
-        let found = self.locked(customer, &call, |profile, standing, workspace| {
-            let known = standing == Standing::Known;
-            Ok((self.conductor.before(&call, profile, known, workspace), false))
+        let found = self.for_whom(customer, |whom| {
+            let request = &whom.asks(request);
+            let call = Call {
+                active,
+                request,
+                once: Some(once),
+                rooms: None,
+                steering: None,
+                key: Some(whom.customer.key()),
+                now,
+            };
+            self.locked(whom, &call, |profile, standing, workspace| {
+                let known = standing == Standing::Known;
+                Ok((self.conductor.before(&call, profile, known, workspace), false))
+            })
         });
         found.unwrap_or(Before::Nothing)
     }
@@ -93,23 +96,26 @@ impl Engine {
         let Some(customer) = &request.customer else {
             return nothing();
         };
-        let call = Call {
-            active,
-            request,
-            once,
-            rooms: None,
-            steering: None,
-            key: Some(customer.key()),
-            now,
-        };
-        let found = self.locked(customer, &call, |profile, standing, workspace| {
-            let known = standing == Standing::Known;
-            let found = self.conductor.before(&call, profile, known, workspace);
-            let prospects = match found {
-                Before::Nothing => self.conductor.prospects(&call, more, limits, profile, known, workspace),
-                before => Prospects { before, ..nothing() },
+        let found = self.for_whom(customer, |whom| {
+            let request = &whom.asks(request);
+            let call = Call {
+                active,
+                request,
+                once,
+                rooms: None,
+                steering: None,
+                key: Some(whom.customer.key()),
+                now,
             };
-            Ok((prospects, false))
+            self.locked(whom, &call, |profile, standing, workspace| {
+                let known = standing == Standing::Known;
+                let found = self.conductor.before(&call, profile, known, workspace);
+                let prospects = match found {
+                    Before::Nothing => self.conductor.prospects(&call, more, limits, profile, known, workspace),
+                    before => Prospects { before, ..nothing() },
+                };
+                Ok((prospects, false))
+            })
         });
         found.unwrap_or_else(|_| nothing())
     }
@@ -123,7 +129,7 @@ impl<L: Locked<Books>> Conductor<L> {
         match self.recall(customer, once, profile) {
             Ok(Some(kept)) => Before::Kept(Replay(kept)),
             Err(Rejection::AnswerNotKept(id)) => {
-                let decision = self.recalled(call, id, profile, known, workspace);
+                let decision = self.recalled(call, (customer, id), profile, known, workspace);
                 Before::Recalled(Box::new(decision))
             }
             // A name that was used for something else is told when it is used again.
@@ -135,19 +141,25 @@ impl<L: Locked<Books>> Conductor<L> {
     fn recalled(
         &self,
         call: &Call<'_>,
-        id: DecisionId,
+        (customer, id): (CustomerKey, DecisionId),
         profile: &Profile,
         known: bool,
         workspace: &mut Workspace,
     ) -> Decision {
+        // Whose decision it was: the customer's own, or that of a joined visitor.
+        let contacts = match profile.joined_as(id.customer) {
+            Some(joined) => &joined.profile.contacts,
+            None => &profile.contacts,
+        };
+        let profile = &*unite::view(profile);
         let &Call {
             active, request, now, ..
         } = call;
         let catalog = &*active.catalog;
         let (list, _) = self
             .lists
-            .list(active, request, id.customer, profile, true, true, now, workspace);
-        let hold_outs = hold_out::of(catalog, Some(id.customer));
+            .list(active, request, customer, profile, true, true, now, workspace);
+        let hold_outs = hold_out::of(catalog, Some(customer));
         let barrier = barrier(catalog, profile, request, &hold_outs);
         let channel = catalog.channels[request.channel].symbol;
         let stands = |contact: &&Contact| {
@@ -157,7 +169,7 @@ impl<L: Locked<Books>> Conductor<L> {
                 && !contact.is_cancelled()
                 && (contact.is_confirmed() || is_open)
         };
-        let standing: SmallVec<[&Contact; 8]> = profile.contacts.iter().filter(stands).collect();
+        let standing: SmallVec<[&Contact; 8]> = contacts.iter().filter(stands).collect();
         let filled = |wanted: &crate::domain::request::PlacementRequest| {
             let placement = catalog.placements[wanted.placement].symbol;
             let here = standing.iter().filter(|contact| contact.placement == placement);
@@ -220,13 +232,15 @@ impl<L: Locked<Books>> Conductor<L> {
         for placement in &mut wanted.placements {
             placement.count += more;
         }
-        if fill::suppression(catalog, profile, &wanted, now).is_some() {
+        let own = profile;
+        if fill::suppression(catalog, own, &wanted, now).is_some() {
             // A history that is nearly full has room for fewer.
             wanted.placements.clone_from(&request.placements);
-            if fill::suppression(catalog, profile, &wanted, now).is_some() {
+            if fill::suppression(catalog, own, &wanted, now).is_some() {
                 return prospects;
             }
         }
+        let profile = &*unite::view(own);
         let hold_outs = hold_out::of(catalog, Some(key));
         let barrier = barrier(catalog, profile, request, &hold_outs);
         let (list, _) = self

@@ -6,7 +6,7 @@ use super::Active;
 use super::answers::Kept;
 use crate::domain::decision::Decision;
 use crate::domain::ids::DecisionId;
-use crate::domain::profile::CONTACTS_KEPT;
+use crate::domain::profile::{CONTACTS_KEPT, JOINED_BYTES_MAX, JOINED_MAX};
 use crate::domain::request::OffersRequest;
 use crate::domain::symbol::Symbol;
 use crate::journal::NotWritten;
@@ -51,6 +51,32 @@ pub enum Rejection {
          cancel that decision, and ask with another request id"
     )]
     AnswerNotKept(DecisionId),
+    /// Only a visitor can be joined, and only to a customer.
+    #[error(
+        "only an anonymous visitor can be joined, and only to a known customer; give the `anonymous_id` of the one and the `id` of the other"
+    )]
+    NotJoinable,
+    /// The visitor is joined to another customer.
+    #[error("the visitor is joined to another customer already; undo that first")]
+    JoinedToAnother,
+    /// The customer has as many visitors as there may be.
+    #[error(
+        "the customer has {JOINED_MAX} joined visitors already, no more are allowed; undo the joining of one first"
+    )]
+    TooManyJoined,
+    /// The visitors of the customer would hold too much.
+    #[error(
+        "with this visitor, what is known of the customer's joined visitors would have {0} bytes; at most {JOINED_BYTES_MAX} are allowed"
+    )]
+    JoinedTooLarge(usize),
+    /// What is asked of a visitor can only be done to the customer.
+    #[error(
+        "the visitor is joined to a customer, so this cannot be done to the visitor alone; name the customer, or undo the joining first"
+    )]
+    IsJoined,
+    /// Whom the call is about changed while it waited. The engine begins such a call anew, so that no caller sees this.
+    #[error("whom the call is about changed meanwhile")]
+    Moved,
     /// The store is full.
     #[error("no room for another customer: the limit is {0}")]
     TooManyCustomers(usize),

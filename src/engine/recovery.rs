@@ -5,6 +5,9 @@
 //! whom there are records behind the checkpoint, that number says which records the block has already. What is counted over
 //! all customers was taken at the checkpoint's position exactly, so there every record counts.
 //!
+//! Which visitors are joined to whom is in the customers' profiles; so whoever is found both there and on their own is taken as joined
+//! ([`super::joining`]).
+//!
 //! What was written about people whose keys were destroyed cannot be read, and is left out ([`super::erasure`]): a copy of the books
 //! was kept then, which holds all that those records counted as. A record whose key is missing without having been destroyed is
 //! a damage. At the end, the keys of all who are not known any more are destroyed, which ends an erasure that a crash broke
@@ -26,9 +29,10 @@ use crate::catalog::Catalog;
 use crate::domain::ids::CustomerKey;
 use crate::domain::symbol::Symbols;
 use crate::journal::checkpoint::{self, CheckpointError, CheckpointFile, CheckpointReader};
-use crate::journal::{Journal, KeysError, LogError, NotWritten, Table};
+use crate::journal::{Found, Journal, KeysError, LogError, NotWritten, Table};
 use crate::store::Store;
 use crate::store::record::{self, Who};
+use crate::store::seal::{NO_SLOT, Seal};
 use blocks::Blocks;
 use replay::Replay;
 
@@ -133,6 +137,8 @@ struct Tail {
     taken: HashMap<Who, u64>,
     /// Who has the slots that records or open reservations name, as far as the checkpoint knows.
     names: HashMap<u32, CustomerKey>,
+    /// Who may have visitors, as far as the checkpoint knows.
+    joined: Vec<CustomerKey>,
     /// How many blocks cannot be read because their people are gone.
     unreadable: u64,
 }
@@ -224,12 +230,14 @@ impl Recovery {
             Who::Slot(slot) => Some(slot),
             Who::Key(_) => None,
         }));
+        let joined: HashSet<u32> = head.joined.iter().copied().collect();
         let store = Store::new(usize::MAX);
         let mut blocks = Blocks {
             store: &store,
             keys,
             is_sealed: reader.is_sealed(),
             named: &named,
+            joined: &joined,
             tail: &mut tail,
             is_good: true,
             fault: None,
@@ -332,6 +340,7 @@ impl Recovery {
             keys: &keys,
             taken: &tail.taken,
             names: tail.names,
+            joined: tail.joined.into_iter().collect(),
             activations: &head.activations,
             catalogs,
             actives: HashMap::new(),
@@ -367,7 +376,11 @@ impl Recovery {
             replay.restore(aside);
         }
         recovered.unreadable += replay.unreadable;
-        let unfinished = replay.unfinished;
+        let (unfinished, joined) = (replay.unfinished, replay.joined);
+        engine.index_joined(joined, |slot| match keys.find(slot) {
+            Found::Live(seal) => seal,
+            Found::Destroyed | Found::Unknown => Seal::NONE,
+        });
         engine.store.limit(limits.customers_max);
         engine.conductor.numbers.begin_at(engine.active.load().since);
         engine.checkpointed = position.into();
@@ -458,6 +471,11 @@ fn look_through(journal: &Journal, position: u64, head: &mut Head) -> Result<Tai
         match record::about(bytes) {
             Some(record::About::Customer(who)) => {
                 tail.taken.insert(who, 0);
+            }
+            // They are named, so that what is still there of them is found.
+            Some(record::About::Erased(all)) => {
+                let slots = all.iter().map(|erased| erased.slot).filter(|&slot| slot != NO_SLOT);
+                slots.for_each(|slot| _ = tail.taken.entry(Who::Slot(slot)).or_default());
             }
             Some(record::About::Other) => {}
             Some(record::About::Activation(bytes)) => match serde_json::from_slice(bytes) {

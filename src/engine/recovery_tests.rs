@@ -14,7 +14,7 @@ use crate::domain::contact::Counted;
 use crate::domain::decision::Decision;
 use crate::domain::entry::{Cancellation, ConsentChange, OutcomeReport, ProfileChange};
 use crate::domain::ids::{CustomerId, DecisionId};
-use crate::domain::profile::Profile;
+use crate::domain::profile::{Precedence, Profile};
 use crate::domain::request::{OffersRequest, PlacementRequest, RequestKey};
 use crate::domain::symbol::Symbols;
 use crate::domain::time::{Millis, Timestamp};
@@ -120,13 +120,18 @@ impl Player {
             self.now = self.now + Millis::SECOND.times(i64::try_from(self.dice.roll(600)).unwrap());
             let active = engine.active();
             let who = self.someone();
-            match self.dice.roll(12) {
+            match self.dice.roll(14) {
                 0 => self.write(engine, &active, &who),
                 1 if self.dice.roll(5) == 0 => {
-                    engine.delete_profile(&who).unwrap();
-                    let ids = self.decisions.iter().filter_map(|decision| decision.id);
-                    self.forgotten.extend(ids.filter(|id| id.customer == who.key()));
+                    self.forget(engine, &who);
                 }
+                12 => {
+                    let visitor = self.someone();
+                    let precedence = [Precedence::Customer, Precedence::Visitor][usize::from(self.dice.roll(2) == 0)];
+                    // Whom it cannot join, it does not.
+                    let _ = engine.merge_customers(&active, &visitor, &who, precedence, self.now);
+                }
+                13 => drop(engine.unmerge_customers(&active, &who, self.now)),
                 2 => {
                     let event = self.event(&active.catalog);
                     engine.record_events(&active, &who, &[event], self.now).unwrap();
@@ -136,6 +141,19 @@ impl Player {
                 _ => self.report(engine, &active),
             }
         }
+    }
+
+    /// Forgets somebody who is not joined to anybody, with all who are joined to them.
+    fn forget(&mut self, engine: &Engine, who: &CustomerId) {
+        let visitors = engine.aliases.visitors(who.key());
+        match engine.delete_profile(who) {
+            Ok(_) => {}
+            Err(Rejection::IsJoined) => return,
+            Err(other) => panic!("{other}"),
+        }
+        let ids = self.decisions.iter().filter_map(|decision| decision.id);
+        let is_gone = |id: &DecisionId| id.customer == who.key() || visitors.contains(&id.customer);
+        self.forgotten.extend(ids.filter(is_gone));
     }
 
     fn write(&mut self, engine: &Engine, active: &Active, who: &CustomerId) {
@@ -276,7 +294,11 @@ fn everything_that_was_acknowledged_is_there_after_a_restart_whenever_checkpoint
             }
             before = Some(known(&engine, player.now));
         }
-        assert!(!before.unwrap().0.is_empty());
+        let customers = before.unwrap().0;
+        assert!(
+            customers.iter().any(|(_, profile)| !profile.joined.is_empty()),
+            "seed {seed}: nobody is joined"
+        );
     }
 }
 
@@ -483,7 +505,7 @@ fn what_the_journal_does_not_take_is_not_done() {
             preview: false,
         };
         assert!(refused(engine.answer(&active, &request, None, T0).unwrap_err()));
-        if engine.profile(&who).is_some() {
+        if engine.profile(&who).is_some() && engine.known_as(&who) == who {
             assert!(refused(engine.delete_profile(&who).unwrap_err()));
         }
         let preview = OffersRequest {

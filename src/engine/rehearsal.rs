@@ -11,9 +11,9 @@ use crate::catalog::{Catalog, Volume};
 use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Stopped};
 use crate::decision::gate::{self, Failure};
-use crate::decision::hold_out;
 use crate::decision::steer::Steering;
 use crate::decision::volumes::{self, Room, Rooms};
+use crate::decision::{hold_out, unite};
 use crate::domain::decision::Filled;
 use crate::domain::ids::CustomerKey;
 use crate::domain::profile::Profile;
@@ -74,6 +74,7 @@ impl Rehearsal {
             note(Blocked::Everything(rule));
             return fill::suppressed(request, rule, now).placements;
         }
+        let profile = &*unite::view(profile);
         let workspace = &mut self.0;
         let (ranking, _) = ranking::rank_now(active, request, profile, None, true, now, workspace);
         gate::first_failures(

@@ -203,7 +203,8 @@ impl Engine {
     /// When there is none, or the journal cannot be read.
     pub fn recorded(&self, id: DecisionId) -> Result<Recorded, ReplayError> {
         let journal = self.journal().ok_or(ReplayError::NoJournal)?;
-        let Some(seal) = self.store.seal(id.customer) else {
+        let joined = || self.aliases.get(id.customer).map(|alias| alias.seal);
+        let Some(seal) = self.store.seal(id.customer).or_else(joined) else {
             return Err(if self.conductor.marks.have(id.customer) {
                 ReplayError::Erased(id)
             } else {

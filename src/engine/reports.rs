@@ -27,13 +27,16 @@ impl Engine {
         report: &OutcomeReport,
         now: Timestamp,
     ) -> Result<OutcomeReceipt, Rejection> {
-        let receipt = self.report(customer, report.decision, |profile, draft| {
+        let (receipt, reported) = self.report(customer, report.decision, |profile, draft| {
             self.conductor.outcome(active, customer, profile, report, now, draft)
         })?;
         if receipt.recorded {
-            self.changed(customer);
+            self.changed(reported.of);
         }
-        Ok(receipt)
+        Ok(OutcomeReceipt {
+            profile_version: reported.version,
+            ..receipt
+        })
     }
 
     /// Releases what a decision reserved and nothing was reported of yet: all of it, or one offer or placement of it. What
@@ -47,45 +50,76 @@ impl Engine {
         customer: CustomerKey,
         cancellation: &Cancellation,
     ) -> Result<CancelReceipt, Rejection> {
-        let receipt = self.report(customer, cancellation.decision, |profile, draft| {
+        let (receipt, reported) = self.report(customer, cancellation.decision, |profile, draft| {
             self.conductor.cancel(active, customer, profile, cancellation, draft)
         })?;
         if receipt.cancelled > 0 {
-            self.changed(customer);
+            self.changed(reported.of);
         }
-        Ok(receipt)
-    }
-
-    /// Changes somebody who is known, when `work` says that it changed something.
-    fn report<T>(
-        &self,
-        customer: CustomerKey,
-        decision: u32,
-        work: impl FnOnce(&mut Profile, &mut Draft) -> Result<T, Rejection>,
-    ) -> Result<T, Rejection> {
-        let reported = WORKSPACE.with_borrow_mut(|workspace| {
-            let Workspace { buffers, draft, .. } = workspace;
-            self.store.with_known(customer, buffers, |profile, seal| {
-                let before = profile.version;
-                draft.is_of(*seal);
-                let result = work(profile, draft);
-                *seal = draft.seal();
-                let is_changed = result.is_ok() && profile.version != before;
-                (result, if is_changed { Then::KeepContacts } else { Then::Leave })
-            })
-        });
-        let unknown = DecisionId {
-            customer,
-            number: decision,
-        };
-        reported.unwrap_or_else(|| {
-            Err(if self.conductor.marks.have(customer) {
-                Rejection::Erased
-            } else {
-                Rejection::UnknownDecision(unknown)
-            })
+        Ok(CancelReceipt {
+            profile_version: reported.version,
+            ..receipt
         })
     }
+
+    /// Changes somebody who is known, when `work` says that it changed something. Of a visitor that is joined, it is the contacts that
+    /// stand with the customer.
+    fn report<T>(
+        &self,
+        named: CustomerKey,
+        decision: u32,
+        mut work: impl FnMut(&mut Profile, &mut Draft) -> Result<T, Rejection>,
+    ) -> Result<(T, Reported), Rejection> {
+        loop {
+            let of = self.settled(named).map_or(named, |alias| alias.customer.key());
+            let reported = WORKSPACE.with_borrow_mut(|workspace| {
+                let Workspace { buffers, draft, .. } = workspace;
+                self.store.with_known(of, buffers, |profile, seal| {
+                    let before = profile.version;
+                    draft.is_of(*seal);
+                    let result = if of == named {
+                        let is_alone = self.aliases.get(named).is_none();
+                        is_alone.then(|| work(profile, draft))
+                    } else if self.stands_for(named, of) {
+                        draft.is_about(named);
+                        fold::of_visitor(profile, named, |own| work(own, draft))
+                    } else {
+                        None
+                    };
+                    *seal = draft.seal();
+                    let version = profile.version;
+                    let result = result.unwrap_or(Err(Rejection::Moved));
+                    let is_changed = result.is_ok() && version != before;
+                    let result = result.map(|result| (result, Reported { of, version }));
+                    (result, if is_changed { Then::KeepContacts } else { Then::Leave })
+                })
+            });
+            let unknown = || {
+                if self.conductor.marks.have(named) {
+                    return Rejection::Erased;
+                }
+                Rejection::UnknownDecision(DecisionId {
+                    customer: named,
+                    number: decision,
+                })
+            };
+            match reported {
+                Some(Err(Rejection::Moved)) => {}
+                Some(result) => return result,
+                // It may have moved since.
+                None if self.settled(named).map_or(named, |alias| alias.customer.key()) != of => {}
+                None => return Err(unknown()),
+            }
+        }
+    }
+}
+
+/// Whose profile a report changed.
+#[derive(Clone, Copy)]
+struct Reported {
+    of: CustomerKey,
+    /// Its version afterwards.
+    version: u64,
 }
 
 /// Which contacts of a customer a report means.

@@ -11,7 +11,7 @@ use std::sync::{
 
 /// Every point.
 #[cfg(feature = "failpoints")]
-pub const POINTS: [&str; 12] = [
+pub const POINTS: [&str; 16] = [
     "log::before_write",
     "log::after_write",
     "log::torn_write",
@@ -24,6 +24,10 @@ pub const POINTS: [&str; 12] = [
     "erase::before_books",
     "erase::before_destroy",
     "keys::destroying",
+    "merge::before_record",
+    "merge::recorded",
+    "unmerge::restored",
+    "unmerge::recorded",
 ];
 
 /// Which point kills, and how many more passes it takes.

@@ -5,6 +5,9 @@
 //! | a field is wrong | `INVALID_ARGUMENT`, with `google.rpc.BadRequest` naming every field | not unchanged |
 //! | the customer is unknown where only known ones are recorded | `NOT_FOUND` | not unchanged |
 //! | the customer was erased | `FAILED_PRECONDITION` | with `after_erasure`, when they came back |
+//! | only a visitor can be joined, and only to a customer | `INVALID_ARGUMENT` | not unchanged |
+//! | the visitor is joined to a customer, or to another one | `FAILED_PRECONDITION` | after parting them |
+//! | the customer has too many joined visitors, or too large ones | `RESOURCE_EXHAUSTED` | after parting one |
 //! | an erasure is not on the disk yet | `UNAVAILABLE` | yes, until it is |
 //! | the decision is not known, or no longer kept | `NOT_FOUND` | not unchanged |
 //! | the decision did not show the offer | `INVALID_ARGUMENT` | not unchanged |
@@ -16,6 +19,7 @@
 //! | a past decision is not in the journal any more | `NOT_FOUND` | not unchanged |
 //! | a past decision cannot be made again: no journal, or its catalog is gone | `FAILED_PRECONDITION` | not unchanged |
 //! | a campaign run died | `INTERNAL` | going on after its last token |
+//! | a thread died over a call | `INTERNAL` | yes |
 //! | the server is shutting down | `UNAVAILABLE` | at once, elsewhere |
 
 use tonic::{Code, Status};
@@ -58,6 +62,9 @@ pub enum Refusal {
     /// A thread of a campaign run died.
     #[error("the campaign run broke off by a fault of the server; go on after the last `resume_token`")]
     RunBroken,
+    /// A thread that worked on a call died.
+    #[error("the call broke off by a fault of the server; repeat it")]
+    Broken,
     /// A past decision cannot be made again.
     #[error("{message}")]
     Unrepeatable {
@@ -91,20 +98,30 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
-            Self::Fields(_) | Self::Rejected(Rejection::OfferNotInDecision(..)) => Code::InvalidArgument,
+            Self::Fields(_) | Self::Rejected(Rejection::OfferNotInDecision(..) | Rejection::NotJoinable) => {
+                Code::InvalidArgument
+            }
             Self::Rejected(Rejection::UnknownCustomer | Rejection::UnknownDecision(_)) | Self::UnknownProfile(_) => {
                 Code::NotFound
             }
             Self::Rejected(Rejection::RequestIdReused) | Self::RunIdReused => Code::AlreadyExists,
-            Self::Rejected(Rejection::AnswerNotKept(_)) => Code::Aborted,
-            Self::Rejected(Rejection::TooManyCustomers(_) | Rejection::NotWritten(NotWritten::Refused(_)))
+            Self::Rejected(Rejection::AnswerNotKept(_) | Rejection::Moved) => Code::Aborted,
+            Self::Rejected(
+                Rejection::TooManyCustomers(_)
+                | Rejection::TooManyJoined
+                | Rejection::JoinedTooLarge(_)
+                | Rejection::NotWritten(NotWritten::Refused(_)),
+            )
             | Self::TooManyWatchers(_)
             | Self::TooManyRuns(_)
             | Self::TooManyWalks(_)
             | Self::TooManyReplays(_) => Code::ResourceExhausted,
             Self::Unrepeatable { is_unknown: true, .. } => Code::NotFound,
-            Self::Unrepeatable { .. } | Self::Rejected(Rejection::Erased) => Code::FailedPrecondition,
-            Self::RunBroken => Code::Internal,
+            Self::Unrepeatable { .. }
+            | Self::Rejected(Rejection::Erased | Rejection::IsJoined | Rejection::JoinedToAnother) => {
+                Code::FailedPrecondition
+            }
+            Self::RunBroken | Self::Broken => Code::Internal,
             Self::Rejected(
                 Rejection::NotWritten(NotWritten::Stopped(_) | NotWritten::Unsettled(_)) | Rejection::NotDestroyed(_),
             )

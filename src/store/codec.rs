@@ -2,6 +2,7 @@
 //!
 //! Reading is bounds-checked: beyond the end of the bytes everything is 0, so that even a damaged block cannot panic.
 
+use crate::domain::ids::CustomerKey;
 use crate::domain::profile::EventDigest;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
@@ -60,6 +61,19 @@ impl<'a> Writer<'a> {
 
     pub(super) fn length(&mut self, length: usize) {
         self.unsigned(length as u64);
+    }
+
+    /// Writes a customer's key.
+    pub(super) fn key(&mut self, key: CustomerKey) {
+        self.bytes.extend_from_slice(&key.get().to_le_bytes());
+    }
+
+    /// Writes bytes of their own, which count their times from the beginning, with their length before them.
+    pub(super) fn block(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut block = Vec::new();
+        write(&mut block);
+        self.length(block.len());
+        self.bytes.extend_from_slice(&block);
     }
 
     pub(super) fn instant(&mut self, time: Timestamp) {
@@ -226,6 +240,21 @@ impl<'a> Reader<'a> {
     pub(super) fn length(&mut self) -> usize {
         let left = self.bytes.len().saturating_sub(self.at);
         (self.unsigned() as usize).min(left)
+    }
+
+    /// Reads a customer's key.
+    pub(super) fn key(&mut self) -> CustomerKey {
+        let (low, high) = (self.fixed(), self.fixed());
+        CustomerKey::from_packed(u128::from(high) << 64 | u128::from(low))
+    }
+
+    /// Reads what [`Writer::block`] wrote, as far as it is there.
+    pub(super) fn block(&mut self) -> &'a [u8] {
+        let length = self.length();
+        let end = self.at.saturating_add(length).min(self.bytes.len());
+        let block = self.bytes.get(self.at..end).unwrap_or_default();
+        self.at = end;
+        block
     }
 
     /// Reads a number that is no length of what follows.

@@ -184,11 +184,20 @@ pub struct Between {
 }
 
 /// Reads everything but the id into `profile`, reusing its memory.
+pub fn unpack(bytes: &[u8], profile: &mut Profile) -> Between {
+    unpack_all(bytes, profile, false)
+}
+
+/// Reads the same of somebody to whom nobody can be joined.
+pub(super) fn unpack_alone(bytes: &[u8], profile: &mut Profile) {
+    unpack_all(bytes, profile, true);
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     reason = "what was packed as a u32 comes back as one"
 )]
-pub fn unpack(bytes: &[u8], profile: &mut Profile) -> Between {
+fn unpack_all(bytes: &[u8], profile: &mut Profile, is_alone: bool) -> Between {
     profile.clear();
     let mut reader = Reader::new(bytes, id_length(bytes));
     profile.version = reader.unsigned();
@@ -215,7 +224,7 @@ pub fn unpack(bytes: &[u8], profile: &mut Profile) -> Between {
         time: reader.time,
     };
     unpack_contacts(&mut reader, &mut profile.contacts);
-    unpack_rarities(&mut reader, profile);
+    unpack_rarities(&mut reader, profile, is_alone);
     between
 }
 
@@ -325,7 +334,7 @@ fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
 mod tests {
     use super::super::codec::{EPOCH, MILLIS_PER_DAY};
     use super::*;
-    use crate::domain::profile::RequestTrace;
+    use crate::domain::profile::{Joined, Precedence, RequestTrace};
     use crate::domain::request::RequestKey;
     use crate::domain::value::Value;
     use proptest::prelude::*;
@@ -436,7 +445,38 @@ mod tests {
         }
     }
 
+    prop_compose! {
+        fn joined()(parts in prop::collection::vec((profile(), time(), any::<u32>(), any::<bool>(), any::<bool>()), 0..3))
+            -> Vec<Joined>
+        {
+            let one = |(at, (profile, merged_at, slot, known, comes_first)): (usize, (Profile, Timestamp, u32, bool, bool))| Joined {
+                visitor: CustomerId::anonymous(&format!("v{at}")).unwrap(),
+                merged_at,
+                precedence: if comes_first { Precedence::Visitor } else { Precedence::Customer },
+                slot,
+                known,
+                profile,
+            };
+            parts.into_iter().enumerate().map(one).collect()
+        }
+    }
+
     proptest! {
+        #[test]
+        fn joined_visitors_come_out_bit_for_bit_and_cost_nobody_else_a_byte(profile in profile(), joined in joined()) {
+            let (mut alone, mut bytes) = (Vec::new(), Vec::new());
+            pack(&profile, &mut alone);
+            let profile = Profile { joined, ..profile };
+            pack_id(&CustomerId::known("somebody").unwrap(), &mut bytes);
+            let id_end = bytes.len();
+            pack(&profile, &mut bytes);
+            let mut back = Profile::default();
+            unpack(&bytes, &mut back);
+            prop_assert_eq!(format!("{:?}", &back), format!("{:?}", &profile));
+            prop_assert_eq!(&bytes[id_end..][..alone.len()], &alone[..]);
+            prop_assert_eq!(bytes.len() == id_end + alone.len(), profile.joined.is_empty());
+        }
+
         #[test]
         fn what_is_packed_comes_out_bit_for_bit(profile in profile()) {
             let id = CustomerId::anonymous("somebody").unwrap();

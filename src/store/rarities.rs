@@ -1,11 +1,12 @@
 //! What few customers have, at the end of the packed form: nobody else pays a byte for it.
 
 use crate::domain::contact::Contact;
-use crate::domain::profile::{Profile, RequestTrace};
+use crate::domain::profile::{Joined, Precedence, Profile, RequestTrace};
 use crate::domain::request::RequestKey;
 use crate::domain::time::Timestamp;
 
 use super::codec::{Reader, Writer};
+use super::packed;
 
 /// The kinds of rarities.
 mod rarity {
@@ -19,6 +20,8 @@ mod rarity {
     pub(super) const CAMPAIGNS: u64 = 4;
     /// When something was reported of contacts that had happened before.
     pub(super) const BACKDATED: u64 = 5;
+    /// The visitors that are joined.
+    pub(super) const JOINED: u64 = 6;
 }
 
 /// Writes what few contacts have: how many they are, and for each how far it is from the one before, and what it has.
@@ -103,6 +106,47 @@ pub(super) fn pack_rarities(profile: &Profile, writer: &mut Writer<'_>) {
             before = trace.decision;
         }
     }
+    if !profile.joined.is_empty() {
+        writer.unsigned(rarity::JOINED);
+        writer.length(profile.joined.len());
+        for joined in &profile.joined {
+            pack_joined(joined, writer);
+        }
+    }
+}
+
+/// Writes a joined visitor with its own profile.
+pub(super) fn pack_joined(joined: &Joined, writer: &mut Writer<'_>) {
+    let comes_first = joined.precedence == Precedence::Visitor;
+    writer.length(usize::from(joined.known) + 2 * usize::from(comes_first));
+    writer.signed(joined.merged_at.as_millis());
+    writer.unsigned(u64::from(joined.slot));
+    writer.block(|bytes| {
+        packed::pack_id(&joined.visitor, bytes);
+        packed::pack(&joined.profile, bytes);
+    });
+}
+
+/// Reads what [`pack_joined`] wrote; `None` when the bytes are damaged.
+pub(super) fn unpack_joined(reader: &mut Reader<'_>) -> Option<Joined> {
+    let flags = reader.count();
+    let merged_at = Timestamp::from_millis(reader.signed());
+    let slot = u32::try_from(reader.unsigned()).ok()?;
+    let block = reader.block();
+    let mut profile = Profile::default();
+    packed::unpack_alone(block, &mut profile);
+    Some(Joined {
+        visitor: packed::unpack_id(block)?,
+        merged_at,
+        precedence: if flags / 2 % 2 == 1 {
+            Precedence::Visitor
+        } else {
+            Precedence::Customer
+        },
+        slot,
+        known: flags % 2 == 1,
+        profile,
+    })
 }
 
 /// Reads what few contacts have; `read` gets the contact, or nothing when the bytes are damaged.
@@ -124,12 +168,12 @@ fn after_decision(reader: &mut Reader<'_>, contact: &Contact) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// Reads it, up to the end of the bytes.
+/// Reads it, up to the end of the bytes; of a visitor that is joined itself, which `is_alone`, without any further ones.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "what was packed as a u32 comes back as one"
 )]
-pub(super) fn unpack_rarities(reader: &mut Reader<'_>, profile: &mut Profile) {
+pub(super) fn unpack_rarities(reader: &mut Reader<'_>, profile: &mut Profile, is_alone: bool) {
     let contacts = &mut profile.contacts;
     loop {
         match reader.unsigned() {
@@ -153,6 +197,12 @@ pub(super) fn unpack_rarities(reader: &mut Reader<'_>, profile: &mut Profile) {
                     decision = decision.wrapping_add(reader.unsigned() as u32);
                     let key = RequestKey { id, body };
                     profile.requests.push(RequestTrace { key, decision });
+                }
+            }
+            rarity::JOINED if !is_alone => {
+                for _ in 0..reader.length() {
+                    let Some(joined) = unpack_joined(reader) else { return };
+                    profile.joined.push(joined);
                 }
             }
             // The end, or damage.

@@ -14,12 +14,14 @@ use crate::domain::contact::Contact;
 use crate::domain::entry::{Entry, ProfileChange, Reservation};
 use crate::domain::event::Event;
 use crate::domain::ids::{CustomerId, CustomerKey};
+use crate::domain::profile::Profile;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 
 use super::codec::Writer;
 use super::packed;
+use super::rarities::pack_joined;
 use super::seal::{self, Nonces, Purpose, Seal};
 
 mod read;
@@ -45,6 +47,10 @@ mod tag {
     pub(super) const OUTCOME: u64 = 5;
     pub(super) const CANCEL: u64 = 6;
     pub(super) const SEEN: u64 = 7;
+    pub(super) const JOINED: u64 = 8;
+    pub(super) const PARTED: u64 = 9;
+    pub(super) const RESTORED: u64 = 10;
+    pub(super) const OF_VISITOR: u64 = 11;
 }
 
 /// All that a decision saw besides its catalog and models: enough to make it again.
@@ -109,15 +115,30 @@ pub enum Record {
         decisions: u32,
         /// The contacts in the books over all customers.
         before: Vec<Contact>,
+        /// The joined visitors, who were forgotten as well.
+        visitors: Vec<ForgottenVisitor>,
     },
     /// A catalog came into force; what it was is for the engine to read.
     Activation(Vec<u8>),
-    /// A person was erased.
-    Erased(Erased),
+    /// A person was erased; the last one is the customer, those before are joined visitors.
+    Erased(Vec<Erased>),
     /// An erased person may be known again; by the mark.
     Readmitted(u128),
     /// All that was written unsealed before is in a checkpoint, sealed.
     Converted,
+}
+
+/// What is written of a joined visitor who is forgotten with the customer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForgottenVisitor {
+    /// Who.
+    pub visitor: CustomerKey,
+    /// The slot of the key.
+    pub slot: u32,
+    /// The number of the latest decision.
+    pub decisions: u32,
+    /// The contacts in the books over all customers.
+    pub before: Vec<Contact>,
 }
 
 /// What is written of a person who is erased: nothing that says who it was.
@@ -132,12 +153,14 @@ pub struct Erased {
 }
 
 /// What a record is about, read without the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About<'a> {
     /// A customer.
     Customer(Who),
     /// A catalog that came into force.
     Activation(&'a [u8]),
+    /// People who were erased.
+    Erased(Vec<Erased>),
     /// Something else.
     Other,
 }
@@ -153,7 +176,8 @@ pub fn about(bytes: &[u8]) -> Option<About<'_>> {
             let key = u128::from_le_bytes(*rest.first_chunk()?);
             Some(About::Customer(Who::Key(CustomerKey::from_packed(key))))
         }
-        kind::ERASED | kind::READMITTED | kind::CONVERTED => Some(About::Other),
+        kind::ERASED => read::erased(rest).map(About::Erased),
+        kind::READMITTED | kind::CONVERTED => Some(About::Other),
         _ => None,
     }
 }
@@ -166,6 +190,8 @@ pub struct Draft {
     /// Whether it is not about one person.
     is_plain: bool,
     seal: Seal,
+    /// The joined visitor whose contacts the entries are about, if they are.
+    visitor: Option<CustomerKey>,
     sealed: Vec<u8>,
 }
 
@@ -173,6 +199,12 @@ impl Draft {
     /// Says with whose key the next records are sealed; none for somebody who has no key yet.
     pub const fn is_of(&mut self, seal: Seal) {
         self.seal = seal;
+        self.visitor = None;
+    }
+
+    /// Says that the next entries are about contacts of a visitor that is joined to the customer.
+    pub const fn is_about(&mut self, visitor: CustomerKey) {
+        self.visitor = Some(visitor);
     }
 
     /// Returns the key with which records are sealed.
@@ -195,14 +227,22 @@ impl Draft {
         writer.instant(at);
     }
 
-    /// Begins and ends the record of a customer who is forgotten.
-    pub fn forget(&mut self, key: CustomerKey, decisions: u32, before: &[Contact]) {
+    /// Begins and ends the record of a customer who is forgotten, with the joined visitors.
+    pub fn forget(&mut self, key: CustomerKey, profile: &Profile) {
         self.clear(false);
         self.has_entries = true;
         self.bytes.push(kind::FORGOTTEN);
         self.bytes.extend_from_slice(&key.get().to_le_bytes());
-        Writer::new(&mut self.bytes).unsigned(u64::from(decisions));
-        self.before(before);
+        Writer::new(&mut self.bytes).unsigned(u64::from(profile.decisions));
+        self.before(&profile.contacts);
+        for joined in &profile.joined {
+            let mut writer = Writer::new(&mut self.bytes);
+            writer.unsigned(tag::OF_VISITOR);
+            writer.key(joined.visitor.key());
+            writer.unsigned(u64::from(joined.slot));
+            writer.unsigned(u64::from(joined.profile.decisions));
+            self.before(&joined.profile.contacts);
+        }
     }
 
     /// Makes the record of a catalog that comes into force.
@@ -210,11 +250,14 @@ impl Draft {
         self.plain(kind::ACTIVATION, description);
     }
 
-    /// Makes the record of a person who is erased.
-    pub fn erase(&mut self, erased: &Erased) {
-        self.plain(kind::ERASED, &erased.mark.to_le_bytes());
-        self.bytes.extend_from_slice(&erased.slot.to_le_bytes());
-        self.bytes.extend_from_slice(&erased.decisions.to_le_bytes());
+    /// Makes the record of a person who is erased: the joined visitors, and last the customer.
+    pub fn erase(&mut self, all: &[Erased]) {
+        self.plain(kind::ERASED, &[]);
+        for erased in all {
+            self.bytes.extend_from_slice(&erased.mark.to_le_bytes());
+            self.bytes.extend_from_slice(&erased.slot.to_le_bytes());
+            self.bytes.extend_from_slice(&erased.decisions.to_le_bytes());
+        }
     }
 
     /// Makes the record of an erased person who may be known again.
@@ -244,27 +287,11 @@ impl Draft {
     pub fn entry(&mut self, entry: &Entry) {
         self.has_entries = true;
         let mut writer = Writer::new(&mut self.bytes);
-        match entry {
-            Entry::Profile(change) => pack_profile(change, &mut writer),
-            Entry::Event(event) => pack_event(event, &mut writer),
-            Entry::Decision(reservation) => pack_reservation(reservation, &mut writer),
-            Entry::Outcome { report, received_at } => {
-                writer.unsigned(tag::OUTCOME);
-                writer.unsigned(u64::from(report.decision));
-                writer.unsigned(u64::from(report.offer.get()));
-                writer.option(report.placement);
-                writer.unsigned(report.outcome.index() as u64);
-                writer.instant(report.at);
-                writer.instant(*received_at);
-            }
-            Entry::Cancel(cancellation) => {
-                writer.unsigned(tag::CANCEL);
-                writer.unsigned(u64::from(cancellation.decision));
-                writer.option(cancellation.offer);
-                writer.option(cancellation.placement);
-                writer.instant(cancellation.at);
-            }
+        if let Some(visitor) = self.visitor {
+            writer.unsigned(tag::OF_VISITOR);
+            writer.key(visitor);
         }
+        pack_entry(entry, &mut writer);
     }
 
     /// Notes the entry of a decision.
@@ -367,6 +394,51 @@ impl Draft {
         self.sealed.push(kind::SEALED);
         self.seal.seal(nonces, Purpose::Record, &self.bytes, &mut self.sealed);
         Ok(&self.sealed)
+    }
+}
+
+fn pack_entry(entry: &Entry, writer: &mut Writer<'_>) {
+    match entry {
+        Entry::Profile(change) => pack_profile(change, writer),
+        Entry::Event(event) => pack_event(event, writer),
+        Entry::Decision(reservation) => pack_reservation(reservation, writer),
+        Entry::Outcome { report, received_at } => {
+            writer.unsigned(tag::OUTCOME);
+            writer.unsigned(u64::from(report.decision));
+            writer.unsigned(u64::from(report.offer.get()));
+            writer.option(report.placement);
+            writer.unsigned(report.outcome.index() as u64);
+            writer.instant(report.at);
+            writer.instant(*received_at);
+        }
+        Entry::Cancel(cancellation) => {
+            writer.unsigned(tag::CANCEL);
+            writer.unsigned(u64::from(cancellation.decision));
+            writer.option(cancellation.offer);
+            writer.option(cancellation.placement);
+            writer.instant(cancellation.at);
+        }
+        Entry::Joined(joined) => {
+            writer.unsigned(tag::JOINED);
+            pack_joined(joined, writer);
+        }
+        Entry::Parted(visitor) => {
+            writer.unsigned(tag::PARTED);
+            writer.key(*visitor);
+        }
+        Entry::Restored(profile) => {
+            writer.unsigned(tag::RESTORED);
+            // Without an id, which the record has.
+            writer.block(|bytes| {
+                bytes.push(0);
+                packed::pack(profile, bytes);
+            });
+        }
+        Entry::OfVisitor { visitor, entry } => {
+            writer.unsigned(tag::OF_VISITOR);
+            writer.key(*visitor);
+            pack_entry(entry, writer);
+        }
     }
 }
 

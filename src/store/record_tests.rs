@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::record::{self, Draft, Erased, Opened, Record, Seen, Unread, Who};
+use super::record::{self, Draft, Erased, ForgottenVisitor, Opened, Record, Seen, Unread, Who};
 use super::seal::{KEY_BYTES, Nonces, Seal};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::entry::{Cancellation, ConsentChange, Entry, OutcomeReport, ProfileChange, Reservation};
 use crate::domain::event::Event;
-use crate::domain::ids::CustomerId;
+use crate::domain::ids::{CustomerId, CustomerKey};
+use crate::domain::profile::{Joined, Precedence, Profile};
 use crate::domain::request::RequestKey;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
@@ -153,6 +154,57 @@ fn some_contact() -> impl Strategy<Value = Contact> {
     })
 }
 
+fn some_joining() -> impl Strategy<Value = Entry> {
+    let profile = || {
+        (
+            any::<(u64, u32)>(),
+            some_attributes(),
+            prop::collection::vec(some_contact(), 0..3),
+        )
+            .prop_map(|((version, decisions), attributes, contacts)| {
+                // Sorted by symbol, as a profile's are.
+                let attributes: std::collections::BTreeMap<_, _> = attributes.into_iter().collect();
+                Profile {
+                    version,
+                    decisions,
+                    attributes: attributes.into_iter().collect(),
+                    contacts,
+                    ..Profile::default()
+                }
+            })
+    };
+    let key = || any::<u128>().prop_map(CustomerKey::from_packed);
+    prop_oneof![
+        (
+            "[a-z0-9]{1,20}",
+            some_time(),
+            any::<u32>(),
+            any::<(bool, bool)>(),
+            profile()
+        )
+            .prop_map(|(name, merged_at, slot, (known, comes_first), profile)| {
+                Entry::Joined(Box::new(Joined {
+                    visitor: CustomerId::anonymous(&name).unwrap(),
+                    merged_at,
+                    precedence: if comes_first {
+                        Precedence::Visitor
+                    } else {
+                        Precedence::Customer
+                    },
+                    slot,
+                    known,
+                    profile,
+                }))
+            }),
+        key().prop_map(Entry::Parted),
+        profile().prop_map(|profile| Entry::Restored(Box::new(profile))),
+        (key(), some_report()).prop_map(|(visitor, entry)| Entry::OfVisitor {
+            visitor,
+            entry: Box::new(entry),
+        }),
+    ]
+}
+
 fn some_seen() -> impl Strategy<Value = Seen> {
     let symbols = || prop::collection::vec(some_symbol(), 0..4);
     (
@@ -194,7 +246,7 @@ proptest! {
         generation in any::<u64>(),
         at in some_time(),
         entries in prop::collection::vec(
-            prop_oneof![some_profile(), some_event(), some_reservation(), some_report()], 1..5),
+            prop_oneof![some_profile(), some_event(), some_reservation(), some_report(), some_joining()], 1..5),
         before in prop::collection::vec(some_contact(), 0..3),
         seen in prop::option::of(some_seen()),
     ) {
@@ -219,9 +271,18 @@ proptest! {
         let wrong = |slot| Opened::With(Seal::new(slot, [8; KEY_BYTES]));
         prop_assert_eq!(record::read(&bytes, wrong), Err(Unread::WrongKey(slot)));
         let key = CustomerId::known("somebody").unwrap().key();
-        draft.forget(key, 7, &before);
-        let forgotten = Record::Forgotten { who, key, decisions: 7, before };
-        prop_assert_eq!(read(&written(&mut draft)), Ok(forgotten));
+        let visitor = CustomerId::anonymous("v").unwrap();
+        let own = |decisions| Profile { decisions, contacts: before.clone(), ..Profile::default() };
+        let joined = Joined {
+            visitor: visitor.clone(), merged_at: at, precedence: Precedence::Visitor, slot: 9, known: true, profile: own(8),
+        };
+        let of_visitor = ForgottenVisitor { visitor: visitor.key(), slot: 9, decisions: 8, before: before.clone() };
+        for count in 0..3 {
+            draft.forget(key, &Profile { joined: vec![joined.clone(); count], ..own(7) });
+            let visitors = vec![of_visitor.clone(); count];
+            let forgotten = Record::Forgotten { who, key, decisions: 7, before: before.clone(), visitors };
+            prop_assert_eq!(read(&written(&mut draft)), Ok(forgotten));
+        }
     }
 
     #[test]
@@ -239,8 +300,11 @@ fn what_is_about_nobody_who_is_known_comes_back_without_a_key() {
         decisions: 90,
     };
     let plain = |draft: &mut Draft| record::read(&written(draft), |_| Opened::Unknown);
-    draft.erase(&erased);
-    assert_eq!(plain(&mut draft), Ok(Record::Erased(erased)));
+    let other = Erased { slot: 3, ..erased };
+    for all in [vec![erased], vec![other, erased]] {
+        draft.erase(&all);
+        assert_eq!(plain(&mut draft), Ok(Record::Erased(all)));
+    }
     draft.readmit(erased.mark);
     assert_eq!(plain(&mut draft), Ok(Record::Readmitted(erased.mark)));
     draft.convert();

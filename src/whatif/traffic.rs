@@ -48,7 +48,7 @@ pub(super) enum Whose {
 pub(super) fn whose(record: &[u8]) -> Whose {
     match record::about(record) {
         Some(About::Customer(who)) => Whose::Customer(who),
-        Some(About::Activation(_) | About::Other) => Whose::Nobody,
+        Some(About::Activation(_) | About::Erased(_) | About::Other) => Whose::Nobody,
         None => Whose::Unknown,
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn whose(record: &[u8]) -> Whose {
 pub fn activation(record: &[u8]) -> Option<Activation> {
     match record::about(record)? {
         About::Activation(description) => Activation::read(description),
-        About::Customer(_) | About::Other => None,
+        About::Customer(_) | About::Erased(_) | About::Other => None,
     }
 }
 
@@ -106,7 +106,13 @@ pub(super) fn read(number: u64, bytes: &[u8], keys: &Table) -> Result<Happening,
                 return Ok(Happening { who, what });
             }
             Entry::Outcome { .. } | Entry::Cancel(_) => reported.push(entry),
-            Entry::Profile(_) | Entry::Event(_) => {}
+            // Visitors who are joined, and what was reported of theirs, come with the profile of the next decision.
+            Entry::Profile(_)
+            | Entry::Event(_)
+            | Entry::Joined(_)
+            | Entry::Parted(_)
+            | Entry::Restored(_)
+            | Entry::OfVisitor { .. } => {}
         }
     }
     let what = if reported.is_empty() {

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use super::{NO_KEY, Tail, WRONG_KEY};
+use crate::domain::profile::Profile;
 use crate::journal::{Found, Table};
-use crate::store::Store;
 use crate::store::record::Who;
-use crate::store::seal::{self, Purpose, Seal};
+use crate::store::seal::{self, NO_SLOT, Purpose, Seal};
+use crate::store::{Store, packed};
 
 /// Takes in the customers of a checkpoint.
 pub(super) struct Blocks<'a> {
@@ -15,6 +16,8 @@ pub(super) struct Blocks<'a> {
     pub(super) is_sealed: bool,
     /// The slots whose people have to be known.
     pub(super) named: &'a HashSet<u32>,
+    /// The slots of those who may have visitors.
+    pub(super) joined: &'a HashSet<u32>,
     pub(super) tail: &'a mut Tail,
     pub(super) is_good: bool,
     /// A slot without its key, and what is wrong with it.
@@ -57,6 +60,14 @@ impl Blocks<'_> {
         }
         if let Some(key) = key.filter(|_| self.named.contains(&slot)) {
             self.tail.names.insert(slot, key);
+        }
+        if let Some(key) = key.filter(|_| self.joined.contains(&slot)) {
+            self.tail.joined.push(key);
+            let mut profile = Profile::default();
+            packed::unpack(&block, &mut profile);
+            for joined in profile.joined.iter().filter(|joined| joined.slot != NO_SLOT) {
+                self.tail.names.insert(joined.slot, joined.visitor.key());
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{RecoveryError, nobody};
 use crate::domain::ids::CustomerKey;
 use crate::journal::{Journal, LogError, Table};
 use crate::store::record::Draft;
+use crate::store::seal::Seal;
 
 impl Engine {
     /// Goes on with what a checkpoint says of nobody in particular.
@@ -44,7 +45,7 @@ impl Engine {
     /// Leaves nothing half done: destroys the keys that nobody has any more, and takes the marks of those who are known.
     pub(super) fn tidy(&self, journal: &Arc<Journal>, keys: &Table, unfinished: bool) -> Result<(), RecoveryError> {
         let marks = &self.conductor.marks;
-        let mut owned = HashSet::new();
+        let mut owned: HashSet<u32> = self.aliases.seals().iter().map(Seal::slot).collect();
         let mut all = Vec::new();
         self.store.keys(&EVERYBODY, &mut all);
         for key in all {

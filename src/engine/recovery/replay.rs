@@ -1,10 +1,10 @@
 //! The records behind a checkpoint, folded one by one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::super::conductor::Conductor;
+use super::super::conductor::{Conductor, everybody};
 use super::super::history::{Activation, Aside};
 use super::super::{Active, Engine, WORKSPACE, Workspace};
 use super::{NO_KEY, RecoveryError, WRONG_KEY, nobody};
@@ -13,11 +13,11 @@ use crate::decision::fold;
 use crate::domain::contact::Contact;
 use crate::domain::entry::Entry;
 use crate::domain::ids::{CustomerId, CustomerKey};
-use crate::domain::profile::Profile;
+use crate::domain::profile::{Joined, Profile};
 use crate::domain::time::Timestamp;
 use crate::journal::{Found, Table};
 use crate::store::Then;
-use crate::store::record::{self, Opened, Record, Unread, Who};
+use crate::store::record::{self, ForgottenVisitor, Opened, Record, Unread, Who};
 use crate::store::seal::{NO_SLOT, Seal};
 
 /// Folds the records behind a checkpoint.
@@ -26,6 +26,8 @@ pub(super) struct Replay<'a> {
     pub(super) keys: &'a Table,
     pub(super) taken: &'a HashMap<Who, u64>,
     pub(super) names: HashMap<u32, CustomerKey>,
+    /// Who may have visitors.
+    pub(super) joined: HashSet<CustomerKey>,
     pub(super) activations: &'a [Activation],
     pub(super) catalogs: &'a mut dyn FnMut(&Activation) -> Result<Arc<Catalog>, String>,
     pub(super) actives: HashMap<u64, Arc<Active>>,
@@ -74,10 +76,12 @@ impl Replay<'_> {
                 marks.take(mark);
                 Ok(())
             }
-            Record::Erased(erased) => {
-                marks.add(erased.mark);
-                numbers.forget(erased.mark, erased.decisions);
-                self.erase(number, erased.slot);
+            Record::Erased(all) => {
+                for erased in all {
+                    marks.add(erased.mark);
+                    numbers.forget(erased.mark, erased.decisions);
+                    self.erase(number, erased.slot);
+                }
                 Ok(())
             }
             Record::Forgotten {
@@ -85,12 +89,23 @@ impl Replay<'_> {
                 key,
                 decisions,
                 before,
+                visitors,
             } => {
                 numbers.forget(marks.of(key), decisions);
                 // As whom the books know somebody of whom the checkpoint has no more than a reservation.
                 let key = self.name(who);
                 if number >= self.counts_from {
-                    let Ok(()) = volumes.forget(key, &before, || Ok::<_, Infallible>(()));
+                    let counted = |one: &ForgottenVisitor| match one.slot {
+                        NO_SLOT => one.visitor,
+                        slot => self.name(Who::Slot(slot)),
+                    };
+                    let people = visitors.iter().map(|one| (counted(one), &*one.before));
+                    let people: Vec<_> = people.chain([(key, &*before)]).collect();
+                    let Ok(()) = volumes.forget(&people, || Ok::<_, Infallible>(()));
+                }
+                for one in visitors {
+                    numbers.forget(marks.of(one.visitor), one.decisions);
+                    self.leave_store(one.visitor, one.slot, number);
                 }
                 if self.is_open(who, number) && self.is_life(who, key) {
                     let Ok(_) = self.engine.store.remove(key, |_, _| Ok::<_, Infallible>(()));
@@ -112,6 +127,11 @@ impl Replay<'_> {
                 }
                 let key = self.name(who);
                 let active = self.active(number, generation)?;
+                for entry in &entries {
+                    if let Entry::Joined(joined) = entry {
+                        self.join(key, joined, number);
+                    }
+                }
                 if number >= self.counts_from {
                     self.count(&active, key, (&entries, before), at);
                 }
@@ -120,6 +140,28 @@ impl Replay<'_> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Takes note that a visitor was joined to a customer.
+    fn join(&mut self, customer: CustomerKey, joined: &Joined, number: u64) {
+        self.joined.insert(customer);
+        let visitor = joined.visitor.key();
+        if joined.slot == NO_SLOT {
+            return;
+        }
+        if self.names.insert(joined.slot, visitor).is_none() {
+            // It was joined while the checkpoint was written, which has nobody of this slot.
+            self.engine.conductor.volumes.rename(nobody(joined.slot), visitor);
+        }
+        self.leave_store(visitor, joined.slot, number);
+    }
+
+    /// Takes a visitor out of the store, as the life of then.
+    fn leave_store(&self, visitor: CustomerKey, slot: u32, number: u64) {
+        let is_of_then = self.engine.store.seal(visitor).is_some_and(|seal| seal.slot() == slot);
+        if is_of_then && self.is_open(Who::Slot(slot), number) {
+            let Ok(_) = self.engine.store.remove(visitor, |_, _| Ok::<_, Infallible>(()));
         }
     }
 
@@ -163,7 +205,9 @@ impl Replay<'_> {
         let volumes = &self.engine.conductor.volumes;
         let Ok(_) = self.engine.store.remove(key, |profile, _| {
             if number >= self.counts_from {
-                return volumes.forget(key, &profile.contacts, || Ok::<_, Infallible>(()));
+                let all = everybody(key, profile);
+                let people: Vec<_> = all.iter().map(|&(key, own)| (key, &*own.contacts)).collect();
+                return volumes.forget(&people, || Ok::<_, Infallible>(()));
             }
             Ok(())
         });
@@ -172,6 +216,11 @@ impl Replay<'_> {
     /// Enters what an earlier process entered into the books over all customers.
     fn count(&self, active: &Active, key: CustomerKey, (entries, before): (&[Entry], Vec<Contact>), at: Timestamp) {
         let volumes = &self.engine.conductor.volumes;
+        // What became of a visitor's contact counts under the visitor's own key.
+        let (key, entries) = match entries {
+            [Entry::OfVisitor { visitor, entry }] => (*visitor, std::slice::from_ref(&**entry)),
+            own => (key, own),
+        };
         for entry in entries {
             if let Entry::Decision(reservation) = entry {
                 volumes.enter(active, key, reservation, at);

@@ -249,6 +249,22 @@ impl Books {
         }
     }
 
+    /// Enters open reservations under another key.
+    pub(super) fn rename(&mut self, before: CustomerKey, now: CustomerKey) {
+        for queue in self.ledger.held.values_mut() {
+            let (renamed, others) = std::mem::take(queue)
+                .into_iter()
+                .partition(|(held, _)| held.customer == before);
+            *queue = others;
+            let renamed: BTreeMap<Held, Open> = renamed;
+            queue.extend(
+                renamed
+                    .into_iter()
+                    .map(|(held, open)| (Held { customer: now, ..held }, open)),
+            );
+        }
+    }
+
     /// Goes on with what was kept.
     pub(super) fn restore(&mut self, kept: Kept) {
         let cell = |(offer, channel, series)| (Cell { offer, channel }, series);

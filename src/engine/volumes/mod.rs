@@ -130,24 +130,28 @@ impl<L: Locked<Books>> Volumes<L> {
         self.0.with(|books| (books.keep(), at()))
     }
 
-    /// Does as [`Volumes::forget`] for a customer who is erased, and returns the books as they are at that moment, with what `commit`
+    /// Does as [`Volumes::forget`] for people who are erased, and returns the books as they are at that moment, with what `commit`
     /// gives.
     ///
     /// # Errors
     /// What `commit` says.
     pub(super) fn erase<T, E>(
         &self,
-        customer: CustomerKey,
-        contacts: &[Contact],
+        people: &[(CustomerKey, &[Contact])],
         commit: impl FnOnce() -> Result<T, E>,
     ) -> Result<(Kept, T), E> {
         self.0.with(|books| {
             let committed = commit()?;
-            for contact in contacts {
+            for (customer, contact) in each(people) {
                 books.let_go(customer, contact);
             }
             Ok((books.keep(), committed))
         })
+    }
+
+    /// Enters under another key what is reserved for somebody whose key was not known.
+    pub(super) fn rename(&self, before: CustomerKey, now: CustomerKey) {
+        self.0.with(|books| books.rename(before, now));
     }
 
     /// Goes on with books that were kept.
@@ -181,26 +185,31 @@ impl<L: Locked<Books>> Volumes<L> {
         })
     }
 
-    /// Releases the reservations of a customer who is forgotten, when `commit` agrees. What was decided or reported did happen,
+    /// Releases the reservations of people who are forgotten, when `commit` agrees. What was decided or reported did happen,
     /// and still counts.
     ///
     /// # Errors
     /// What `commit` says.
     pub(super) fn forget<E>(
         &self,
-        customer: CustomerKey,
-        contacts: &[Contact],
+        people: &[(CustomerKey, &[Contact])],
         commit: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
-        if !contacts.iter().any(|contact| contact.in_volumes) {
+        if !each(people).any(|(_, contact)| contact.in_volumes) {
             return commit();
         }
         self.0.with(|books| {
             commit()?;
-            for contact in contacts {
+            for (customer, contact) in each(people) {
                 books.let_go(customer, contact);
             }
             Ok(())
         })
     }
+}
+
+fn each<'a>(people: &'a [(CustomerKey, &'a [Contact])]) -> impl Iterator<Item = (CustomerKey, &'a Contact)> {
+    let of =
+        |&(customer, contacts): &(CustomerKey, &'a [Contact])| contacts.iter().map(move |contact| (customer, contact));
+    people.iter().flat_map(of)
 }

@@ -5,10 +5,10 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::catalog::Catalog;
 use crate::decision::facts::Layout;
-use crate::decision::{hold_out, policy};
+use crate::decision::{hold_out, policy, unite};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::{CustomerId, DecisionId};
-use crate::domain::profile::Profile;
+use crate::domain::profile::{Joined, Precedence, Profile};
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
@@ -21,55 +21,26 @@ const FORMAT: &str = "nbo customer 1";
 pub fn document(customer: &CustomerId, profile: &Profile, catalog: &Catalog, now: Timestamp) -> Json {
     let words = Words { catalog, now };
     let mut layout = Layout::default();
-    layout.fill(catalog, profile, now);
+    layout.fill(catalog, &unite::view(profile), now);
     let aggregates = catalog.aggregates.iter().zip(&layout.behaviour);
     let intents = catalog.intents.iter().zip(&layout.intent);
     let known = |(name, value): (&str, Value)| (value != Value::Missing).then(|| (name.to_owned(), words.value(value)));
     let hold_outs = hold_out::of(catalog, Some(customer.key())).into_iter();
-    json!({
+    let mut document = words.own(customer, profile);
+    let more = json!({
         "format": FORMAT,
         "exported_at": now.to_string(),
         "catalog_version": &*catalog.version,
         "profile_version": profile.version,
-        "customer": if customer.is_anonymous() {
-            json!({"anonymous_id": customer.as_str()})
-        } else {
-            json!({"id": customer.as_str()})
-        },
-        "attributes": words.attributes(profile),
-        "opt_outs": {
-            "all": profile.opted_out_of_all,
-            "channels": profile.opt_outs.iter().map(|&channel| words.name(channel)).collect::<Vec<_>>(),
-        },
-        "consents": profile.consents.iter().map(|consent| json!({
-            "purpose": words.name(consent.purpose),
-            "channel": consent.channel.map(|channel| words.name(channel)),
-            "granted": consent.granted,
-        })).collect::<Vec<_>>(),
         "behaviour": aggregates.filter_map(|(one, &value)| known((&one.id, value))).collect::<Map<_, _>>(),
         "intents": intents.filter_map(|(one, &value)| known((&one.id, value))).collect::<Map<_, _>>(),
-        "counted": words.counted(profile),
-        "events": profile.events.iter().map(|event| json!({
-            "id_hash": hash(event.id_hash),
-            "type": words.name(event.event_type),
-            "time": event.time.to_string(),
-            "channel": event.channel.map(|channel| words.name(channel)),
-            "place": event.place.map(|place| words.name(place)),
-        })).collect::<Vec<_>>(),
-        "older_event_id_hashes": profile.older_event_ids.iter().map(|&id| hash(id)).collect::<Vec<_>>(),
-        "sessions": profile.sessions.iter().map(|session| json!({
-            "id_hash": hash(session.id_hash),
-            "first": session.first.to_string(),
-            "last": session.last.to_string(),
-            "events": session.events,
-        })).collect::<Vec<_>>(),
-        "requests": profile.requests.iter().map(|request| json!({
-            "id_hash": hash(request.key.id),
-            "decision_id": decision(customer, request.decision),
-        })).collect::<Vec<_>>(),
-        "contacts": profile.contacts.iter().map(|one| words.contact(customer, one)).collect::<Vec<_>>(),
+        "joined": profile.joined.iter().map(|joined| words.joined(joined)).collect::<Vec<_>>(),
         "hold_outs": hold_outs.map(|at| &*catalog.hold_outs[at].id).collect::<Vec<_>>(),
-    })
+    });
+    if let Json::Object(more) = more {
+        document.extend(more);
+    }
+    Json::Object(document)
 }
 
 /// The names of a catalog, at an instant.
@@ -91,6 +62,63 @@ impl Words<'_> {
             Value::Number(number) => json!(number),
             Value::Category(symbol) => json!(self.name(symbol)),
             Value::Time(time) => json!(time.to_string()),
+        }
+    }
+
+    /// A joined visitor, with all of its own.
+    fn joined(&self, joined: &Joined) -> Json {
+        let mut own = self.own(&joined.visitor, &joined.profile);
+        own.insert("merged_at".to_owned(), json!(joined.merged_at.to_string()));
+        let first = match joined.precedence {
+            Precedence::Customer => "customer",
+            Precedence::Visitor => "visitor",
+        };
+        own.insert("precedence".to_owned(), json!(first));
+        Json::Object(own)
+    }
+
+    /// What one of the people who are one has of their own.
+    fn own(&self, customer: &CustomerId, profile: &Profile) -> Map<String, Json> {
+        let own = json!({
+            "customer": if customer.is_anonymous() {
+                json!({"anonymous_id": customer.as_str()})
+            } else {
+                json!({"id": customer.as_str()})
+            },
+            "attributes": self.attributes(profile),
+            "opt_outs": {
+                "all": profile.opted_out_of_all,
+                "channels": profile.opt_outs.iter().map(|&channel| self.name(channel)).collect::<Vec<_>>(),
+            },
+            "consents": profile.consents.iter().map(|consent| json!({
+                "purpose": self.name(consent.purpose),
+                "channel": consent.channel.map(|channel| self.name(channel)),
+                "granted": consent.granted,
+            })).collect::<Vec<_>>(),
+            "counted": self.counted(profile),
+            "events": profile.events.iter().map(|event| json!({
+                "id_hash": hash(event.id_hash),
+                "type": self.name(event.event_type),
+                "time": event.time.to_string(),
+                "channel": event.channel.map(|channel| self.name(channel)),
+                "place": event.place.map(|place| self.name(place)),
+            })).collect::<Vec<_>>(),
+            "older_event_id_hashes": profile.older_event_ids.iter().map(|&id| hash(id)).collect::<Vec<_>>(),
+            "sessions": profile.sessions.iter().map(|session| json!({
+                "id_hash": hash(session.id_hash),
+                "first": session.first.to_string(),
+                "last": session.last.to_string(),
+                "events": session.events,
+            })).collect::<Vec<_>>(),
+            "requests": profile.requests.iter().map(|request| json!({
+                "id_hash": hash(request.key.id),
+                "decision_id": decision(customer, request.decision),
+            })).collect::<Vec<_>>(),
+            "contacts": profile.contacts.iter().map(|one| self.contact(customer, one)).collect::<Vec<_>>(),
+        });
+        match own {
+            Json::Object(own) => own,
+            _ => Map::new(),
         }
     }
 

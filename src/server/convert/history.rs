@@ -9,9 +9,10 @@ use crate::audit::history::{
     Window,
 };
 use crate::catalog::{self, Catalog, ContactFilter, Per, RestsOn, Trigger, VolumePer};
+use crate::decision::unite;
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerId;
-use crate::domain::profile::Profile;
+use crate::domain::profile::{Joined, Profile};
 use crate::domain::symbol::{OfferTraits, Symbol};
 use crate::domain::time::{Millis, Timestamp};
 use crate::server::policies::InForce;
@@ -30,14 +31,32 @@ pub(in crate::server) fn header(policies: &[InForce], now: Timestamp) -> Header 
 /// Writes the line of one customer; `None` when there was no contact.
 #[must_use]
 pub(in crate::server) fn customer(id: &CustomerId, profile: &Profile, catalog: &Catalog) -> Option<Customer> {
-    if profile.contacts.is_empty() {
+    let contacts = unite::contacts(profile);
+    if contacts.is_empty() {
         return None;
     }
+    let number = |joined: &Joined| {
+        let at = profile
+            .joined
+            .iter()
+            .position(|other| other.visitor == joined.visitor)?;
+        u32::try_from(at).ok()
+    };
+    let of = |(joined, one): (Option<&Joined>, &Contact)| history::Contact {
+        joined: joined.and_then(|joined| {
+            Some(history::Joined {
+                visitor: number(joined)?,
+                at: at(joined.merged_at),
+                zone: zone_name(catalog.zone_of(&joined.profile)),
+            })
+        }),
+        ..contact(one, catalog)
+    };
     Some(Customer {
         customer: id.as_str().to_owned(),
         visitor: id.is_anonymous(),
-        zone: Some(zone_name(catalog.zone_of(profile))),
-        contacts: profile.contacts.iter().map(|one| contact(one, catalog)).collect(),
+        zone: Some(zone_name(catalog.zone_of(&unite::view(profile)))),
+        contacts: contacts.into_iter().map(of).collect(),
     })
 }
 
@@ -68,6 +87,7 @@ fn contact(contact: &Contact, catalog: &Catalog) -> history::Contact {
         cancelled_at: contact.cancelled.map(at),
         backdated_at: contact.backdated.map(at),
         in_volumes: contact.in_volumes,
+        joined: None,
         outcomes: outcomes
             .filter_map(|counted| Some((what(counted), at(contact.time_of(counted)?))))
             .collect(),

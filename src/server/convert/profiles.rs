@@ -5,6 +5,7 @@ use super::{channel, customer, length, position, unknown, value};
 use crate::catalog::Catalog;
 use crate::domain::entry::{ConsentChange, ProfileChange};
 use crate::domain::ids::CustomerId;
+use crate::domain::profile::Precedence;
 use crate::domain::symbol::Symbol;
 use crate::domain::value::Value;
 use crate::server::limits::{ATTRIBUTES_PER_MAP_MAX, IMPORT_ROWS_MAX, IMPORT_ROWS_PER_MESSAGE_MAX};
@@ -18,6 +19,50 @@ pub fn whom(given: Option<&wire::Customer>) -> Result<CustomerId, Faults> {
     let mut faults = Faults::default();
     let customer = customer(given, Path::Root.field("customer"), &mut faults);
     faults.into_result(customer)
+}
+
+/// Converts who is to be joined to whom, and whose attributes come first.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn merge(given: &wire::MergeCustomersRequest) -> Result<(CustomerId, CustomerId, Precedence), Faults> {
+    let mut faults = Faults::default();
+    let visitor = anonymous(given.visitor.as_ref(), &mut faults);
+    let path = Path::Root.field("customer");
+    let customer = customer(given.customer.as_ref(), path, &mut faults);
+    if customer.as_ref().is_some_and(CustomerId::is_anonymous) {
+        faults.add(path, "is an anonymous visitor; give the `id` of a known customer");
+    }
+    let precedence = match wire::Precedence::try_from(given.precedence) {
+        Ok(wire::Precedence::Visitor) => Some(Precedence::Visitor),
+        Ok(wire::Precedence::Unspecified | wire::Precedence::Customer) => Some(Precedence::Customer),
+        Err(_) => {
+            let unknown = format_args!("{} is not a known precedence", given.precedence);
+            faults.add(Path::Root.field("precedence"), unknown);
+            None
+        }
+    };
+    let converted = visitor.zip(customer).zip(precedence);
+    faults.into_result(converted.map(|((visitor, customer), precedence)| (visitor, customer, precedence)))
+}
+
+/// Converts which visitor a call is about.
+///
+/// # Errors
+/// When the id is missing or wrong, or that of a known customer.
+pub fn visitor(given: Option<&wire::Customer>) -> Result<CustomerId, Faults> {
+    let mut faults = Faults::default();
+    let visitor = anonymous(given, &mut faults);
+    faults.into_result(visitor)
+}
+
+fn anonymous(given: Option<&wire::Customer>, faults: &mut Faults) -> Option<CustomerId> {
+    let path = Path::Root.field("visitor");
+    let visitor = customer(given, path, faults);
+    if visitor.as_ref().is_some_and(|visitor| !visitor.is_anonymous()) {
+        faults.add(path, "is a known customer; give the `anonymous_id` of a visitor");
+    }
+    visitor
 }
 
 /// Converts new attributes and consent.

@@ -5,22 +5,19 @@ use std::collections::BTreeMap;
 use super::instant;
 use crate::catalog::{Attribute, AttributeType, Catalog};
 use crate::decision::facts::Layout;
+use crate::decision::unite;
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::{CustomerId, DecisionId};
-use crate::domain::profile::Profile;
+use crate::domain::profile::{Joined, Precedence, Profile};
 use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 use crate::server::wire;
 
-/// Puts a profile, as it stands at `now`, into words of the contract.
+/// Puts a profile, with those of joined visitors as one, as it stands at `now`, into words of the contract.
 #[must_use]
-pub fn profile(
-    customer: &CustomerId,
-    profile: &Profile,
-    catalog: &Catalog,
-    now: Timestamp,
-) -> wire::GetProfileResponse {
+pub fn profile(customer: &CustomerId, own: &Profile, catalog: &Catalog, now: Timestamp) -> wire::GetProfileResponse {
+    let profile = &*unite::view(own);
     let mut layout = Layout::default();
     layout.fill(catalog, profile, now);
     let name = |symbol: Symbol| catalog.symbols.name(symbol).to_owned();
@@ -60,11 +57,11 @@ pub fn profile(
                 events: session.events,
             })
             .collect(),
-        contacts: profile
-            .contacts
-            .iter()
-            .map(|one| contact(customer, one, catalog))
+        contacts: unite::contacts(own)
+            .into_iter()
+            .map(|(joined, one)| contact(joined.map_or(customer, |joined| &joined.visitor), one, catalog))
             .collect(),
+        joined_visitors: own.joined.iter().map(joined_visitor).collect(),
         consents: profile
             .consents
             .iter()
@@ -74,6 +71,18 @@ pub fn profile(
                 granted: Some(consent.granted),
             })
             .collect(),
+    }
+}
+
+fn joined_visitor(joined: &Joined) -> wire::JoinedVisitor {
+    let precedence = match joined.precedence {
+        Precedence::Customer => wire::Precedence::Customer,
+        Precedence::Visitor => wire::Precedence::Visitor,
+    };
+    wire::JoinedVisitor {
+        visitor: Some(super::customer_of(&joined.visitor)),
+        merged_at: instant(joined.merged_at),
+        precedence: precedence.into(),
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, async_trait};
 
 use super::Answers;
-use crate::decision::policy;
+use crate::decision::{policy, unite};
 use crate::domain::ids::CustomerKey;
 use crate::domain::profile::Profile;
 use crate::server::convert::contacts::{self, Forecast};
@@ -58,7 +58,7 @@ impl Contacts {
             .engine
             .profile(&customer)
             .ok_or(Refusal::UnknownProfile(customer))?;
-        let budget = policy::budget(&active.catalog, &profile, now);
+        let budget = policy::budget(&active.catalog, &unite::view(&profile), now);
         Ok(contacts::budget(
             &budget,
             &active.catalog,
@@ -99,6 +99,7 @@ impl ContactService for Contacts {
             let store = desk.engine.store();
             for key in all_keys(store) {
                 if store.look(key, Some(&mut profile)).is_some() {
+                    let profile = unite::view(&profile);
                     let left_now = policy::budget(catalog, &profile, now);
                     forecast.add(&left_now, &policy::budget(catalog, &profile, later));
                 }

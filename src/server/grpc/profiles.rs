@@ -7,6 +7,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{Answers, import};
+use crate::domain::ids::CustomerId;
+use crate::domain::profile::Profile;
 use crate::engine::Rejection;
 use crate::server::convert::{export, profiles, stored};
 use crate::server::desk::Desk;
@@ -34,25 +36,46 @@ impl Profiles {
         Ok(wire::UpsertProfileResponse { profile_version })
     }
 
+    /// Finds whom a call names, the customer for a visitor who is joined.
+    fn known(&self, given: Option<&wire::Customer>) -> Result<(CustomerId, Profile), Refusal> {
+        let named = profiles::whom(given)?;
+        let known = self.0.engine.known(&named);
+        known.ok_or(Refusal::UnknownProfile(named))
+    }
+
+    /// Joins on a thread of its own: it may wait for another one to be done.
+    async fn merge(&self, given: &wire::MergeCustomersRequest) -> Result<wire::MergeCustomersResponse, Refusal> {
+        let (visitor, customer, precedence) = profiles::merge(given)?;
+        let (active, now) = self.0.begin();
+        let engine = Arc::clone(&self.0.engine);
+        let work = move || engine.merge_customers(&active, &visitor, &customer, precedence, now);
+        let merged = on_own_thread(work).await?;
+        Ok(wire::MergeCustomersResponse {
+            merged: merged.merged,
+            profile_version: merged.profile_version,
+        })
+    }
+
+    async fn unmerge(&self, given: &wire::UnmergeCustomersRequest) -> Result<wire::UnmergeCustomersResponse, Refusal> {
+        let visitor = profiles::visitor(given.visitor.as_ref())?;
+        let (active, now) = self.0.begin();
+        let engine = Arc::clone(&self.0.engine);
+        let parted = on_own_thread(move || engine.unmerge_customers(&active, &visitor, now)).await?;
+        Ok(wire::UnmergeCustomersResponse {
+            unmerged: parted.unmerged,
+            profile_version: parted.profile_version,
+        })
+    }
+
     fn get(&self, given: &wire::GetProfileRequest) -> Result<wire::GetProfileResponse, Refusal> {
         let (active, now) = self.0.begin();
-        let customer = profiles::whom(given.customer.as_ref())?;
-        let profile = self
-            .0
-            .engine
-            .profile(&customer)
-            .ok_or_else(|| Refusal::UnknownProfile(customer.clone()))?;
+        let (customer, profile) = self.known(given.customer.as_ref())?;
         Ok(stored::profile(&customer, &profile, &active.catalog, now))
     }
 
     fn export(&self, given: &wire::ExportCustomerRequest) -> Result<wire::ExportCustomerResponse, Refusal> {
         let (active, now) = self.0.begin();
-        let customer = profiles::whom(given.customer.as_ref())?;
-        let profile = self
-            .0
-            .engine
-            .profile(&customer)
-            .ok_or_else(|| Refusal::UnknownProfile(customer.clone()))?;
+        let (customer, profile) = self.known(given.customer.as_ref())?;
         Ok(wire::ExportCustomerResponse {
             json: export::document(&customer, &profile, &active.catalog, now).to_string(),
         })
@@ -76,6 +99,14 @@ impl Profiles {
             existed: self.0.engine.delete_profile(&customer)?,
         })
     }
+}
+
+/// Works on a thread that may wait for the disk, and goes on when the caller has gone away.
+async fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Rejection> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|_| Refusal::Broken)??)
 }
 
 #[async_trait]
@@ -109,6 +140,22 @@ impl ProfileService for Profiles {
     ) -> Result<Response<wire::EraseCustomerResponse>, Status> {
         let erased = self.erase(request.get_ref()).await;
         self.0.answer(erased).await
+    }
+
+    async fn merge_customers(
+        &self,
+        request: Request<wire::MergeCustomersRequest>,
+    ) -> Result<Response<wire::MergeCustomersResponse>, Status> {
+        let merged = self.merge(request.get_ref()).await;
+        self.0.answer(merged).await
+    }
+
+    async fn unmerge_customers(
+        &self,
+        request: Request<wire::UnmergeCustomersRequest>,
+    ) -> Result<Response<wire::UnmergeCustomersResponse>, Status> {
+        let parted = self.unmerge(request.get_ref()).await;
+        self.0.answer(parted).await
     }
 
     async fn export_customer(

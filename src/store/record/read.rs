@@ -2,12 +2,14 @@
 
 use super::super::codec::Reader;
 use super::super::packed;
+use super::super::rarities::unpack_joined;
 use super::super::seal::{self, Purpose, Seal};
-use super::{Erased, Record, Seen, Who, kind, tag};
+use super::{Erased, ForgottenVisitor, Record, Seen, Who, kind, tag};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::entry::{Cancellation, ConsentChange, Entry, OutcomeReport, ProfileChange, Reservation};
 use crate::domain::event::Event;
 use crate::domain::ids::CustomerKey;
+use crate::domain::profile::Profile;
 use crate::domain::request::RequestKey;
 use crate::domain::symbol::Symbol;
 
@@ -61,16 +63,7 @@ pub fn read(bytes: &[u8], key_of: impl FnOnce(u32) -> Opened) -> Result<Record, 
 fn read_plain(first: u8, rest: &[u8]) -> Option<Record> {
     match first {
         kind::ACTIVATION => Some(Record::Activation(rest.to_vec())),
-        kind::ERASED => {
-            let (mark, rest) = rest.split_first_chunk()?;
-            let (slot, rest) = rest.split_first_chunk()?;
-            let decisions = rest.try_into().ok()?;
-            Some(Record::Erased(Erased {
-                mark: u128::from_le_bytes(*mark),
-                slot: u32::from_le_bytes(*slot),
-                decisions: u32::from_le_bytes(decisions),
-            }))
-        }
+        kind::ERASED => erased(rest).map(Record::Erased),
         kind::READMITTED => Some(Record::Readmitted(u128::from_le_bytes(rest.try_into().ok()?))),
         kind::CONVERTED => rest.is_empty().then_some(Record::Converted),
         _ => {
@@ -81,29 +74,66 @@ fn read_plain(first: u8, rest: &[u8]) -> Option<Record> {
     }
 }
 
+/// Reads who was erased.
+pub(super) fn erased(mut rest: &[u8]) -> Option<Vec<Erased>> {
+    let mut all = Vec::new();
+    while !rest.is_empty() || all.is_empty() {
+        let (mark, after) = rest.split_first_chunk()?;
+        let (slot, after) = after.split_first_chunk()?;
+        let (decisions, after) = after.split_first_chunk()?;
+        rest = after;
+        all.push(Erased {
+            mark: u128::from_le_bytes(*mark),
+            slot: u32::from_le_bytes(*slot),
+            decisions: u32::from_le_bytes(*decisions),
+        });
+    }
+    Some(all)
+}
+
+fn read_forgotten(rest: &[u8], who: Who) -> Option<Record> {
+    let (key, rest) = match who {
+        Who::Key(key) => (key, rest),
+        Who::Slot(_) => {
+            let (key, rest) = rest.split_first_chunk()?;
+            (CustomerKey::from_packed(u128::from_le_bytes(*key)), rest)
+        }
+    };
+    let mut reader = Reader::new(rest, 0);
+    let decisions = number(&mut reader)?;
+    let (mut before, mut visitors) = (Vec::new(), Vec::<ForgottenVisitor>::new());
+    while !reader.is_at_end() {
+        let mut part = Reader::new(rest, reader.at);
+        match part.unsigned() {
+            tag::BEFORE => {
+                let contacts = read_before(&mut part)?;
+                match visitors.last_mut() {
+                    Some(visitor) => visitor.before = contacts,
+                    None => before = contacts,
+                }
+            }
+            tag::OF_VISITOR => visitors.push(ForgottenVisitor {
+                visitor: part.key(),
+                slot: number(&mut part)?,
+                decisions: number(&mut part)?,
+                before: Vec::new(),
+            }),
+            _ => return None,
+        }
+        reader = part;
+    }
+    (reader.at == rest.len()).then_some(Record::Forgotten {
+        who,
+        key,
+        decisions,
+        before,
+        visitors,
+    })
+}
+
 fn read_person(first: u8, rest: &[u8], who: Who, seal: Seal) -> Option<Record> {
     if first == kind::FORGOTTEN {
-        let (key, rest) = match who {
-            Who::Key(key) => (key, rest),
-            Who::Slot(_) => {
-                let (key, rest) = rest.split_first_chunk()?;
-                (CustomerKey::from_packed(u128::from_le_bytes(*key)), rest)
-            }
-        };
-        let mut reader = Reader::new(rest, 0);
-        let decisions = number(&mut reader)?;
-        let before = if reader.is_at_end() {
-            Vec::new()
-        } else {
-            let is_before = reader.unsigned() == tag::BEFORE;
-            is_before.then(|| read_before(&mut reader))??
-        };
-        return (reader.at == rest.len()).then_some(Record::Forgotten {
-            who,
-            key,
-            decisions,
-            before,
-        });
+        return read_forgotten(rest, who);
     }
     let mut begin = 0;
     let id = match first {
@@ -245,6 +275,20 @@ fn read_entry(tag: u64, reader: &mut Reader<'_>) -> Option<Entry> {
             placement: reader.option(),
             at: reader.instant(),
         }),
+        tag::JOINED => Entry::Joined(Box::new(unpack_joined(reader)?)),
+        tag::PARTED => Entry::Parted(reader.key()),
+        tag::RESTORED => {
+            let mut profile = Profile::default();
+            packed::unpack_alone(reader.block(), &mut profile);
+            Entry::Restored(Box::new(profile))
+        }
+        tag::OF_VISITOR => Entry::OfVisitor {
+            visitor: reader.key(),
+            entry: match reader.unsigned() {
+                tag @ (tag::OUTCOME | tag::CANCEL) => Box::new(read_entry(tag, reader)?),
+                _ => return None,
+            },
+        },
         _ => return None,
     };
     Some(entry)
