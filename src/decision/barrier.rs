@@ -18,8 +18,8 @@ use super::gate::plain_reason;
 /// What of the barrier stops an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Barred {
-    /// This rule of [`consent`].
-    Consent(&'static str),
+    /// This built-in rule: one that stops everything, or one of [`consent`].
+    Rule(&'static str),
     /// The hold-out at this position.
     HoldOut(usize),
 }
@@ -43,14 +43,14 @@ impl Barrier<'_> {
     /// Tells whether the offer at this position is stopped.
     #[must_use]
     pub fn stops(&self, offer: usize) -> bool {
-        self.suppressed.is_some() || self.first(offer).is_some()
+        self.first(offer).is_some()
     }
 
-    /// Returns what stops the offer at this position first, if anything does, besides what stops everything.
+    /// Returns what stops the offer at this position first, if anything does.
     #[must_use]
     pub fn first(&self, offer: usize) -> Option<Barred> {
-        let refusal = self.refusal(offer).map(Barred::Consent);
-        refusal.or_else(|| self.stopping_hold_outs(offer).next().map(Barred::HoldOut))
+        let rule = self.suppressed.or_else(|| self.refusal(offer)).map(Barred::Rule);
+        rule.or_else(|| self.stopping_hold_outs(offer).next().map(Barred::HoldOut))
     }
 
     /// Returns why the offer is stopped, every reason in order; none when it is not.

@@ -147,7 +147,7 @@ impl Blockers {
             }
             Blocked::Gate(offer, Failure::OfOffer(stage, rule)) => at(&self.of_offers, offer, stage)? + rule,
             Blocked::Turn(_, stopped) => match stopped {
-                Stopped::Barrier(Barred::Consent(rule)) | Stopped::Placement(rule) => built_in(rule)?,
+                Stopped::Barrier(Barred::Rule(rule)) | Stopped::Placement(rule) => built_in(rule)?,
                 Stopped::Barrier(Barred::HoldOut(at)) => self.hold_outs + at,
                 Stopped::Quiet => self.quiet + channel,
                 Stopped::Limit(Limit::Cap(at)) => self.caps + at,
