@@ -413,10 +413,8 @@ fn recover_step(begun: Option<Begun>, active: Active, out: &mut impl Write) -> R
         step(out, "journal", &text, took)?;
     }
     if engine.erased() > 0 {
-        let text = format!(
-            "{} people are remembered, so that nobody contacts them",
-            grouped(engine.erased() as u64)
-        );
+        let people = grouped(engine.erased() as u64);
+        let text = format!("{people} people are remembered, so that nobody contacts them");
         tell(out, "erased", &text)?;
     }
     Ok((engine, recovered.bytes))

@@ -144,25 +144,30 @@ pub fn explain(
             let verdict = rule.condition.evaluate(&facts);
             valid_until = valid_until.min(verdict.valid_until);
             if verdict.truth != Truth::True {
-                withheld.push(failed(catalog, position, stage, rule, &facts));
+                let (reason, until) = failed(catalog, position, stage, rule, &facts);
+                valid_until = valid_until.min(until);
+                withheld.push(reason);
             }
         }
     }
     valid_until
 }
 
-fn failed(catalog: &Catalog, position: usize, stage: Stage, rule: &Rule, facts: &Facts<'_>) -> Withheld {
+/// Says why a rule stops an offer, and until when it is for that part of it.
+fn failed(catalog: &Catalog, position: usize, stage: Stage, rule: &Rule, facts: &Facts<'_>) -> (Withheld, Timestamp) {
     let verdict = rule.condition.evaluate(facts);
+    let part = rule.condition.failing_part(facts);
     let missing = (verdict.truth == Truth::Unknown)
         .then(|| rule.condition.missing(facts))
         .flatten();
-    Withheld {
+    let reason = Withheld {
         rule: Arc::clone(&rule.id),
         because: Arc::clone(&rule.because),
-        part: rule.condition.failing_part(facts).map(Arc::from),
+        part: part.map(|(text, _)| Arc::from(text)),
         missing: missing.map(|(space, index)| Arc::from(variable_name(catalog, space, usize::from(index)))),
         ..plain_reason(position, stage, "")
-    }
+    };
+    (reason, part.map_or(Timestamp::FAR_FUTURE, |(_, until)| until))
 }
 
 /// Makes a reason that has only a stage and a rule.

@@ -10,6 +10,7 @@ use super::missing;
 use super::parse::{self, Form, Node, Operator};
 use super::program::{Slot, Test};
 use super::scope::{Scope, Space};
+use crate::domain::time::Timestamp;
 
 /// A compiled condition.
 ///
@@ -68,13 +69,19 @@ impl Condition {
         evaluate::test(&self.test, facts)
     }
 
-    /// Returns the text of the first of the parts joined by `&&` that is not true; `None` when all are, or there is only one.
+    /// Returns the text of the first of the parts joined by `&&` that is not true, and until when it is that one; `None` when all
+    /// are, or there is only one.
     #[must_use]
-    pub fn failing_part(&self, facts: &Facts<'_>) -> Option<&str> {
+    pub fn failing_part(&self, facts: &Facts<'_>) -> Option<(&str, Timestamp)> {
         let Test::All(tests) = &self.test else { return None };
-        let fails = |test: &Test| evaluate::test(test, facts).truth != Truth::True;
+        let mut until = Timestamp::FAR_FUTURE;
+        let fails = |test: &Test| {
+            let verdict = evaluate::test(test, facts);
+            until = until.min(verdict.valid_until);
+            verdict.truth != Truth::True
+        };
         let part = self.parts.get(tests.iter().position(fails)?)?;
-        self.source.get(part.clone())
+        Some((self.source.get(part.clone())?, until))
     }
 
     /// Returns the compiled form.
@@ -125,10 +132,43 @@ fn parts(source: &str, tree: &Node, test: &Test, scope: &Scope<'_>) -> Box<[Rang
         check::check(source, node, scope).is_ok_and(|alone| format!("{alone:?}") == format!("{test:?}"))
     };
     if nodes.len() == tests.len() && nodes.iter().zip(tests).all(is_same) {
-        nodes.iter().map(|node| node.range.clone()).collect()
+        nodes.iter().map(|node| closed(source, node.range.clone())).collect()
     } else {
         Box::default()
     }
+}
+
+/// Takes in the round brackets that close those of the text: a node may end before them.
+fn closed(source: &str, part: Range<usize>) -> Range<usize> {
+    let (start, mut end) = (part.start, part.end);
+    let open = |end: usize| unclosed(source.get(start..end).unwrap_or_default());
+    while open(end) > 0 {
+        let Some(bracket) = source.get(end..).and_then(|rest| rest.find(')')) else {
+            return part;
+        };
+        end += bracket + 1;
+    }
+    start..end
+}
+
+/// Counts the round brackets that are opened and not closed, outside of texts and comments.
+fn unclosed(text: &str) -> i32 {
+    let (mut open, mut quote) = (0, None);
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (Some(_), '\\') => drop(characters.next()),
+            (Some(begun), _) if begun == character => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '/') if characters.peek() == Some(&'/') => {
+                let _ = characters.by_ref().find(|character| *character == '\n');
+            }
+            (None, '(') => open += 1,
+            (None, ')') => open -= 1,
+            _ => {}
+        }
+    }
+    open
 }
 
 fn flatten<'a>(node: &'a Node, parts: &mut Vec<&'a Node>) {

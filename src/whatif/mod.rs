@@ -41,7 +41,7 @@
 //!
 //! # How
 //!
-//! Customers are shared out over workers by their keys, so every worker sees all records of its customers in their order, and the
+//! Customers are shared out over workers by the slots of their keys, so every worker sees all records of its customers in their order, and the
 //! numbers do not depend on how many workers there are. One thread reads the journal and hands records on in batches; memory is
 //! proportional to the customers with decisions in the period (about 100 bytes each), plus the packed contacts of those whose history
 //! is carried, and not to the number of records.

@@ -21,7 +21,7 @@ pub struct Report {
     pub kept: Option<Span>,
     /// What became of the decisions.
     pub decisions: Decisions,
-    /// How many customers they were made for.
+    /// How many customers they were made for; somebody who was forgotten and came back counts as another one.
     pub customers: u64,
     /// For how many of them the contact history went another way.
     pub customers_carried: u64,

@@ -200,7 +200,7 @@ fn the_first_part_that_does_not_hold_is_told_as_it_is_written() {
             ..Facts::default()
         };
         let condition = Shop::new().compile(source).unwrap();
-        condition.failing_part(&facts).map(str::to_owned)
+        condition.failing_part(&facts).map(|(part, _)| part.to_owned())
     };
     let told = |source: &str, expected: &str| assert_eq!(part(source).as_deref(), Some(expected), "{source}");
     told(
@@ -215,6 +215,10 @@ fn the_first_part_that_does_not_hold_is_told_as_it_is_written() {
     told(
         "profile.consent && (profile.age > 40 || profile.member)",
         "profile.age > 40 || profile.member",
+    );
+    told(
+        "profile.age > 20 && !(profile.consent || (profile.age > 40) ) && profile.member",
+        "!(profile.consent || (profile.age > 40) )",
     );
     assert_eq!(part("profile.age > 40"), None, "it is the whole condition");
     assert_eq!(part("profile.age > 20 && profile.consent"), None, "both hold");

@@ -73,17 +73,23 @@ fn served(recorded: &World, traffic: &Traffic, rules: &str) -> [Counted; 2] {
     let active = engine.active();
     let mut counted = [Counted::default(), Counted::default()];
     let mut answers: Vec<Option<Decision>> = Vec::new();
+    // Somebody who was forgotten and came back is another one.
+    let mut lives = BTreeMap::new();
     for (now, act) in &traffic.acts {
         match act {
             Act::Write(who, age, consent) => write(engine, &active, *who, (*age, *consent), *now),
             Act::Search(who, id, category) => search(engine, &active, *who, (*id, category), *now),
-            Act::Forget(who) => drop(engine.delete_profile(&customer(*who)).unwrap()),
+            Act::Forget(who) => {
+                engine.delete_profile(&customer(*who)).unwrap();
+                *lives.entry(*who).or_insert(0) += 1_000;
+            }
             Act::Ask(who, asked) => {
                 let first = &traffic.answers[answers.len()].1;
                 let answer = first.id.map(|_| {
                     let decision = engine.offers(&active, &request(&active, *who, *asked), *now).unwrap();
-                    counted[0].add(&recorded.engine, *who, first);
-                    counted[1].add(engine, *who, &decision);
+                    let who = who + lives.get(who).copied().unwrap_or(0);
+                    counted[0].add(&recorded.engine, who, first);
+                    counted[1].add(engine, who, &decision);
                     decision
                 });
                 answers.push(answer);

@@ -1,5 +1,6 @@
 //! A data folder made by the engine, and somebody who asks and reports.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,10 +103,10 @@ impl World {
         self.engine.activate(next).unwrap();
     }
 
-    /// How many decisions were recorded, by the journal itself.
-    pub(crate) fn recorded_decisions(&self) -> u64 {
+    /// How many decisions can be read, by the journal itself, for each activation.
+    pub(crate) fn recorded_decisions(&self) -> Vec<u64> {
         let journal = self.engine.journal().unwrap();
-        let mut count = 0;
+        let mut counts = BTreeMap::new();
         let keys = Past::open(&self.data()).unwrap();
         let keys = keys.keys();
         journal
@@ -115,12 +116,18 @@ impl World {
                     Found::Destroyed => Opened::Destroyed,
                     Found::Unknown => Opened::Unknown,
                 });
-                let is_decision = matches!(record, Ok(Record::Change { seen: Some(_), .. }));
-                count += u64::from(is_decision);
+                if let Ok(Record::Change {
+                    seen: Some(_),
+                    generation,
+                    ..
+                }) = record
+                {
+                    *counts.entry(generation).or_insert(0) += 1;
+                }
                 std::ops::ControlFlow::Continue(())
             })
             .unwrap();
-        count
+        counts.into_values().collect()
     }
 
     pub(crate) fn simulate(&self, rules: &str, carry: Carry, threads: usize) -> Report {
