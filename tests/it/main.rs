@@ -17,6 +17,8 @@ mod durable;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod joined;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod load;
