@@ -448,9 +448,16 @@ impl Engine {
     #[must_use]
     pub fn known(&self, named: &CustomerId) -> Option<(CustomerId, Profile)> {
         let mut profile = Profile::default();
-        let customer = self.whom(named).customer.into_owned();
-        let is_known = self.store.read(customer.key(), &mut profile);
-        is_known.then_some((customer, profile))
+        loop {
+            let whom = self.whom(named);
+            if self.store.read(whom.customer.key(), &mut profile) {
+                return Some((whom.customer.into_owned(), profile));
+            }
+            // It may have been joined since.
+            if !self.is_stale(&whom) {
+                return None;
+            }
+        }
     }
 
     /// Forgets a customer, who may come back as somebody new, with the visitors that are joined; tells whether there was one.

@@ -339,6 +339,11 @@ impl Recovery {
             engine: &engine,
             keys: &keys,
             taken: &tail.taken,
+            nameless: head
+                .books
+                .slots()
+                .filter(|slot| !tail.names.contains_key(slot))
+                .collect(),
             names: tail.names,
             joined: tail.joined.into_iter().collect(),
             activations: &head.activations,

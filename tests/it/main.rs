@@ -19,6 +19,8 @@ mod factorised;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod joined;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod load;

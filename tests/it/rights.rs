@@ -23,7 +23,7 @@ fn erase(id: &str) -> wire::EraseCustomerRequest {
     }
 }
 
-async fn export(profiles: &mut ProfileServiceClient<Channel>, id: &str) -> Result<Json, Status> {
+pub(crate) async fn export(profiles: &mut ProfileServiceClient<Channel>, id: &str) -> Result<Json, Status> {
     let request = wire::ExportCustomerRequest {
         customer: Some(customer(id)),
     };
@@ -208,10 +208,10 @@ async fn an_erased_person_is_told_of_everywhere_and_comes_back_by_their_own_word
 }
 
 /// A server of its own on a data folder; killed when the test is over, however it ends.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     said: Arc<Mutex<String>>,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Drop for Program {
@@ -222,7 +222,7 @@ impl Drop for Program {
 }
 
 impl Program {
-    fn start(program: &str, root: &Path, fail: Option<&str>) -> Self {
+    pub(crate) fn start(program: &str, root: &Path, fail: Option<&str>) -> Self {
         Self::begin(program, root, fail).unwrap_or_else(|said| panic!("it never got ready: {said}"))
     }
 
@@ -272,13 +272,13 @@ impl Program {
         Ok(Self { child, said, address })
     }
 
-    fn kill(mut self) -> String {
+    pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.said.lock().unwrap().clone()
     }
 
-    async fn profiles(&self) -> ProfileServiceClient<Channel> {
+    pub(crate) async fn profiles(&self) -> ProfileServiceClient<Channel> {
         ProfileServiceClient::connect(self.address.clone()).await.unwrap()
     }
 
@@ -322,7 +322,7 @@ impl Program {
 /// As much as two people use up.
 const VOLUME: u32 = 6;
 
-fn place() -> tempfile::TempDir {
+pub(crate) fn place() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("rules")).unwrap();
     fs::create_dir(root.path().join("models")).unwrap();
@@ -331,14 +331,14 @@ fn place() -> tempfile::TempDir {
     root
 }
 
-fn nbo(arguments: &[&str]) -> Output {
+pub(crate) fn nbo(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_nbo"))
         .args(arguments)
         .output()
         .unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap() + &String::from_utf8(output.stderr.clone()).unwrap()
 }
 

@@ -23,6 +23,10 @@
 //!   recorded | a repeat | late | rejected "words"
 //! anna cancels fund_x / anna cancels everything               what the latest answer with it reserved, or the latest answer
 //!   2 cancelled | rejected "words"
+//! visitor v-1 is joined to anna            from then on the two are one; `is joined before anna`: its attributes come first
+//!   joined | joined already | rejected "words"
+//! visitor v-1 is parted                   the visitor is a person of its own again
+//!   parted | not joined
 //! remember anna / anna is as remembered / anna is known / anna is unknown / anna is forgotten
 //!
 //! anna asks web, campaign for 3 best_offers                   once on each channel; the same is expected of each
@@ -65,6 +69,7 @@ use std::path::Path;
 use nbo::domain::contact::Counted;
 use nbo::domain::entry::{Cancellation, ConsentChange, OutcomeReport, ProfileChange};
 use nbo::domain::ids::{CustomerId, DecisionId, short_hash};
+use nbo::domain::profile::Precedence;
 use nbo::domain::request::{OffersRequest, PlacementRequest, RequestKey};
 use nbo::domain::value::Value;
 
@@ -200,6 +205,12 @@ fn act(stage: &mut Stage, step: &Step) -> Result<Vec<Problem>, String> {
         }
         "opts" => opt(stage, &who, rest).map(|()| Vec::new()),
         "agrees" | "objects" | "takes" => consent(stage, &who, deed).map(|()| Vec::new()),
+        "is" if rest.starts_with("joined ") => join(stage, &who, rest, step),
+        "is" if rest == "parted" => {
+            let parted = stage.engine.unmerge_customers(&stage.engine.active(), &who, stage.now);
+            let found = parted.map(|parted| if parted.unmerged { "parted" } else { "not joined" });
+            Ok(receipts(step, &found.map_err(|rejection| rejection.to_string())))
+        }
         "is" => state(stage, &who, rest, step),
         "cancels" => cancel(stage, &who, rest, step),
         _ => match outcome(verb) {
@@ -276,6 +287,25 @@ fn consent(stage: &Stage, who: &CustomerId, deed: &str) -> Result<(), String> {
     written.map(|_| ()).map_err(|rejection| rejection.to_string())
 }
 
+/// Joins a visitor to a customer.
+fn join(stage: &Stage, visitor: &CustomerId, what: &str, step: &Step) -> Result<Vec<Problem>, String> {
+    let (name, precedence) = what
+        .strip_prefix("joined to ")
+        .map(|name| (name, Precedence::Customer))
+        .or_else(|| {
+            what.strip_prefix("joined before ")
+                .map(|name| (name, Precedence::Visitor))
+        })
+        .ok_or("write `is joined to …` or `is joined before …`")?;
+    let (customer, _) = person(name)?;
+    let active = stage.engine.active();
+    let merged = stage
+        .engine
+        .merge_customers(&active, visitor, &customer, precedence, stage.now);
+    let found = merged.map(|merged| if merged.merged { "joined" } else { "joined already" });
+    Ok(receipts(step, &found.map_err(|rejection| rejection.to_string())))
+}
+
 fn state(stage: &Stage, who: &CustomerId, what: &str, step: &Step) -> Result<Vec<Problem>, String> {
     let found = stage.engine.profile(who);
     let holds = match what {
@@ -319,7 +349,7 @@ fn report(stage: &Stage, who: &CustomerId, outcome: Counted, rest: &str, step: &
         outcome,
         at,
     };
-    let found = match stage.engine.record_outcome(&active, who.key(), &report, stage.now) {
+    let found = match stage.engine.record_outcome(&active, id.customer, &report, stage.now) {
         Ok(receipt) if receipt.late => Ok("late"),
         Ok(receipt) if receipt.recorded => Ok("recorded"),
         Ok(_) => Ok("a repeat"),

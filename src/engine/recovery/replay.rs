@@ -28,6 +28,8 @@ pub(super) struct Replay<'a> {
     pub(super) names: HashMap<u32, CustomerKey>,
     /// Who may have visitors.
     pub(super) joined: HashSet<CustomerKey>,
+    /// The slots in the books of people who are not known by name yet.
+    pub(super) nameless: HashSet<u32>,
     pub(super) activations: &'a [Activation],
     pub(super) catalogs: &'a mut dyn FnMut(&Activation) -> Result<Arc<Catalog>, String>,
     pub(super) actives: HashMap<u64, Arc<Active>>,
@@ -150,7 +152,8 @@ impl Replay<'_> {
         if joined.slot == NO_SLOT {
             return;
         }
-        if self.names.insert(joined.slot, visitor).is_none() {
+        self.names.insert(joined.slot, visitor);
+        if self.nameless.remove(&joined.slot) {
             // It was joined while the checkpoint was written, which has nobody of this slot.
             self.engine.conductor.volumes.rename(nobody(joined.slot), visitor);
         }
@@ -166,7 +169,9 @@ impl Replay<'_> {
     }
 
     /// Goes on with the books of a later moment.
-    pub(super) fn restore(&self, aside: Aside) {
+    pub(super) fn restore(&mut self, aside: Aside) {
+        let slots = aside.books.slots();
+        self.nameless = slots.filter(|slot| !self.names.contains_key(slot)).collect();
         let Conductor { volumes, numbers, .. } = &self.engine.conductor;
         for (mark, last) in aside.forgotten {
             if let Ok(mark) = u128::from_str_radix(&mark, 16) {
