@@ -15,7 +15,7 @@
 //! **Volumes.** Limits over all customers are exact as well: what a decision shows is taken from all of them at once, under one
 //! lock that is taken under the customer's; see `volumes`.
 //!
-//! **Two who are one.** A visitor may be joined to a customer ([`joining`]); who is named is resolved first ([`aliases`]), and decisions
+//! **Two who are one.** A visitor may be joined to a customer (see `joining`); who is named is resolved first (see `aliases`), and decisions
 //! see the two as one ([`crate::decision::unite`]).
 //!
 //! **The ladder.** When a model fails, the propensity is the last good one of the customer's cached list, whatever its

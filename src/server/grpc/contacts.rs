@@ -1,5 +1,6 @@
 //! `ContactService`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -9,7 +10,7 @@ use tonic::{Code, Request, Response, Status, async_trait};
 
 use super::Answers;
 use crate::decision::{policy, unite};
-use crate::domain::ids::CustomerKey;
+use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 use crate::server::convert::contacts::{self, Forecast};
 use crate::server::convert::history;
@@ -158,6 +159,7 @@ fn export(
     };
     let mut profile = Profile::default();
     let (mut bytes, mut sent) = (message.lines[0].len(), 0);
+    let mut visitors = Visitors::default();
     for key in keys {
         if message.customers - sent >= CUSTOMERS_PER_MESSAGE || bytes >= MESSAGE_BYTES {
             sender.blocking_send(Ok(message.clone()))?;
@@ -167,7 +169,12 @@ fn export(
         }
         let (active, _) = desk.begin();
         let known = store.look(key, Some(&mut profile));
-        let customer = known.and_then(|id| history::customer(&id, &profile, &active.catalog));
+        let customer = known.and_then(|id| {
+            if !visitors.tell(&id, &mut profile) {
+                return None;
+            }
+            history::customer(&id, &profile, &active.catalog)
+        });
         if let Some(customer) = customer {
             let line = line(&customer);
             bytes += line.len();
@@ -178,7 +185,63 @@ fn export(
     sender.blocking_send(Ok(message))
 }
 
+/// The visitors whose contacts were sent, alone or with the customer to whom they are joined: who is joined or parted while an export goes
+/// on is met twice, and contacts that stood there twice would count twice.
+#[derive(Default)]
+struct Visitors(HashSet<CustomerKey>);
+
+impl Visitors {
+    /// Takes out of a profile the joined visitors that were sent before, and notes the others; tells whether anything is left to send.
+    fn tell(&mut self, id: &CustomerId, profile: &mut Profile) -> bool {
+        profile.joined.retain(|joined| self.0.insert(joined.visitor.key()));
+        !id.is_anonymous() || profile.contacts.is_empty() || self.0.insert(id.key())
+    }
+}
+
 /// Writes a document as one line.
 fn line(document: &impl serde::Serialize) -> String {
     serde_json::to_string(document).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::contact::Contact;
+    use crate::domain::profile::{Joined, Precedence};
+    use crate::domain::symbol::Symbol;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn the_contacts_of_a_visitor_who_is_joined_or_parted_while_all_are_sent_are_sent_once() {
+        let symbol = Symbol::from_packed(1);
+        let own = Profile {
+            contacts: vec![Contact::decided(1, symbol, symbol, symbol, Timestamp::FAR_PAST)],
+            ..Profile::default()
+        };
+        let (anna, cookie) = (
+            CustomerId::known("anna").unwrap(),
+            CustomerId::anonymous("cookie").unwrap(),
+        );
+        let together = Profile {
+            joined: vec![Joined {
+                visitor: cookie.clone(),
+                merged_at: Timestamp::FAR_PAST,
+                precedence: Precedence::Customer,
+                slot: 0,
+                known: true,
+                profile: own.clone(),
+            }],
+            ..own.clone()
+        };
+        let (mut first, mut second) = (Visitors::default(), Visitors::default());
+        // Joined after it was sent alone.
+        let mut profile = together.clone();
+        assert!(first.tell(&cookie, &mut own.clone()) && first.tell(&anna, &mut profile));
+        assert_eq!(profile, own);
+        // Parted after it was sent with the customer.
+        let mut profile = together.clone();
+        assert!(second.tell(&anna, &mut profile));
+        assert_eq!(profile, together);
+        assert!(!second.tell(&cookie, &mut own.clone()));
+    }
 }
