@@ -414,7 +414,7 @@ fn a_crash_while_two_are_joined_or_parted_leaves_them_as_before_or_as_after() {
         assert_eq!(engine.profile(&cookie).unwrap(), others);
         assert!(same(&engine.profile(&anna).unwrap(), &own));
         let recorded = engine.recorded(decision.id.unwrap()).unwrap();
-        assert!(Engine::replay(&recorded, engine.active()).unwrap().is_same);
+        assert!(Engine::replay(&recorded, engine.active(), false).unwrap().is_same);
     }
 }
 
