@@ -140,9 +140,6 @@ impl Engine {
                 if let Standing::Full(full) = standing {
                     return (Err(full.into()), Then::Leave);
                 }
-                if is_erased && let Err(rejection) = self.conductor.readmit(key, draft) {
-                    return (Err(rejection), Then::Leave);
-                }
                 let before = profile.version;
                 draft.is_of(*seal);
                 draft.begin((!known).then_some(customer), active.generation, terms.now);
@@ -154,6 +151,9 @@ impl Engine {
                     return (Err(rejection), Then::Leave);
                 }
                 *seal = draft.seal();
+                if is_erased {
+                    self.conductor.readmit(key, draft);
+                }
                 let changed = profile.version != before;
                 let then = if changed || !known { Then::Keep } else { Then::Leave };
                 (Ok((result, changed)), then)

@@ -346,18 +346,14 @@ impl<L: Locked<Books>> Conductor<L> {
         Ok(())
     }
 
-    /// Lets somebody who was erased be known again, who is begun next.
-    ///
-    /// # Errors
-    /// When the journal cannot take it; the person stays erased then.
-    pub(super) fn readmit(&self, key: CustomerKey, draft: &mut Draft) -> Result<(), Rejection> {
+    /// Takes the mark away of somebody who was erased and has just been begun anew. Where the journal cannot take that, the mark stays:
+    /// it says nothing of somebody who is known, and the next start takes it away.
+    pub(super) fn readmit(&self, key: CustomerKey, draft: &mut Draft) {
         let mark = self.marks.of(key);
         draft.readmit(mark);
-        // Gone before the record is written, so that no checkpoint that has the record has the mark.
-        self.marks.take(mark);
-        self.commit(draft).inspect_err(|_| {
-            self.marks.add(mark);
-        })
+        if self.commit(draft).is_ok() {
+            self.marks.take(mark);
+        }
     }
 
     /// Writes to the journal what changed, if there is a journal and something did.

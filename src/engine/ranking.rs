@@ -6,6 +6,7 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use crate::catalog::Catalog;
 use crate::decision::features::Rows;
 use crate::decision::{gate, rank};
 use crate::domain::decision::{Ranked, Ranking, Rung};
@@ -92,7 +93,7 @@ impl Lists {
         };
         let before = match kept {
             Some(list) if holds(&list) => return (list, true),
-            outdated => outdated,
+            outdated => outdated.filter(|list| list.generation == active.generation),
         };
         let (ranking, sound) = rank_now(active, request, profile, before.as_deref(), whole, now, workspace);
         let read = active.catalog.context_read.iter();
@@ -107,7 +108,8 @@ impl Lists {
             sound,
             ranking,
         });
-        if keep {
+        // The last good scores stay at hand for as long as a model fails.
+        if keep && (sound || before.is_none_or(|before| !before.sound)) {
             self.0.insert(key.get(), Arc::clone(&list));
         }
         (list, false)
@@ -125,7 +127,7 @@ impl Lists {
             },
             ..*list
         });
-        if keep {
+        if keep && list.sound {
             self.0.insert(key.get(), Arc::clone(&list));
         }
         list
@@ -193,16 +195,19 @@ pub(super) fn rank_now(
             result.is_ok()
         });
         sound &= answered || scorer.is_none();
-        let last = if answered {
+        let last_good = if answered {
             Vec::new()
         } else {
-            last_scores(active, last)
+            last_scores(catalog, last)
         };
+        let unlisted = last
+            .filter(|list| list.ranking.is_cut)
+            .map(|list| lowest_good(catalog, list, at));
         for (row, &offer) in of_model.iter().enumerate() {
             let (propensity, rung) = if answered {
                 (rows.scores[row], Rung::Model)
             } else {
-                lower_rung(active, &last, offer)
+                lower_rung(catalog, &last_good, unlisted, offer)
             };
             unsorted.push(rank::ranked(catalog, offer, propensity, rung, weights));
         }
@@ -217,21 +222,31 @@ pub(super) fn rank_now(
 }
 
 /// The last good scores by the offer's position, from the customer's list of the same activation; empty without one.
-fn last_scores(active: &Active, kept: Option<&List>) -> Vec<Option<f32>> {
-    let Some(list) = kept.filter(|list| list.generation == active.generation) else {
-        return Vec::new();
-    };
-    let mut scores = vec![None; active.catalog.offers.len()];
+fn last_scores(catalog: &Catalog, kept: Option<&List>) -> Vec<Option<f32>> {
+    let Some(list) = kept else { return Vec::new() };
+    let mut scores = vec![None; catalog.offers.len()];
     for ranked in list.ranking.offers.iter().filter(|ranked| ranked.rung != Rung::Start) {
         scores[usize::from(ranked.offer)] = Some(ranked.propensity);
     }
     scores
 }
 
-/// The last good score when there is one, else the start propensity.
-fn lower_rung(active: &Active, last: &[Option<f32>], offer: u16) -> (f32, Rung) {
-    match last.get(usize::from(offer)).copied().flatten() {
-        Some(score) => (score, Rung::LastGood),
-        None => (active.catalog.offers[usize::from(offer)].start_propensity, Rung::Start),
+/// The lowest last good score of a model's offers in a list that has the best only: those that are not in it were worth less.
+fn lowest_good(catalog: &Catalog, list: &List, model: usize) -> f32 {
+    let offers = list.ranking.offers.iter();
+    let good = offers.filter(|ranked| {
+        let group = catalog.offer_groups[usize::from(ranked.offer)];
+        ranked.rung != Rung::Start && catalog.groups[group].model == Some(model)
+    });
+    good.map(|ranked| ranked.propensity).fold(1.0, f32::min)
+}
+
+/// The last good score when there is one, else the start propensity, which for an offer that was not listed among the best is not
+/// more than the score of those.
+fn lower_rung(catalog: &Catalog, last_good: &[Option<f32>], unlisted: Option<f32>, offer: u16) -> (f32, Rung) {
+    if let Some(score) = last_good.get(usize::from(offer)).copied().flatten() {
+        return (score, Rung::LastGood);
     }
+    let start = catalog.offers[usize::from(offer)].start_propensity;
+    (start.min(unlisted.unwrap_or(start)), Rung::Start)
 }

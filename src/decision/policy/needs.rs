@@ -5,7 +5,8 @@
 //! * A cool-down after one contact needs it until its rest is over.
 //! * One after N contacts needs a contact as long as fewer than N - 1 reported ones with the same offer came after it, or the
 //!   rest after the (N - 1)th of those is not over; within a span, only as long as a rest could end that began in the span.
-//! * One for good needs the first N that began it, and until then whatever may begin it: within a span what lies in it.
+//! * One for good needs the first N that began it, and until then whatever may begin it: within a span what lies in it, or
+//!   all where visitors are joined, whose contacts may have begun it together with the customer's own.
 //! * As long as one of the contacts is only reserved, it needs what could rest with it, and without it.
 //! * What was clicked is needed by `ignored` as long as something is kept that it made an end of.
 
@@ -47,7 +48,8 @@ fn needed_by_rests(profile: &Profile, catalog: &Catalog, now: Timestamp) -> Vec<
         found.clear();
         starts(catalog, at, &known, now, &mut found);
         for of_source in found.chunk_by(|one, other| one.source == other.source) {
-            mark(cool_down, of_source, now, |start| needed[positions[start.known]] = true);
+            let need = |start: &Start| needed[positions[start.known]] = true;
+            mark(cool_down, of_source, !profile.joined.is_empty(), now, need);
         }
         if cool_down.after == Trigger::Ignored {
             mark_clicked(catalog, cool_down, &known, now, |at| needed[positions[at]] = true);
@@ -56,8 +58,8 @@ fn needed_by_rests(profile: &Profile, catalog: &Catalog, now: Timestamp) -> Vec<
     needed
 }
 
-/// Marks the starts of one source, by time, that are needed.
-fn mark(cool_down: &CoolDown, starts: &[Start], now: Timestamp, mut need: impl FnMut(&Start)) {
+/// Marks the starts of one source, by time, that are needed; whether there may be more elsewhere is known too.
+fn mark(cool_down: &CoolDown, starts: &[Start], are_more: bool, now: Timestamp, mut need: impl FnMut(&Start)) {
     let times = cool_down.times;
     let is_reported = |start: &&Start| start.lapses == Timestamp::FAR_FUTURE;
     let reported: Vec<&Start> = starts.iter().filter(is_reported).collect();
@@ -67,7 +69,7 @@ fn mark(cool_down: &CoolDown, starts: &[Start], now: Timestamp, mut need: impl F
         if let Some(first) = reported.windows(times).find(fits) {
             return first.iter().for_each(|start| need(start));
         }
-        let may_begin = |start: &&Start| some_reserved || is_within(cool_down.within, now - start.at);
+        let may_begin = |start: &&Start| some_reserved || are_more || is_within(cool_down.within, now - start.at);
         return starts.iter().filter(may_begin).for_each(need);
     };
     for (at, start) in reported.iter().enumerate() {

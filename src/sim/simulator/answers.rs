@@ -249,20 +249,13 @@ impl Simulation {
 
     /// Keeps the scores that the engine's list now holds: a list made without the model keeps the older ones.
     fn remember_scores(&mut self, who: usize, expected: &Expected) {
-        if expected.suppressed {
+        let fails = self.fails.load(Ordering::Relaxed);
+        if expected.suppressed || fails {
             return;
         }
-        let fails = self.fails.load(Ordering::Relaxed);
         let person = &mut self.people[who];
-        let old = std::mem::take(&mut person.good_scores);
         let scored = expected.ranking.iter().filter(|ranked| ranked.scored);
-        person.good_scores = scored
-            .filter_map(|ranked| {
-                let kept = || old.iter().find(|(id, _)| *id == ranked.offer).map(|(_, score)| *score);
-                let score = if fails { kept()? } else { ranked.propensity };
-                Some((ranked.offer, score))
-            })
-            .collect();
+        person.good_scores = scored.map(|ranked| (ranked.offer, ranked.propensity)).collect();
     }
 
     /// Puts what was shown into the log, and drops what a full history drops.
