@@ -14,6 +14,8 @@ use crate::journal::{Journal, Level, NotWritten, Settled};
 const LOOKS_PER_TRIM: u32 = 300;
 /// Of how many bytes of a checkpoint one byte of records makes the next one due: a large store is not written out all the time.
 const CHECKPOINT_SHARE: u64 = 4;
+/// For how many looks it is not told again that the journal cannot be written.
+const LOOKS_PER_COMPLAINT: u32 = 300;
 /// How often it is looked whether a checkpoint is due.
 const LOOKED_EVERY: Duration = Duration::from_millis(200);
 /// How many bytes of records a restart should have to replay at most, unless somebody says otherwise: some hundred
@@ -97,6 +99,8 @@ pub struct Checkpoints {
     taken_bytes: u64,
     /// How many records the journal had refused at the last look.
     refused: u64,
+    /// For how many looks that need not be told again.
+    told: u32,
 }
 
 impl Checkpoints {
@@ -119,6 +123,7 @@ impl Checkpoints {
             bytes: 0,
             taken_bytes: 0,
             refused: 0,
+            told: 0,
         }
     }
 
@@ -136,10 +141,17 @@ impl Checkpoints {
     }
 
     fn look(&mut self, is_time_to_trim: bool) {
+        self.told = self.told.saturating_sub(1);
         let refused = self.engine.journal().map_or(0, |journal| journal.refused());
         if std::mem::replace(&mut self.refused, refused) < refused {
             // A full disk has better use for the room than decisions that somebody may ask for.
-            tracing::error!("the journal cannot be written; records that are only kept to be replayed are given up");
+            if self.told == 0 {
+                self.told = LOOKS_PER_COMPLAINT;
+                tracing::error!(
+                    refused,
+                    "the journal cannot be written; records that are only kept to be replayed are given up"
+                );
+            }
             self.trim(u64::MAX);
         } else if is_time_to_trim {
             self.trim(self.keep_from());
