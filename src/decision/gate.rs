@@ -144,7 +144,7 @@ pub fn explain(
             let verdict = rule.condition.evaluate(&facts);
             valid_until = valid_until.min(verdict.valid_until);
             if verdict.truth != Truth::True {
-                let (reason, until) = failed(catalog, position, stage, rule, &facts);
+                let (reason, until) = failed(catalog, position, (stage, rule, verdict.truth), &facts);
                 valid_until = valid_until.min(until);
                 withheld.push(reason);
             }
@@ -154,10 +154,14 @@ pub fn explain(
 }
 
 /// Says why a rule stops an offer, and until when it is for that part of it.
-fn failed(catalog: &Catalog, position: usize, stage: Stage, rule: &Rule, facts: &Facts<'_>) -> (Withheld, Timestamp) {
-    let verdict = rule.condition.evaluate(facts);
+fn failed(
+    catalog: &Catalog,
+    position: usize,
+    (stage, rule, truth): (Stage, &Rule, Truth),
+    facts: &Facts<'_>,
+) -> (Withheld, Timestamp) {
     let part = rule.condition.failing_part(facts);
-    let missing = (verdict.truth == Truth::Unknown)
+    let missing = (truth == Truth::Unknown)
         .then(|| rule.condition.missing(facts))
         .flatten();
     let reason = Withheld {
