@@ -327,16 +327,62 @@ proptest! {
         // Ten days are enough to see most ends; every minute of them is looked at.
         let later = start + 1..start + 10 * 1_440;
         let changes = later.clone().find(|&minute| holding(minute) != found.entry);
-        if let Some(minute) = changes {
-            prop_assert_eq!(found.valid_until, Timestamp::from_millis(minute * 60_000));
-        } else {
-            let seen = Timestamp::from_millis(start * 60_000) + Millis::DAY;
-            prop_assert!(found.valid_until >= seen);
-        }
         let free = later.clone().find(|&minute| holding(minute).is_none());
+        let change = changes.map(|minute| Timestamp::from_millis(minute * 60_000));
         if let (Some(_), Some(minute)) = (found.entry, free) {
             prop_assert_eq!(found.ends_at, Some(Timestamp::from_millis(minute * 60_000)));
         }
+        let is_sure = found.entry.is_none() || found.ends_at.is_some();
+        if is_sure && let Some(change) = change {
+            prop_assert_eq!(found.valid_until, change);
+        } else {
+            // An end that is not in sight may come into sight from the next day on: the answer may be asked for anew earlier.
+            let tomorrow = Timestamp::from_millis(start * 60_000) + Millis::DAY;
+            prop_assert!(found.valid_until >= change.unwrap_or(tomorrow).min(tomorrow));
+            prop_assert!(change.is_none_or(|change| found.valid_until <= change));
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_takes_over_while_no_end_is_in_sight_is_told_within_the_day_on_which_it_might_come_into_sight() {
+    let dated = Drawn {
+        days: vec![],
+        dates: vec![25],
+        from: None,
+        until: None,
+    };
+    let always = Drawn {
+        days: vec![],
+        dates: vec![],
+        from: Some(0),
+        until: None,
+    };
+    let quiet_hours = [compiled(&dated), compiled(&always)];
+    let madrid = zone("Europe/Madrid");
+    let at = |day| {
+        madrid
+            .to_timestamp(jiff::civil::date(2026, 3, day).at(0, 0, 0, 0))
+            .unwrap()
+    };
+    let asked = |day| quiet::at(&quiet_hours, &madrid, Timestamp::from_millis(at(day).as_millisecond()));
+    let seen = [22, 23, 24, 25, 26].map(|day| (asked(day).entry, asked(day).ends_at));
+    assert_eq!(
+        seen,
+        [
+            (Some(1), None),
+            (Some(1), None),
+            (Some(1), None),
+            (Some(0), None),
+            (Some(1), None)
+        ]
+    );
+    for day in 22..26 {
+        assert_eq!(
+            asked(day).valid_until.as_millis(),
+            at(day + 1).as_millisecond(),
+            "on the {day}th"
+        );
     }
 }
 

@@ -10,7 +10,7 @@ use super::writing::{Form, file, floats, int, ints, operator, table, text, trees
 use super::*;
 use crate::catalog::Catalog;
 use crate::decision::specialised::tests::{Choices, catalog};
-use crate::decision::specialised::{Scratch, Specialised};
+use crate::decision::specialised::{Adjust, Body, Ensemble, Node, Scratch, Specialised, Test, Tree};
 use crate::model::agreement;
 use crate::model::{Model, Runtime};
 
@@ -102,6 +102,53 @@ proptest! {
             {
                 let row: Vec<f32> = (0..FEATURES).map(|_| choices.number()).collect();
                 let _ = specialised.score_row(&row, &mut Scratch::default());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_classifier_with_weights_for_one_class_scores_as_onnx_runtime_whatever_their_signs() {
+    for (low, high, base) in [
+        (0.05, 0.3, 0.0),
+        (0.05, 0.3, 0.5),
+        (0.0, 0.3, 0.2),
+        (-0.05, 0.3, 0.5),
+        (-0.3, -0.05, 0.9),
+    ] {
+        let fork = Node::Split {
+            column: 0,
+            test: Test::AtMost(0.5),
+            missing_holds: false,
+            holds: 1,
+            fails: 2,
+        };
+        let nodes = vec![fork, Node::Leaf(low), Node::Leaf(high)];
+        let formula = Formula {
+            adjust: vec![Adjust::Keep; FEATURES],
+            body: Body::Trees(Ensemble {
+                trees: vec![Tree { nodes }],
+                divisor: None,
+                base,
+            }),
+            finish: Vec::new(),
+        };
+        let logistic = trees(&formula, Form::Classifier);
+        let mut model = super::wire::Model::decode(&*logistic).unwrap();
+        let operators = model.graph.as_mut().unwrap().nodes.iter_mut();
+        let mut attributes = operators.flat_map(|operator| &mut operator.attributes);
+        let transform = attributes.find(|attribute| attribute.name == "post_transform");
+        transform.unwrap().text = b"NONE".to_vec();
+        let none = model.encode_to_vec();
+        for (bytes, name) in [(logistic, "LOGISTIC"), (none, "NONE")] {
+            // Untransformed, a negative weight gives no propensity.
+            let columns = if name == "NONE" && low < 0.0 { 0..0 } else { 0..2 };
+            for column in columns {
+                assert_eq!(
+                    agree(&bytes, column),
+                    Ok(()),
+                    "{low}, {high} on {base}, {name}, column {column}"
+                );
             }
         }
     }

@@ -33,8 +33,8 @@ enum Kind {
 }
 
 /// `TreeEnsembleClassifier` over two classes. With weights for one class only, ONNX Runtime makes two probabilities of one
-/// sum: itself and the rest to 1 when no weight is negative, whatever the transform; otherwise the transform of the sum and
-/// of its negative.
+/// sum: itself and the rest to 1 when no weight is negative and nothing is transformed; otherwise the transform of the sum
+/// and of its negative.
 pub(super) fn classifier(operator: &Operator, column: usize, features: usize) -> Result<Core, NotRead> {
     operator.without(&WIDE)?;
     let labels = [
@@ -59,11 +59,10 @@ pub(super) fn classifier(operator: &Operator, column: usize, features: usize) ->
     let (class, base, finish) = match (has_first, has_second, base) {
         (true, false, [] | [_]) => {
             let base = base.first().copied().unwrap_or_default();
-            let finish = match (is_positive, column) {
-                (true, 0) => vec![Finish::Complement],
-                (true, _) => Vec::new(),
-                (false, 0) => [Finish::Negate].into_iter().chain(logistic).collect(),
-                (false, _) => logistic.into_iter().collect(),
+            let finish = match (logistic, column) {
+                (None, 0) if is_positive => vec![Finish::Complement],
+                (_, 0) => [Finish::Negate].into_iter().chain(logistic).collect(),
+                (_, _) => logistic.into_iter().collect(),
             };
             (0, base, finish)
         }
@@ -91,7 +90,7 @@ pub(super) fn classifier(operator: &Operator, column: usize, features: usize) ->
     Ok(Core {
         body: Body::Trees(Ensemble { trees, divisor, base }),
         finish,
-        is_pair: logistic.is_some() && !is_positive && !has_second,
+        is_pair: logistic.is_some() && !has_second,
     })
 }
 
