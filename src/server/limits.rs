@@ -67,6 +67,16 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 /// the memory. Further ones wait in the client.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
 
+/// Streams that a caller opened and reset before they were looked at, on one connection: one that opens and resets without end
+/// is cut off, as the advice on rapid resets (CVE-2023-44487) goes.
+pub const RESETS_PENDING_MAX: usize = 20;
+
+/// How long an HTTP/1 connection may take to say what it wants, and may be idle before it does: browsers open another one.
+pub const HEADERS_WAITED_FOR: Duration = Duration::from_secs(30);
+
+/// Bytes of an HTTP/1 connection's buffer, and with it of its headers.
+pub const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
 /// Watchers at a time: each costs a task and its last list, some kB.
 pub const WATCHERS_MAX: usize = 10_000;
 

@@ -8,6 +8,7 @@
 //! their callers keep open are cut after [`limits::SHUTDOWN_GRACE`].
 
 pub mod convert;
+mod deadline;
 mod desk;
 pub mod durability;
 mod grpc;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch as channel};
-use tonic::transport::server::Router;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -41,10 +42,7 @@ use grpc::contacts::Contacts;
 use grpc::decisions::Decisions;
 use grpc::operations::Operations;
 use grpc::profiles::Profiles;
-use limits::{
-    CAMPAIGN_MESSAGE_BYTES_MAX, HEADER_BYTES_MAX, KEEP_ALIVE_EVERY, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX,
-    SHUTDOWN_GRACE, STREAMS_PER_CONNECTION_MAX,
-};
+use limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE};
 use policies::{PolicyLog, Rebuild};
 use reload::{Loading, ReloadStatus, Reloader};
 use watch::WatchHub;
@@ -71,9 +69,6 @@ const SERVICES: [&str; 8] = [
 /// Why serving came to an end before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The connections cannot be served.
-    #[error("serving failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
     /// The contract's own description is broken.
     #[error("the reflection service cannot be built: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -143,16 +138,12 @@ impl Server {
     /// Serves on `listener` until `shutdown` is done.
     ///
     /// # Errors
-    /// When the connections cannot be served.
+    /// When the contract's own description is broken.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let (router, health) = router(&self.desk).await?;
+        let (routes, health) = routes(&self.desk).await?;
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
-        let mut stopped = down.subscribe();
-        let serving = router.serve_with_incoming_shutdown(listen::connections(listener), async move {
-            // The sender lives as long as this call.
-            let _ = stopped.wait_for(|down| *down).await;
-        });
+        let serving = listen::serve(listener, routes.prepare().into_axum_router(), down.subscribe());
         let stopping = async {
             shutdown.await;
             for service in SERVICES {
@@ -175,7 +166,7 @@ impl Server {
             tokio::time::sleep(SHUTDOWN_GRACE).await;
         };
         tokio::select! {
-            served = serving => Ok(served?),
+            () = serving => Ok(()),
             () = stopping => Ok(()),
             () = failing => Ok(()),
             () = overdue => Ok(()),
@@ -184,7 +175,7 @@ impl Server {
 }
 
 /// Puts the services together: the seven of the contract, health, and reflection in both versions that clients speak.
-async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError> {
+async fn routes(desk: &Arc<Desk>) -> Result<(Routes, HealthReporter), ServeError> {
     let decisions =
         DecisionServiceServer::new(Decisions(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let behaviour =
@@ -205,11 +196,7 @@ async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError
             .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let router = tonic::transport::Server::builder()
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .http2_max_header_list_size(HEADER_BYTES_MAX)
-        .http2_keepalive_interval(Some(KEEP_ALIVE_EVERY))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+    let routes = Routes::default()
         .add_service(decisions)
         .add_service(behaviour)
         .add_service(profiles)
@@ -220,5 +207,5 @@ async fn router(desk: &Arc<Desk>) -> Result<(Router, HealthReporter), ServeError
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((router, health))
+    Ok((routes, health))
 }

@@ -134,7 +134,7 @@ fn a_classifier_with_weights_for_one_class_scores_as_onnx_runtime_whatever_their
             finish: Vec::new(),
         };
         let logistic = trees(&formula, Form::Classifier);
-        let mut model = super::wire::Model::decode(&*logistic).unwrap();
+        let mut model = wire::Model::decode(&*logistic).unwrap();
         let operators = model.graph.as_mut().unwrap().nodes.iter_mut();
         let mut attributes = operators.flat_map(|operator| &mut operator.attributes);
         let transform = attributes.find(|attribute| attribute.name == "post_transform");

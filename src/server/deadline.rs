@@ -1,0 +1,76 @@
+//! How long a caller waits: the header `grpc-timeout`, which ends a call with `DEADLINE_EXCEEDED` when its time is over.
+//!
+//! A decision is made in one go, so a call that ends here had waited for something else: for the disk, for a turn, for its own
+//! body. What it changed is in the journal all the same, as when the caller had gone.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Response};
+use axum::response::IntoResponse as _;
+use tonic::Status;
+
+/// The header in which a gRPC caller says how long it waits.
+const HEADER: &str = "grpc-timeout";
+
+/// Returns how long the caller waits, when it says so. What is no time is left out, as callers expect of a gRPC server.
+pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(HEADER)?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    // The protocol allows at most 8 digits, so nothing below overflows.
+    let is_number = (1..=8).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = is_number.then(|| number.parse::<u64>().ok()).flatten()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 60 * 60)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// Answers within the caller's time, or says that it is over.
+pub(super) async fn within<F, E>(deadline: Option<Duration>, answering: F) -> Result<axum::response::Response, E>
+where
+    F: Future<Output = Result<axum::response::Response, E>>,
+{
+    let Some(deadline) = deadline else {
+        return answering.await;
+    };
+    tokio::time::timeout(deadline, answering).await.unwrap_or_else(|_| {
+        let status = Status::deadline_exceeded(format!("no answer within the {deadline:?} that the caller waits"));
+        let answer: Response<tonic::body::Body> = status.into_http();
+        Ok(answer.into_response())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(text: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER, text.parse().unwrap());
+        of(&headers)
+    }
+
+    #[test]
+    fn a_timeout_is_read_as_the_protocol_writes_it_and_anything_else_is_none() {
+        assert_eq!(waits("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(waits("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(waits("99999999H"), Some(Duration::from_hours(99_999_999)));
+        assert_eq!(waits("1u"), Some(Duration::from_micros(1)));
+        for wrong in ["", "S", "5", "5s", "-5S", "+5S", "123456789S", "5 S", "\u{e9}"] {
+            assert_eq!(waits(wrong), None, "{wrong}");
+        }
+        assert_eq!(of(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_outlives_its_time_ends_with_deadline_exceeded() {
+        let never = std::future::pending::<Result<_, std::convert::Infallible>>();
+        let answer = within(Some(Duration::from_millis(20)), never).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "4");
+    }
+}
