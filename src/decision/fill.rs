@@ -359,8 +359,8 @@ impl Filling<'_> {
 
     /// Finds what keeps an offer out of a placement, in the order of the reasons, one after the other as they are asked for.
     fn obstacles(&self, placement: usize, offer: usize, first_chosen: usize) -> impl Iterator<Item = Obstacle> + '_ {
-        let is_met = move |rule: &&str| self.is_met(rule, placement, offer, first_chosen);
-        let of_placement = OF_PLACEMENT.into_iter().filter(is_met);
+        let is_met = move |rule: &usize| self.is_met(*rule, placement, offer, first_chosen);
+        let of_placement = (0..OF_PLACEMENT.len()).filter(is_met).map(|rule| OF_PLACEMENT[rule]);
         let candidate = Candidate {
             offer,
             placement: self.catalog.placements[placement].symbol,
@@ -400,14 +400,14 @@ impl Filling<'_> {
         all.into_iter().map(|(_, obstacle)| obstacle).collect()
     }
 
-    /// Tells whether one of [`OF_PLACEMENT`] is met.
-    fn is_met(&self, rule: &str, placement: usize, offer: usize, first_chosen: usize) -> bool {
+    /// Tells whether one of [`OF_PLACEMENT`] is met, by its position there: names would be compared letter by letter.
+    fn is_met(&self, rule: usize, placement: usize, offer: usize, first_chosen: usize) -> bool {
         let (earlier, here) = self.chosen.split_at(first_chosen);
         let placement = &self.catalog.placements[placement];
         match rule {
-            NOT_FOR_PLACEMENT => !placement.offers[offer],
-            NO_TREATMENT => self.catalog.offers[offer].treatments[self.request.channel].is_none(),
-            SHOWN_ELSEWHERE => !self.request.duplicates && earlier.iter().any(|&(_, chosen)| chosen == offer),
+            0 => !placement.offers[offer],
+            1 => self.catalog.offers[offer].treatments[self.request.channel].is_none(),
+            2 => !self.request.duplicates && earlier.iter().any(|&(_, chosen)| chosen == offer),
             _ => placement.per_group_max.is_some_and(|max| {
                 let group = |offer: usize| self.catalog.offers[offer].group;
                 here.iter()

@@ -48,7 +48,7 @@ mod tests;
 
 use smallvec::SmallVec;
 
-use crate::catalog::{Cap, Catalog, Window};
+use crate::catalog::{Cap, Catalog, Combination, Window};
 use crate::domain::contact::Counted;
 use crate::domain::profile::Profile;
 use crate::domain::symbol::Symbol;
@@ -117,6 +117,38 @@ struct Counting {
     release: Timestamp,
 }
 
+/// From how many contacts on they are put in the order of their offers, so that those of one offer are found without looking at
+/// all: to sort a few costs more than to look at them.
+const MANY: usize = 32;
+
+/// When contacts stop counting; seldom more than these.
+type Releases = SmallVec<[Timestamp; 16]>;
+
+/// Of which offers and groups the contacts of a cap are, in 64 bits each: a cap that counts each offer by itself has nothing of
+/// most offers, and that is seen at once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Among {
+    offers: u64,
+    groups: u64,
+}
+
+impl Among {
+    const fn bit(position: usize) -> u64 {
+        1 << (position % 64)
+    }
+
+    fn add(&mut self, known: &Known<'_>) {
+        self.offers |= known.offer.map_or(0, Self::bit);
+        self.groups |= known.group.map_or(0, Self::bit);
+    }
+
+    /// Tells whether a contact may count together with a candidate; other bits of the same number may be meant.
+    const fn may_have(self, each: Combination, kind: &Kind) -> bool {
+        (!each.offer || self.offers & Self::bit(kind.offer) != 0)
+            && (!each.group || self.groups & Self::bit(kind.group) != 0)
+    }
+}
+
 /// A customer's contacts counted against every limit, at one instant, for one channel and campaign.
 #[derive(Debug)]
 pub struct Ledger<'a> {
@@ -125,10 +157,12 @@ pub struct Ledger<'a> {
     now: Timestamp,
     calendar: Calendar<'a>,
     known: SmallVec<[Known<'a>; 16]>,
+    /// Whether they, and with them what counts against each cap, stand in the order of their offers.
+    by_offer: bool,
     /// What counts, cap after cap, and then attempts.
     counting: SmallVec<[Counting; 32]>,
-    /// Where the part of `counting` of each of them ends.
-    ends: SmallVec<[usize; 32]>,
+    /// Where the part of `counting` of each of them ends, and of what its contacts are.
+    ends: SmallVec<[(usize, Among); 32]>,
     rests: Rests,
 }
 
@@ -139,17 +173,23 @@ impl<'a> Ledger<'a> {
         let calendar = Calendar::new(catalog.zone_of(profile), catalog.week_starts, now);
         let contacts = &profile.contacts;
         let contacts = contacts.iter().filter_map(|contact| Known::of(catalog, contact));
-        let known: SmallVec<[Known<'_>; 16]> = contacts.collect();
+        let mut known: SmallVec<[Known<'_>; 16]> = contacts.collect();
+        let by_offer = known.len() > MANY;
+        if by_offer {
+            known.sort_by_key(|known| known.offer);
+        }
         let mut counting = SmallVec::new();
         let mut ends = SmallVec::new();
         for cap in caps(catalog) {
+            let mut among = Among::default();
             if can_stop(cap, asked) {
                 counting.extend(known.iter().enumerate().filter_map(|(at, known)| {
                     let release = known.counts_until(cap, catalog, &calendar, now)?;
+                    among.add(known);
                     Some(Counting { known: at, release })
                 }));
             }
-            ends.push(counting.len());
+            ends.push((counting.len(), among));
         }
         let rests = Rests::new(catalog, &known, now);
         Self {
@@ -158,6 +198,7 @@ impl<'a> Ledger<'a> {
             now,
             calendar,
             known,
+            by_offer,
             counting,
             ends,
             rests,
@@ -200,16 +241,16 @@ impl<'a> Ledger<'a> {
         }
         let kind = self.kind(candidate);
         let of_call = self.of_this_call(cap, earlier, kind);
-        let before = if cap.each.is_none() {
-            self.of_cap(at).len()
+        let mut releases = if self.ends[at].1.may_have(cap.each, &kind) {
+            self.of_kind(at, cap, kind)
         } else {
-            self.of_kind(at, cap, kind).count()
+            SmallVec::new()
         };
-        let count = u32::try_from(before + of_call).unwrap_or(u32::MAX);
+        let count = u32::try_from(releases.len() + of_call).unwrap_or(u32::MAX);
         if count < cap.limit {
             return None;
         }
-        let first_release = self.of_kind(at, cap, kind).map(|counting| counting.release).min();
+        let first_release = releases.iter().copied().min();
         let mut count_changes_at = first_release.unwrap_or(Timestamp::FAR_FUTURE);
         if let Window::Calendar(per) = cap.window
             && of_call > 0
@@ -217,7 +258,7 @@ impl<'a> Ledger<'a> {
             // What this call itself fills is free at the end of the period, and after that at another one.
             count_changes_at = count_changes_at.min(self.calendar.current(per).end);
         }
-        let eligible_again_at = self.room_again(at, cap, kind, count, of_call);
+        let eligible_again_at = self.room_again(cap, &mut releases, of_call);
         Some(Reached {
             limit,
             count,
@@ -257,13 +298,23 @@ impl<'a> Ledger<'a> {
     }
 
     fn of_cap(&self, at: usize) -> &[Counting] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.counting[start..self.ends[at]]
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before].0);
+        &self.counting[start..self.ends[at].0]
     }
 
-    fn of_kind<'b>(&'b self, at: usize, cap: &'b Cap, kind: Kind) -> impl Iterator<Item = &'b Counting> + 'b {
-        let counting = self.of_cap(at).iter();
-        counting.filter(move |counting| self.known[counting.known].is_with(cap.each, &kind))
+    /// Returns when each contact that counts together with a candidate stops counting.
+    fn of_kind(&self, at: usize, cap: &Cap, kind: Kind) -> Releases {
+        let mut counting = self.of_cap(at);
+        if self.by_offer && cap.each.offer {
+            let offer_of = |counting: &Counting| self.known[counting.known].offer;
+            let first = counting.partition_point(|counting| offer_of(counting) < Some(kind.offer));
+            let after = counting.partition_point(|counting| offer_of(counting) <= Some(kind.offer));
+            counting = &counting[first..after];
+        }
+        let with = counting
+            .iter()
+            .filter(|counting| self.known[counting.known].is_with(cap.each, &kind));
+        with.map(|counting| counting.release).collect()
     }
 
     /// Counts the offers that the same call already chose; channel and campaign are the candidate's.
@@ -283,23 +334,24 @@ impl<'a> Ledger<'a> {
         earlier.iter().filter(counts).count()
     }
 
-    /// Returns when enough of the counting contacts have been released that one more fits.
-    fn room_again(&self, at: usize, cap: &Cap, kind: Kind, count: u32, of_call: usize) -> Option<Timestamp> {
+    /// Returns when enough of the counting contacts, and of those that this call chose, have been released that one more fits.
+    fn room_again(&self, cap: &Cap, releases: &mut Releases, of_call: usize) -> Option<Timestamp> {
         let limit = usize::try_from(cap.limit).ok()?;
-        let count = usize::try_from(count).ok()?;
         if limit == 0 {
             return None;
         }
-        let mut releases: Vec<Timestamp> = self.of_kind(at, cap, kind).map(|counting| counting.release).collect();
-        // The offers of this very call are contacts decided now.
-        let release_then = if cap.counted == Counted::Decided {
-            released_at(cap.window, self.now, &self.calendar).unwrap_or(Timestamp::FAR_FUTURE)
-        } else {
-            self.now + reservation(self.catalog, self.asked.channel)
-        };
-        releases.resize(releases.len() + of_call, release_then);
+        if of_call > 0 {
+            // The offers of this very call are contacts decided now.
+            let release_then = if cap.counted == Counted::Decided {
+                released_at(cap.window, self.now, &self.calendar).unwrap_or(Timestamp::FAR_FUTURE)
+            } else {
+                self.now + reservation(self.catalog, self.asked.channel)
+            };
+            releases.extend(std::iter::repeat_n(release_then, of_call));
+        }
+        let at = releases.len().checked_sub(limit)?;
         releases.sort_unstable();
-        let at = *releases.get(count - limit)?;
+        let at = *releases.get(at)?;
         (at != Timestamp::FAR_FUTURE).then_some(at)
     }
 }

@@ -84,8 +84,11 @@ pub const WATCHERS_MAX: usize = 10_000;
 /// closed laptops, seldom enough to cost nothing.
 pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
 
-/// How long a connection has to answer that.
+/// How long a connection has to answer that, before it is asked again.
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often it is asked until it is given up.
+pub const KEEP_ALIVE_RETRIES: u32 = 3;
 
 /// How long calls in flight may take to finish after a shutdown was asked for: streams that would never end by
 /// themselves are cut then.

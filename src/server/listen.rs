@@ -7,21 +7,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tower::Service as _;
 
 use super::deadline;
+use super::door::Door;
 use super::limits::{
     CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_WAITED_FOR, HTTP1_BUFFER_BYTES_MAX, KEEP_ALIVE_EVERY,
-    KEEP_ALIVE_TIMEOUT, RESETS_PENDING_MAX, STREAMS_PER_CONNECTION_MAX,
+    KEEP_ALIVE_RETRIES, KEEP_ALIVE_TIMEOUT, RESETS_PENDING_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 
 /// How long to wait after a failed accept, which is nearly always a lack of file handles that others have to give back.
@@ -29,7 +28,7 @@ const AFTER_FAULT: Duration = Duration::from_millis(100);
 
 /// Serves connections until `down` becomes true and the calls that are under way then have ended. The listener is closed
 /// first, so that new callers go elsewhere at once. While all places are taken the system keeps callers waiting.
-pub(super) async fn serve(listener: TcpListener, router: Router, mut down: watch::Receiver<bool>) {
+pub(super) async fn serve(listener: TcpListener, door: Door, mut down: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let builder = Arc::new(builder());
     loop {
@@ -39,9 +38,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut down: watch
         };
         match accepted {
             Ok((stream, place)) => {
-                let (builder, router, down) = (Arc::clone(&builder), router.clone(), down.clone());
+                let (builder, door, down) = (Arc::clone(&builder), door.clone(), down.clone());
                 tokio::spawn(async move {
-                    connection(&builder, stream, router, down).await;
+                    connection(&builder, stream, door, down).await;
                     drop(place);
                 });
             }
@@ -62,6 +61,12 @@ async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Resul
     let place = place.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
+    // The system asks idle peers. HTTP/2's own pings would read the clock for every frame of every call.
+    let asking = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE_EVERY)
+        .with_interval(KEEP_ALIVE_TIMEOUT)
+        .with_retries(KEEP_ALIVE_RETRIES);
+    SockRef::from(&stream).set_tcp_keepalive(&asking)?;
     Ok((stream, place))
 }
 
@@ -83,22 +88,16 @@ fn builder() -> Builder<TokioExecutor> {
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
-        .keep_alive_interval(KEEP_ALIVE_EVERY)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        // gRPC has no use for it.
+        .auto_date_header(false);
     builder
 }
 
 /// Serves one connection to its end, or until its last call has ended after `down` became true.
-async fn connection(
-    builder: &Builder<TokioExecutor>,
-    stream: TcpStream,
-    router: Router,
-    mut down: watch::Receiver<bool>,
-) {
+async fn connection(builder: &Builder<TokioExecutor>, stream: TcpStream, door: Door, mut down: watch::Receiver<bool>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let deadline = deadline::of(request.headers());
-        let answering = router.clone().call(request.map(Body::new));
-        deadline::within(deadline, answering)
+        deadline::within(deadline, door.answer(request))
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);

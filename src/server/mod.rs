@@ -10,6 +10,7 @@
 pub mod convert;
 mod deadline;
 mod desk;
+mod door;
 pub mod durability;
 mod grpc;
 pub mod limits;
@@ -27,13 +28,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch as channel};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::clock::Clock;
 use crate::config::data::KeptVersions;
 use crate::engine::Engine;
 use crate::telemetry::Meters;
 use desk::Desk;
+use door::Door;
 use durability::Durability;
 use grpc::behaviour::Behaviour;
 use grpc::campaigns::Campaigns;
@@ -140,10 +143,10 @@ impl Server {
     /// # Errors
     /// When the contract's own description is broken.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let (routes, health) = routes(&self.desk).await?;
+        let (door, health) = door(&self.desk).await?;
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
-        let serving = listen::serve(listener, routes.prepare().into_axum_router(), down.subscribe());
+        let serving = listen::serve(listener, door, down.subscribe());
         let stopping = async {
             shutdown.await;
             for service in SERVICES {
@@ -175,7 +178,7 @@ impl Server {
 }
 
 /// Puts the services together: the seven of the contract, health, and reflection in both versions that clients speak.
-async fn routes(desk: &Arc<Desk>) -> Result<(Routes, HealthReporter), ServeError> {
+async fn door(desk: &Arc<Desk>) -> Result<(Door, HealthReporter), ServeError> {
     let decisions =
         DecisionServiceServer::new(Decisions(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let behaviour =
@@ -187,7 +190,8 @@ async fn routes(desk: &Arc<Desk>) -> Result<(Routes, HealthReporter), ServeError
         CampaignServiceServer::new(Campaigns::new(desk)).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
     let operations =
         OperationsServiceServer::new(Operations(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let health = HealthReporter::new();
+    let health_service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
@@ -197,15 +201,21 @@ async fn routes(desk: &Arc<Desk>) -> Result<(Routes, HealthReporter), ServeError
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let routes = Routes::default()
-        .add_service(decisions)
-        .add_service(behaviour)
+        .add_service(decisions.clone())
+        .add_service(behaviour.clone())
         .add_service(profiles)
         .add_service(catalogs)
         .add_service(contacts)
         .add_service(campaigns)
         .add_service(operations)
-        .add_service(health_service)
+        .add_service(health_service.clone())
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((routes, health))
+    let door = Door {
+        decisions,
+        behaviour,
+        health: health_service,
+        all: routes.prepare().into_axum_router(),
+    };
+    Ok((door, health))
 }

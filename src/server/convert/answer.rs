@@ -33,7 +33,7 @@ pub fn offers(
         known_customer: decision.known_customer,
         rung: rung(decision.rung),
         cached: decision.cached,
-        catalog_version: catalog.version.to_string(),
+        catalog_version: text(&catalog.version),
         models: active
             .models
             .iter()
@@ -51,7 +51,7 @@ pub fn offers(
         hold_outs: decision
             .hold_outs
             .iter()
-            .map(|&at| catalog.hold_outs[at].id.to_string())
+            .map(|&at| text(&catalog.hold_outs[at].id))
             .collect(),
     }
 }
@@ -71,10 +71,10 @@ pub fn replayed(again: &Replayed, omit_content: bool) -> wire::ReplayDecisionRes
         decision: Some(offers(decision, request, active, omit_content)),
         identical: *is_same,
         customer: request.customer.as_ref().map(super::customer_of),
-        channel: catalog.channels[request.channel].id.to_string(),
+        channel: text(&catalog.channels[request.channel].id),
         campaign: request
             .campaign
-            .map(|campaign| catalog.campaigns[campaign].id.to_string())
+            .map(|campaign| text(&catalog.campaigns[campaign].id))
             .unwrap_or_default(),
         record: *record,
     }
@@ -82,8 +82,8 @@ pub fn replayed(again: &Replayed, omit_content: bool) -> wire::ReplayDecisionRes
 
 fn model(plan: &ModelPlan, scorer: Option<&dyn Scorer>, explain: bool) -> wire::ModelVersion {
     wire::ModelVersion {
-        name: plan.name.to_string(),
-        version: plan.version.to_string(),
+        name: text(&plan.name),
+        version: text(&plan.version),
         loaded: scorer.is_some(),
         path: scoring_path(scorer),
         path_reason: scorer.filter(|_| explain).map_or("", Scorer::why).to_owned(),
@@ -105,7 +105,7 @@ fn placement(filled: &Filled, catalog: &Catalog, channel: Option<usize>) -> wire
     let placement = &catalog.placements[filled.placement];
     let with_fallback = filled.fallback && channel.is_some();
     wire::PlacementOffers {
-        placement: placement.id.to_string(),
+        placement: text(&placement.id),
         offers: filled
             .offers
             .iter()
@@ -127,7 +127,7 @@ fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::Rank
         _ => offer.treatments[channel].as_ref(),
     });
     wire::RankedOffer {
-        offer_id: offer.id.to_string(),
+        offer_id: text(&offer.id),
         rank: u32::try_from(shown.rank).unwrap_or(u32::MAX),
         priority: seven_digits(shown.priority),
         factors: Some(wire::Factors {
@@ -137,8 +137,8 @@ fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::Rank
             lever: shown.factors.lever,
         }),
         rung: rung(shown.rung),
-        group: catalog.groups[offer.group].id.to_string(),
-        name: offer.name.to_string(),
+        group: text(&catalog.groups[offer.group].id),
+        name: text(&offer.name),
         content: treatment.map(content).unwrap_or_default(),
         control: shown.control,
     }
@@ -171,10 +171,12 @@ fn seven_digits(number: f64) -> f64 {
 }
 
 fn content(fields: &BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<String, String> {
-    fields
-        .iter()
-        .map(|(name, text)| (name.to_string(), text.to_string()))
-        .collect()
+    fields.iter().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// Copies a text; `to_string` of an `Arc<str>` goes through formatting, which takes longer than the copy.
+fn text(text: &str) -> String {
+    text.to_owned()
 }
 
 fn rung(rung: decision::Rung) -> i32 {
@@ -189,15 +191,15 @@ fn rung(rung: decision::Rung) -> i32 {
 fn withheld(reason: &Withheld, request: &OffersRequest, catalog: &Catalog) -> wire::WithheldOffer {
     let placement = reason.placement.and_then(|at| request.placements.get(at));
     wire::WithheldOffer {
-        offer_id: catalog.offers[reason.offer].id.to_string(),
+        offer_id: text(&catalog.offers[reason.offer].id),
         placement: placement
-            .map(|wanted| catalog.placements[wanted.placement].id.to_string())
+            .map(|wanted| text(&catalog.placements[wanted.placement].id))
             .unwrap_or_default(),
         stage: stage(reason.stage),
-        rule: reason.rule.to_string(),
-        because: reason.because.to_string(),
-        part: reason.part.as_ref().map(ToString::to_string).unwrap_or_default(),
-        missing: reason.missing.as_ref().map(ToString::to_string).unwrap_or_default(),
+        rule: text(&reason.rule),
+        because: text(&reason.because),
+        part: reason.part.as_deref().map(text).unwrap_or_default(),
+        missing: reason.missing.as_deref().map(text).unwrap_or_default(),
         count: reason.count,
         limit: reason.limit,
         eligible_again_at: reason.eligible_again_at.and_then(instant),
