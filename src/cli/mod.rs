@@ -10,6 +10,7 @@ pub mod export;
 pub mod import;
 pub mod load;
 mod numbers;
+pub mod openapi;
 pub mod replay;
 pub mod schema;
 pub mod serve;

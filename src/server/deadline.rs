@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Response};
-use axum::response::IntoResponse as _;
+use axum::http::HeaderMap;
 use tonic::Status;
+
+use super::http::Form;
 
 /// The header in which a gRPC caller says how long it waits.
 const HEADER: &str = "grpc-timeout";
@@ -30,8 +31,12 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Answers within the caller's time, or says that it is over.
-pub(super) async fn within<F, E>(deadline: Option<Duration>, answering: F) -> Result<axum::response::Response, E>
+/// Answers within the caller's time, or says in its form that it is over.
+pub(super) async fn within<F, E>(
+    deadline: Option<Duration>,
+    form: Form,
+    answering: F,
+) -> Result<axum::response::Response, E>
 where
     F: Future<Output = Result<axum::response::Response, E>>,
 {
@@ -40,8 +45,7 @@ where
     };
     tokio::time::timeout(deadline, answering).await.unwrap_or_else(|_| {
         let status = Status::deadline_exceeded(format!("no answer within the {deadline:?} that the caller waits"));
-        let answer: Response<tonic::body::Body> = status.into_http();
-        Ok(answer.into_response())
+        Ok(form.refusal(status))
     })
 }
 
@@ -70,7 +74,14 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_outlives_its_time_ends_with_deadline_exceeded() {
         let never = std::future::pending::<Result<_, std::convert::Infallible>>();
-        let answer = within(Some(Duration::from_millis(20)), never).await.unwrap();
+        let answer = within(Some(Duration::from_millis(20)), Form::Grpc, never)
+            .await
+            .unwrap();
         assert_eq!(answer.headers()["grpc-status"], "4");
+        let never = std::future::pending::<Result<_, std::convert::Infallible>>();
+        let answer = within(Some(Duration::from_millis(20)), Form::Http, never)
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 504);
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service as _;
 
 use super::deadline;
+use super::http::Form;
 use super::limits::{
     CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_WAITED_FOR, HTTP1_BUFFER_BYTES_MAX, KEEP_ALIVE_EVERY,
     KEEP_ALIVE_TIMEOUT, RESETS_PENDING_MAX, STREAMS_PER_CONNECTION_MAX,
@@ -96,9 +97,9 @@ async fn connection(
     mut down: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let deadline = deadline::of(request.headers());
+        let (deadline, form) = (deadline::of(request.headers()), Form::of(request.headers()));
         let answering = router.clone().call(request.map(Body::new));
-        deadline::within(deadline, answering)
+        deadline::within(deadline, form, answering)
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);

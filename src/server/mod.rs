@@ -1,4 +1,4 @@
-//! The engine over gRPC: the contract of `proto/nbo/v1` on a listener.
+//! The engine over gRPC, and over HTTP with JSON ([`http`]): the contract of `proto/nbo/v1` on a listener.
 //!
 //! [`Server::serve`] receives its listener and its shutdown from the caller, so a test binds port 0 and stops the server at
 //! will. A request goes through [`convert`] (all validation), one clock reading, one snapshot, one synchronous engine call,
@@ -12,6 +12,7 @@ mod deadline;
 mod desk;
 pub mod durability;
 mod grpc;
+pub mod http;
 pub mod limits;
 mod listen;
 mod policies;
@@ -35,13 +36,8 @@ use crate::engine::Engine;
 use crate::telemetry::Meters;
 use desk::Desk;
 use durability::Durability;
-use grpc::behaviour::Behaviour;
-use grpc::campaigns::Campaigns;
-use grpc::catalog::Catalogs;
-use grpc::contacts::Contacts;
-use grpc::decisions::Decisions;
-use grpc::operations::Operations;
-use grpc::profiles::Profiles;
+use grpc::Services;
+use http::CorsOrigin;
 use limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE};
 use policies::{PolicyLog, Rebuild};
 use reload::{Loading, ReloadStatus, Reloader};
@@ -78,6 +74,7 @@ pub enum ServeError {
 pub struct Server {
     desk: Arc<Desk>,
     reloads: channel::Sender<ReloadStatus>,
+    cors_origins: Vec<CorsOrigin>,
 }
 
 impl Server {
@@ -118,7 +115,14 @@ impl Server {
         Self {
             desk: Arc::new(desk),
             reloads,
+            cors_origins: Vec::new(),
         }
+    }
+
+    /// Lets pages of these origins call; none may unless they are named here.
+    #[must_use]
+    pub fn with_cors_origins(self, cors_origins: Vec<CorsOrigin>) -> Self {
+        Self { cors_origins, ..self }
     }
 
     /// Makes what reloads this server's rules and models.
@@ -140,10 +144,14 @@ impl Server {
     /// # Errors
     /// When the contract's own description is broken.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let (routes, health) = routes(&self.desk).await?;
+        let services = Services::new(&self.desk);
+        let (routes, health) = routes(&services).await?;
+        let router = http::in_front(routes.into_axum_router(), Arc::new(services));
+        // Around everything else: a browser asks for leave before it can say who it is.
+        let router = http::allowing(router, &self.cors_origins);
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
-        let serving = listen::serve(listener, routes.prepare().into_axum_router(), down.subscribe());
+        let serving = listen::serve(listener, router, down.subscribe());
         let stopping = async {
             shutdown.await;
             for service in SERVICES {
@@ -175,18 +183,15 @@ impl Server {
 }
 
 /// Puts the services together: the seven of the contract, health, and reflection in both versions that clients speak.
-async fn routes(desk: &Arc<Desk>) -> Result<(Routes, HealthReporter), ServeError> {
-    let decisions =
-        DecisionServiceServer::new(Decisions(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let behaviour =
-        BehaviourServiceServer::new(Behaviour(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let profiles = ProfileServiceServer::new(Profiles(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let catalogs = CatalogServiceServer::new(Catalogs(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let contacts = ContactServiceServer::new(Contacts::new(desk)).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let campaigns =
-        CampaignServiceServer::new(Campaigns::new(desk)).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
-    let operations =
-        OperationsServiceServer::new(Operations(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+async fn routes(services: &Services) -> Result<(Routes, HealthReporter), ServeError> {
+    let own = services.clone();
+    let decisions = DecisionServiceServer::new(own.decisions).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let behaviour = BehaviourServiceServer::new(own.behaviour).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let profiles = ProfileServiceServer::new(own.profiles).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let catalogs = CatalogServiceServer::new(own.catalogs).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let contacts = ContactServiceServer::new(own.contacts).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let campaigns = CampaignServiceServer::new(own.campaigns).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
+    let operations = OperationsServiceServer::new(own.operations).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
