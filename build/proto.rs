@@ -57,36 +57,26 @@ pub(crate) fn compile() -> Result<(), Box<dyn std::error::Error>> {
 /// Makes the code that reads JSON take `null` for any field, as the standard says: the generator does so for messages and
 /// optional fields only. A test reads a `null` for each kind of field.
 fn taking_null(code: &str) -> String {
-    let mut taking = String::with_capacity(code.len() + code.len() / 8);
-    for line in code.lines() {
-        let enumeration = line
-            .strip_suffix(">()? as i32);")
-            .and_then(|line| line.split_once("Some(map_.next_value::<"));
-        match enumeration {
-            Some((before, named)) => {
-                taking.push_str(before);
-                taking.push_str("map_.next_value::<::std::option::Option<");
-                taking.push_str(named);
-                taking.push_str(">>()?.map(|x| x as i32);");
+    let line = |line: &str| {
+        let read = |ending: &str, beginning: &str| line.strip_suffix(ending)?.split_once(beginning);
+        let enumeration = read(">()? as i32);", "Some(map_.next_value::<");
+        let map = read(">()?", "map_.next_value::<std::collections::BTreeMap<");
+        match (enumeration, map) {
+            (Some((before, name)), _) => {
+                format!("{before}map_.next_value::<::std::option::Option<{name}>>()?.map(|x| x as i32);")
             }
-            None => taking.push_str(line),
+            (_, Some((before, types))) => format!(
+                "{before}map_.next_value::<::std::option::Option<std::collections::BTreeMap<{types}>>()?.unwrap_or_default()"
+            ),
+            _ => line.to_owned(),
         }
-        taking.push('\n');
-    }
+    };
+    let taking = code.lines().map(line).collect::<Vec<_>>().join("\n");
     let number = "::pbjson::private::NumberDeserialize<_>";
-    let map = "std::collections::BTreeMap<_, _>";
-    let map_of_numbers = format!("std::collections::BTreeMap<_, {number}>");
-    taking = taking
+    taking
         .replace("Some(map_.next_value()?)", "map_.next_value()?")
         .replace(
             &format!("Some(map_.next_value::<{number}>()?.0)"),
             &format!("map_.next_value::<::std::option::Option<{number}>>()?.map(|x| x.0)"),
-        );
-    for map in [map, &map_of_numbers] {
-        taking = taking.replace(
-            &format!("map_.next_value::<{map}>()?"),
-            &format!("map_.next_value::<::std::option::Option<{map}>>()?.unwrap_or_default()"),
-        );
-    }
-    taking
+        )
 }

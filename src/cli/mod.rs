@@ -16,3 +16,4 @@ pub mod schema;
 pub mod serve;
 pub mod sim;
 pub mod simulate;
+mod steps;

@@ -3,7 +3,7 @@
 //! It says step by step how it got ready and how long each step took. The port opens last, so whoever can connect is served
 //! by a warm model and a loaded population.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::numbers::grouped;
+use super::steps::{progress, step, tell};
 use crate::catalog::Diagnostic;
 use crate::clock::{Clock, SystemClock};
 use crate::config::assembly::{Assembly, Place};
@@ -88,7 +88,7 @@ pub struct Args {
     /// Threads that serve [default: one for each core]; leave cores to others that share the machine
     #[arg(long, env = "NBO_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     threads: Option<u16>,
-    /// An origin whose web pages may call, as in https://www.bank.example, or * for all; may be repeated [default: none]
+    /// An origin whose web pages may call, as in `https://www.bank.example`, or `*` for all; may be repeated [default: none]
     #[arg(long, env = "NBO_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origin: Vec<CorsOrigin>,
     /// Which log lines to show on standard error, as in `info` or `warn,nbo=debug`
@@ -483,33 +483,6 @@ fn refuse(faults: &[Diagnostic], out: &mut impl Write) -> Result<ExitCode> {
     }
     writeln!(out, "the files have faults; nothing is served")?;
     Ok(ExitCode::FAILURE)
-}
-
-/// Writes one line about how it gets ready.
-fn tell(out: &mut impl Write, what: &str, text: &str) -> Result<()> {
-    writeln!(out, "  {what:<13} {text}")?;
-    Ok(())
-}
-
-/// Writes one line about a step that took a while.
-fn step(out: &mut impl Write, what: &str, text: &str, took: Stopwatch) -> Result<()> {
-    let seconds = took.seconds();
-    let took = if seconds < 1.0 {
-        format!("{:.0} ms", seconds * 1_000.0)
-    } else {
-        format!("{seconds:.1} s")
-    };
-    tell(out, what, &format!("{text} ({took})"))
-}
-
-fn progress(what: &'static str, length: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let bar = ProgressBar::new(length);
-    let style = ProgressStyle::with_template("  {prefix:<13} {bar:40} {human_pos} of {human_len}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.with_prefix(what)
 }
 
 /// Reads the files again at each SIGHUP, where there is one.

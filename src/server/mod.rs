@@ -146,12 +146,12 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let services = Services::new(&self.desk);
         let (routes, health) = routes(&services).await?;
-        let router = http::in_front(routes.into_axum_router(), Arc::new(services));
+        let front = http::in_front(routes.into_axum_router(), Arc::new(services));
         // Around everything else: a browser asks for leave before it can say who it is.
-        let router = http::allowing(router, &self.cors_origins);
+        let front = http::allowing(front, &self.cors_origins);
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
-        let serving = listen::serve(listener, router, down.subscribe());
+        let serving = listen::serve(listener, front, down.subscribe());
         let stopping = async {
             shutdown.await;
             for service in SERVICES {

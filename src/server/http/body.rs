@@ -19,6 +19,9 @@ const ROOM_MAX: usize = 64 * 1024;
 /// What the library says of a number that is neither a number nor a text.
 const NO_NUMBER: &str = "data did not match any variant of untagged enum Content";
 
+/// What is said of a field that is there twice; two of a choice are the same to the reader.
+const TWICE: &str = "is there twice, or beside another of which only one can be";
+
 /// Checks that the body is said to be JSON.
 ///
 /// Nothing else is taken for JSON: a page of another origin may send `text/plain` without asking first.
@@ -32,10 +35,16 @@ pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Refused> {
     };
     let parameter = parameter.trim().to_ascii_lowercase();
     let is_utf8 = matches!(parameter.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"");
-    if kind.trim().eq_ignore_ascii_case("application/json") && is_utf8 {
-        return Ok(());
-    }
+    let coding = headers
+        .get(header::CONTENT_ENCODING)
+        .map(|coding| coding.to_str().unwrap_or("?"));
+    let coding = coding.filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+    let is_json = kind.trim().eq_ignore_ascii_case("application/json") && is_utf8;
     let message = match said {
+        Some(_) if is_json => match coding {
+            None => return Ok(()),
+            Some(coding) => format!("`content-encoding: {coding}` is not taken; send the body as it is"),
+        },
         Some(said) => format!("`{said}` is not taken; send `content-type: application/json`, or speak gRPC"),
         None => "the body has no type; send `content-type: application/json`, or speak gRPC".to_owned(),
     };
@@ -109,10 +118,14 @@ fn wrong(path: &str, error: &serde_json::Error) -> Status {
         return Status::invalid_argument(format!("the body is not JSON: {said} at {place}"));
     }
     let path = if path == "." { "" } else { path };
-    let (field, description) = match unknown_field(said) {
-        Some((name, instead)) => (inside(path, name), format!("is not known; {instead}")),
-        None if said == NO_NUMBER => (path.to_owned(), "must be a number, or a number in quotes".to_owned()),
-        None => (path.to_owned(), said.to_owned()),
+    let twice = said
+        .strip_prefix("duplicate field `")
+        .and_then(|rest| rest.strip_suffix('`'));
+    let (field, description) = match (unknown_field(said), twice) {
+        (Some((name, instead)), _) => (inside(path, name), format!("is not known; {instead}")),
+        (None, Some(name)) => (inside(path, name), TWICE.to_owned()),
+        (None, None) if said == NO_NUMBER => (path.to_owned(), "must be a number, or a number in quotes".to_owned()),
+        (None, None) => (path.to_owned(), said.to_owned()),
     };
     let of = if field.is_empty() { "the body" } else { &field };
     let message = format!("{of}: {description} ({place})");
@@ -153,8 +166,11 @@ mod tests {
     fn said<T: DeserializeOwned>(text: &[u8]) -> (String, Vec<String>) {
         let status = read::<T>(text).err().unwrap();
         assert_eq!(status.code(), Code::InvalidArgument);
-        let request = status.get_details_bad_request().unwrap_or_default();
-        let fields = request.field_violations.into_iter().map(|wrong| wrong.field);
+        let violations = status
+            .get_details_bad_request()
+            .into_iter()
+            .flat_map(|request| request.field_violations);
+        let fields = violations.map(|wrong| wrong.field);
         (status.message().to_owned(), fields.collect())
     }
 
@@ -210,7 +226,7 @@ mod tests {
         );
         check(
             "{\n\"placements\": [{\"placement\": \"a\"}, {\"cuont\": 3}]}",
-            "placements[1].cuont: is not known; did you mean `count`? (line 2 column 44)",
+            "placements[1].cuont: is not known; did you mean `count`? (line 2 column 43)",
             Some("placements[1].cuont"),
         );
         check(
@@ -230,7 +246,7 @@ mod tests {
         );
         check(
             "{\"customer\": {\"id\": \"a\", \"anonymousId\": \"b\"}}",
-            "duplicate field",
+            "customer.anonymousId: is there twice, or beside another of which only one can be",
             Some("customer.anonymousId"),
         );
         check(

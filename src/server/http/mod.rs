@@ -45,6 +45,9 @@ use methods::{Call, Kind, Method};
 /// How the addresses of the contract begin.
 const CONTRACT: &str = "/nbo.v1.";
 
+/// What a refusal in gRPC-Web says it is.
+const GRPC_WEB: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
+
 /// What `GET /` answers.
 const WHAT: &str = concat!(
     "{\"name\":\"nbo\",\"version\":\"",
@@ -82,8 +85,13 @@ impl Form {
     pub(super) fn refusal(self, status: Status) -> Response {
         match self {
             Self::Http => Refused::from(status).into_response(),
-            // Without a body, gRPC-Web has it in the headers as well.
-            Self::Grpc | Self::GrpcWeb => status.into_http::<tonic::body::Body>().into_response(),
+            Self::Grpc => status.into_http::<tonic::body::Body>().into_response(),
+            Self::GrpcWeb => {
+                // Without a body, gRPC-Web has the status in the headers as gRPC has.
+                let mut response = status.into_http::<tonic::body::Body>().into_response();
+                response.headers_mut().insert(header::CONTENT_TYPE, GRPC_WEB);
+                response
+            }
         }
     }
 }
@@ -152,8 +160,9 @@ async fn call(front: Arc<Front>, request: Request<Body>) -> Result<Response, Ref
         body::is_json(&parts.headers)?;
         body::taken(&parts.headers, body, method.bytes_max).await?
     };
+    let events = (by_get || stream::wants_events(&parts.headers)).then(|| stream::last_event(&parts.headers));
     let call = Call {
-        metadata: MetadataMap::from_headers(parts.headers.clone()),
+        metadata: MetadataMap::from_headers(parts.headers),
         extensions: parts.extensions,
         json,
     };
@@ -165,10 +174,9 @@ async fn call(front: Arc<Front>, request: Request<Body>) -> Result<Response, Ref
         }
         Kind::Stream(ask) | Kind::Watch(ask) => {
             let answers = ask(services, call).await?;
-            Ok(if by_get || stream::wants_events(&parts.headers) {
-                stream::events(answers, &parts.headers)
-            } else {
-                stream::lines(answers)
+            Ok(match events {
+                Some(last) => stream::events(answers, last),
+                None => stream::lines(answers),
             })
         }
         Kind::GrpcOnly => Err(not_found(&parts.uri)),

@@ -48,12 +48,15 @@ pub(super) fn wants_events(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Answers with server-sent events.
-pub(super) fn events(answers: Answers, headers: &HeaderMap) -> Response {
-    let last = headers
-        .get(LAST_EVENT_ID)
-        .and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
-    let mut number = last.unwrap_or_default();
+/// Returns the number of the event that the caller had last, 0 when it had none.
+pub(super) fn last_event(headers: &HeaderMap) -> u64 {
+    let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.parse().ok());
+    last.unwrap_or_default()
+}
+
+/// Answers with server-sent events, numbered on from `last`.
+pub(super) fn events(answers: Answers, last: u64) -> Response {
+    let mut number = last;
     let events = answers.map(move |answer| {
         number = number.wrapping_add(1);
         let event = Event::default().id(number.to_string()).retry(RECONNECT_AFTER);

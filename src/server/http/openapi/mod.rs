@@ -95,7 +95,7 @@ fn item(kind: Kind, service: &ServiceDescriptorProto, method: &MethodDescriptorP
             "text/event-stream": {"schema": events(answer)},
         }),
     };
-    let mut post = operation(service, method, about, content);
+    let mut post = operation(service, method, about, &content);
     post["requestBody"] = json!({
         "required": true,
         "content": {"application/json": {"schema": reference(short(method.input_type()))}},
@@ -103,7 +103,7 @@ fn item(kind: Kind, service: &ServiceDescriptorProto, method: &MethodDescriptorP
     let mut item = json!({"post": post});
     if let Kind::Watch(_) = kind {
         let content = json!({"text/event-stream": {"schema": events(answer)}});
-        let mut get = operation(service, method, about, content);
+        let mut get = operation(service, method, about, &content);
         get["operationId"] = json!(format!("{}_{}_events", service.name(), method.name()));
         get["parameters"] = json!([{
             "name": "request",
@@ -117,7 +117,7 @@ fn item(kind: Kind, service: &ServiceDescriptorProto, method: &MethodDescriptorP
     Some(item)
 }
 
-fn operation(service: &ServiceDescriptorProto, method: &MethodDescriptorProto, about: &str, content: Value) -> Value {
+fn operation(service: &ServiceDescriptorProto, method: &MethodDescriptorProto, about: &str, content: &Value) -> Value {
     let summary = about.split_once(". ").map_or(about, |(first, _)| first);
     let summary = summary.trim_end_matches('.');
     json!({
