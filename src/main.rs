@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use nbo::cli::{
-    audit, bench, campaign, check, data, erase, export, import, load, replay, schema, serve, sim, simulate,
+    audit, bench, campaign, check, data, erase, export, import, load, openapi, replay, schema, serve, sim, simulate,
 };
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
@@ -48,6 +48,7 @@ enum Command {
     Export(export::Args),
     Import(import::Args),
     Load(load::Args),
+    Openapi(openapi::Args),
     Replay(replay::ReplayArgs),
     Restore(data::RestoreArgs),
     Schema(schema::Args),
@@ -119,6 +120,7 @@ fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Export(export) => export.run(out),
         Command::Import(import) => import.run(out),
         Command::Load(load) => load.run(out),
+        Command::Openapi(openapi) => openapi.run(out),
         Command::Replay(replay) => replay.run(out),
         Command::Restore(restore) => restore.run(out),
         Command::Schema(schema) => schema.run(out),

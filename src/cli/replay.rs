@@ -79,7 +79,7 @@ impl Asked {
     }
 }
 
-fn instant(time: Option<prost_types::Timestamp>) -> String {
+fn instant(time: Option<wire::Timestamp>) -> String {
     let at = time.and_then(|time| jiff::Timestamp::new(time.seconds, time.nanos).ok());
     at.map_or_else(|| "never".to_owned(), |at| at.to_string())
 }

@@ -1,9 +1,9 @@
-//! `nbo serve`: the engine over gRPC, from nothing to ready in a few seconds, and down again without losing a call.
+//! `nbo serve`: the engine over gRPC and HTTP, from nothing to ready in a few seconds, and down again without losing a call.
 //!
 //! It says step by step how it got ready and how long each step took. The port opens last, so whoever can connect is served
 //! by a warm model and a loaded population.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::numbers::grouped;
+use super::steps::{progress, step, tell};
 use crate::catalog::Diagnostic;
 use crate::clock::{Clock, SystemClock};
 use crate::config::assembly::{Assembly, Place};
@@ -27,6 +27,7 @@ use crate::journal::Level;
 use crate::model::{Runtime, SESSIONS_MAX};
 use crate::server::Server;
 use crate::server::durability::{CHECKPOINT_AFTER_BYTES, Checkpoints};
+use crate::server::http::CorsOrigin;
 use crate::server::reload::{FileWatch, Reloader};
 use crate::telemetry::{self, Stopwatch};
 
@@ -40,7 +41,7 @@ const CHECKPOINT_AFTER_MIB: f64 = (CHECKPOINT_AFTER_BYTES / MIB) as f64;
 /// The most that may be asked for: a terabyte.
 const CHECKPOINT_AFTER_MIB_MAX: f64 = 1_048_576.0;
 
-/// Serves offers over gRPC.
+/// Serves offers over gRPC, and over HTTP with JSON, on one port.
 ///
 /// Without options it serves the bank that is built in, scored by its ONNX model, to ten thousand made-up customers.
 #[derive(Debug, clap::Args)]
@@ -48,6 +49,7 @@ const CHECKPOINT_AFTER_MIB_MAX: f64 = 1_048_576.0;
   nbo serve                                       the built-in bank with made-up customers
   nbo serve --rules rules/bank --customers 10000  the same from files, which are picked up when they change
   nbo serve --rules /etc/nbo/rules --models /etc/nbo/models --data /var/lib/nbo --listen 0.0.0.0:50051
+  nbo serve --cors-origin https://www.bank.example  pages of that website may call
   nbo serve --durability power                    an answer waits until what it changed is on the disk
   nbo serve --durability none                     keep nothing: the next start begins anew
 
@@ -86,6 +88,9 @@ pub struct Args {
     /// Threads that serve [default: one for each core]; leave cores to others that share the machine
     #[arg(long, env = "NBO_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     threads: Option<u16>,
+    /// An origin whose web pages may call, as in `https://www.bank.example`, or `*` for all; may be repeated [default: none]
+    #[arg(long, env = "NBO_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    cors_origin: Vec<CorsOrigin>,
     /// Which log lines to show on standard error, as in `info` or `warn,nbo=debug`
     #[arg(long, env = "NBO_LOG", default_value = "info")]
     log: String,
@@ -144,6 +149,7 @@ impl Args {
 
         let past = kept.map(|folder| KeptVersions::new(folder, onnx));
         let server = Server::with_past(Arc::clone(&engine), Arc::new(SystemClock), past);
+        let server = server.with_cors_origins(self.cors_origin.clone());
         let (requests, requested) = mpsc::channel(RELOADS_WAITING_MAX);
         let reloader = server.reloader(Box::new(move |in_force| assembly.again(in_force)));
         let _watcher = self.files_step(&reloader, &requests, out)?;
@@ -477,33 +483,6 @@ fn refuse(faults: &[Diagnostic], out: &mut impl Write) -> Result<ExitCode> {
     }
     writeln!(out, "the files have faults; nothing is served")?;
     Ok(ExitCode::FAILURE)
-}
-
-/// Writes one line about how it gets ready.
-fn tell(out: &mut impl Write, what: &str, text: &str) -> Result<()> {
-    writeln!(out, "  {what:<13} {text}")?;
-    Ok(())
-}
-
-/// Writes one line about a step that took a while.
-fn step(out: &mut impl Write, what: &str, text: &str, took: Stopwatch) -> Result<()> {
-    let seconds = took.seconds();
-    let took = if seconds < 1.0 {
-        format!("{:.0} ms", seconds * 1_000.0)
-    } else {
-        format!("{seconds:.1} s")
-    };
-    tell(out, what, &format!("{text} ({took})"))
-}
-
-fn progress(what: &'static str, length: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let bar = ProgressBar::new(length);
-    let style = ProgressStyle::with_template("  {prefix:<13} {bar:40} {human_pos} of {human_len}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.with_prefix(what)
 }
 
 /// Reads the files again at each SIGHUP, where there is one.

@@ -17,6 +17,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::{ProstCodec, ProstEncoder};
 
+use super::json;
 use super::stream::OpenStream;
 use super::traffic::{Traffic, named};
 use crate::server::wire;
@@ -48,13 +49,19 @@ pub enum Call {
     Events,
     /// Offers from the cached list, over one long stream a connection.
     Stream,
+    /// A route of HTTP that does nothing.
+    HttpFloor,
+    /// Offers from the customer's cached list, by JSON over HTTP.
+    Json,
 }
 
 impl Call {
     /// All kinds, in the order in which they are measured and shown.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Floor,
+        Self::HttpFloor,
         Self::OffersCached,
+        Self::Json,
         Self::Stream,
         Self::Offers,
         Self::Events,
@@ -69,6 +76,8 @@ impl Call {
             Self::Offers => "offers",
             Self::Events => "events",
             Self::Stream => "stream",
+            Self::HttpFloor => "http-floor",
+            Self::Json => "json",
         }
     }
 }
@@ -188,6 +197,11 @@ impl Caller {
                 let customer = self.traffic.writer(&mut draw);
                 let event = self.traffic.moving_event(number, &mut draw);
                 self.ask(self.traffic.offers(customer, vec![event])).await
+            }
+            Call::HttpFloor => json::floor(self.channel.clone()).await,
+            Call::Json => {
+                let request = self.traffic.offers(self.traffic.reader(&mut draw), Vec::new());
+                json::offers(self.channel.clone(), &request).await
             }
             Call::Events => {
                 let customer = Some(named(self.traffic.writer(&mut draw)));

@@ -1,4 +1,4 @@
-//! An open-loop load generator for the server's gRPC face.
+//! An open-loop load generator for the server's gRPC face, and for JSON beside it.
 //!
 //! **Latency** is measured at a fixed arrival rate, from the moment at which a call was *due*: when the server stalls,
 //! calls go on falling due, and each of them waits, as customers would. A generator that waits for an answer
@@ -11,6 +11,8 @@
 //! and in the same run: what gRPC, the kernel and the shared cores cost. On shared machines the ratio to the floor is the
 //! result and the absolute figures are a remark, so the kinds of calls take turns, in short slices.
 //!
+//! Calls by JSON go over the same HTTP/2 connections; their own floor is a route that does nothing.
+//!
 //! Callers share the machine with the server, so the client is one thread for all connections and the time. That thread
 //! keeps a core busy while it waits for the next call to fall due; a server of one's own leaves it that core.
 //!
@@ -19,6 +21,7 @@
 
 pub mod calls;
 pub mod figures;
+mod json;
 mod latencies;
 pub mod own;
 mod pacer;

@@ -4,7 +4,6 @@
 //! decision from the cache a tenth of its time, for routes that it does not need.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 
 use axum::Router;
 use hyper::body::Incoming;
@@ -14,13 +13,11 @@ use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_health::server::HealthService;
 use tower::Service as _;
 
+use super::deadline;
 use super::grpc::behaviour::Behaviour;
 use super::grpc::decisions::Decisions;
 use super::wire::behaviour_service_server::{self, BehaviourServiceServer};
 use super::wire::decision_service_server::{self, DecisionServiceServer};
-
-/// An answer on its way.
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// All that answers requests.
 #[derive(Clone)]
@@ -33,15 +30,23 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Answers a request.
-    pub(super) fn answer(&self, request: Request<Incoming>) -> Answering {
-        match grpc_service(&request) {
-            Some(decision_service_server::SERVICE_NAME) => self.decisions.clone().call(request),
-            Some(behaviour_service_server::SERVICE_NAME) => self.behaviour.clone().call(request),
-            Some(health_server::SERVICE_NAME) => self.health.clone().call(request),
-            _ => {
-                let answering = self.all.clone().call(request.map(axum::body::Body::new));
-                Box::pin(async move { Ok(answering.await?.map(Body::new)) })
+    /// Answers a request, within the time that its caller waits.
+    pub(super) fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
+        let deadline = deadline::of(request.headers());
+        let straight = match grpc_service(&request) {
+            Some(decision_service_server::SERVICE_NAME) => Ok(self.decisions.clone().call(request)),
+            Some(behaviour_service_server::SERVICE_NAME) => Ok(self.behaviour.clone().call(request)),
+            Some(health_server::SERVICE_NAME) => Ok(self.health.clone().call(request)),
+            _ => Err(self.all.clone().call(request.map(axum::body::Body::new))),
+        };
+        async move {
+            match straight {
+                Ok(answering) => deadline::within(deadline, answering, |status| Ok(status.into_http())).await,
+                // It looks after deadlines itself, in the caller's form.
+                Err(answering) => Ok(answering.await?.map(Body::new)),
             }
         }
     }

@@ -16,7 +16,6 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::deadline;
 use super::door::Door;
 use super::limits::{
     CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_WAITED_FOR, HTTP1_BUFFER_BYTES_MAX, KEEP_ALIVE_EVERY,
@@ -95,10 +94,7 @@ fn builder() -> Builder<TokioExecutor> {
 
 /// Serves one connection to its end, or until its last call has ended after `down` became true.
 async fn connection(builder: &Builder<TokioExecutor>, stream: TcpStream, door: Door, mut down: watch::Receiver<bool>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let deadline = deadline::of(request.headers());
-        deadline::within(deadline, door.answer(request))
-    });
+    let service = service_fn(move |request: Request<Incoming>| door.answer(request));
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {

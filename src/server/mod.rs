@@ -1,4 +1,4 @@
-//! The engine over gRPC: the contract of `proto/nbo/v1` on a listener.
+//! The engine over gRPC, and over HTTP with JSON ([`http`]): the contract of `proto/nbo/v1` on a listener.
 //!
 //! [`Server::serve`] receives its listener and its shutdown from the caller, so a test binds port 0 and stops the server at
 //! will. A request goes through [`convert`] (all validation), one clock reading, one snapshot, one synchronous engine call,
@@ -13,6 +13,7 @@ mod desk;
 mod door;
 pub mod durability;
 mod grpc;
+pub mod http;
 pub mod limits;
 mod listen;
 mod policies;
@@ -38,13 +39,8 @@ use crate::telemetry::Meters;
 use desk::Desk;
 use door::Door;
 use durability::Durability;
-use grpc::behaviour::Behaviour;
-use grpc::campaigns::Campaigns;
-use grpc::catalog::Catalogs;
-use grpc::contacts::Contacts;
-use grpc::decisions::Decisions;
-use grpc::operations::Operations;
-use grpc::profiles::Profiles;
+use grpc::Services;
+use http::CorsOrigin;
 use limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE};
 use policies::{PolicyLog, Rebuild};
 use reload::{Loading, ReloadStatus, Reloader};
@@ -81,6 +77,7 @@ pub enum ServeError {
 pub struct Server {
     desk: Arc<Desk>,
     reloads: channel::Sender<ReloadStatus>,
+    cors_origins: Vec<CorsOrigin>,
 }
 
 impl Server {
@@ -121,7 +118,14 @@ impl Server {
         Self {
             desk: Arc::new(desk),
             reloads,
+            cors_origins: Vec::new(),
         }
+    }
+
+    /// Lets pages of these origins call; none may unless they are named here.
+    #[must_use]
+    pub fn with_cors_origins(self, cors_origins: Vec<CorsOrigin>) -> Self {
+        Self { cors_origins, ..self }
     }
 
     /// Makes what reloads this server's rules and models.
@@ -143,7 +147,8 @@ impl Server {
     /// # Errors
     /// When the contract's own description is broken.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let (door, health) = door(&self.desk).await?;
+        let services = Services::new(&self.desk);
+        let (door, health) = door(services, &self.cors_origins).await?;
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
         let serving = listen::serve(listener, door, down.subscribe());
@@ -178,18 +183,15 @@ impl Server {
 }
 
 /// Puts the services together: the seven of the contract, health, and reflection in both versions that clients speak.
-async fn door(desk: &Arc<Desk>) -> Result<(Door, HealthReporter), ServeError> {
-    let decisions =
-        DecisionServiceServer::new(Decisions(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let behaviour =
-        BehaviourServiceServer::new(Behaviour(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let profiles = ProfileServiceServer::new(Profiles(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let catalogs = CatalogServiceServer::new(Catalogs(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let contacts = ContactServiceServer::new(Contacts::new(desk)).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let campaigns =
-        CampaignServiceServer::new(Campaigns::new(desk)).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
-    let operations =
-        OperationsServiceServer::new(Operations(Arc::clone(desk))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+async fn door(services: Services, cors_origins: &[CorsOrigin]) -> Result<(Door, HealthReporter), ServeError> {
+    let own = services.clone();
+    let decisions = DecisionServiceServer::new(own.decisions).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let behaviour = BehaviourServiceServer::new(own.behaviour).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let profiles = ProfileServiceServer::new(own.profiles).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let catalogs = CatalogServiceServer::new(own.catalogs).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let contacts = ContactServiceServer::new(own.contacts).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let campaigns = CampaignServiceServer::new(own.campaigns).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
+    let operations = OperationsServiceServer::new(own.operations).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let health = HealthReporter::new();
     let health_service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     for service in SERVICES {
@@ -211,11 +213,13 @@ async fn door(desk: &Arc<Desk>) -> Result<(Door, HealthReporter), ServeError> {
         .add_service(health_service.clone())
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
+    let front = http::in_front(routes.into_axum_router(), Arc::new(services));
+    // Around everything else: a browser asks for leave before it can say who it is.
     let door = Door {
         decisions,
         behaviour,
         health: health_service,
-        all: routes.prepare().into_axum_router(),
+        all: http::allowing(front, cors_origins),
     };
     Ok((door, health))
 }

@@ -1,5 +1,7 @@
 //! The contract as generated code: messages, services and the descriptor set, from `proto/nbo/v1`.
 //!
+//! Each message has its canonical JSON besides, by serde, in code of its own: what gRPC sends and reads is plain prost.
+//!
 //! Nothing below `server` knows these types; [`super::convert`] is where they become domain types and back.
 
 #![expect(
@@ -9,7 +11,13 @@
     reason = "generated"
 )]
 
+mod times;
+
+pub use times::{Duration, Timestamp};
+
 tonic::include_proto!("nbo.v1");
 
-/// The descriptor set of the package, as the reflection service answers with it.
+include!(concat!(env!("OUT_DIR"), "/nbo.v1.serde.rs"));
+
+/// The descriptor set of the package with its comments, as the reflection service answers with it.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nbo.v1.bin"));

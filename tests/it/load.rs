@@ -49,7 +49,9 @@ async fn every_kind_of_call_is_made_at_the_rate_that_was_asked_for_and_none_fail
         made,
         [
             ("floor", 100),
+            ("http-floor", 100),
             ("offers-cached", 100),
+            ("json", 100),
             ("stream", 100),
             ("offers", 100),
             ("events", 100)
@@ -59,7 +61,7 @@ async fn every_kind_of_call_is_made_at_the_rate_that_was_asked_for_and_none_fail
         .iter()
         .map(|call| call["paced"]["shares"]["cached"].as_f64().unwrap())
         .collect();
-    assert_eq!(cached[..4], [0.0, 1.0, 1.0, 0.0], "{report:#}");
+    assert_eq!(cached[..6], [0.0, 0.0, 1.0, 1.0, 1.0, 0.0], "{report:#}");
     // Ten customers were only read, which a preview does without a trace; the other ten were written.
     assert!(
         (1..=10).contains(&served.engine.customers()),

@@ -17,6 +17,8 @@ mod durable;
 #[cfg(test)]
 mod factorised;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod import;
 #[cfg(test)]
 mod joined;

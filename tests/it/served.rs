@@ -16,6 +16,7 @@ use nbo::server::wire::catalog_service_client::CatalogServiceClient;
 use nbo::server::wire::contact_service_client::ContactServiceClient;
 use nbo::server::wire::customer::Identity;
 use nbo::server::wire::decision_service_client::DecisionServiceClient;
+use nbo::server::wire::operations_service_client::OperationsServiceClient;
 use nbo::server::wire::profile_service_client::ProfileServiceClient;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -119,13 +120,22 @@ impl Served {
 
     /// Starts a server with a catalog, and shows it to `prepare` before it serves.
     pub(crate) async fn start_with(text: &str, prepare: impl FnOnce(&Server)) -> Self {
+        Self::start_as(text, |server| {
+            prepare(&server);
+            server
+        })
+        .await
+    }
+
+    /// Starts a server with a catalog as `prepare` makes it.
+    pub(crate) async fn start_as(text: &str, prepare: impl FnOnce(Server) -> Server) -> Self {
         let engine = Engine::new(
             Active::new(catalog(text, &Symbols::default()), Vec::new()),
             Limits::default(),
         );
         let (engine, clock) = (Arc::new(engine), Arc::new(ManualClock::new(MORNING)));
         let server = Server::new(Arc::clone(&engine), Arc::clone(&clock) as Arc<dyn Clock>);
-        prepare(&server);
+        let server = prepare(server);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -171,6 +181,10 @@ impl Served {
 
     pub(crate) fn catalogs(&self) -> CatalogServiceClient<Channel> {
         CatalogServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn operations(&self) -> OperationsServiceClient<Channel> {
+        OperationsServiceClient::new(self.channel())
     }
 
     pub(crate) fn campaigns(&self) -> CampaignServiceClient<Channel> {

@@ -85,7 +85,7 @@ fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn millis(time: Option<&prost_types::Timestamp>) -> Option<i64> {
+fn millis(time: Option<&wire::Timestamp>) -> Option<i64> {
     time.map(|time| {
         time.seconds
             .saturating_mul(1_000)

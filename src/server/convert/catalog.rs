@@ -161,7 +161,7 @@ pub fn reload_status(status: &ReloadStatus, version: &str, now: Timestamp) -> wi
     wire::GetReloadStatusResponse {
         applied_version: version.to_owned(),
         applied_at: instant(status.applied_at),
-        applied_age: Some(prost_types::Duration {
+        applied_age: Some(wire::Duration {
             seconds: age / 1_000,
             nanos: i32::try_from(age % 1_000 * 1_000_000).unwrap_or_default(),
         }),

@@ -116,12 +116,7 @@ fn channel(id: &str, catalog: &Catalog, path: Path<'_>, faults: &mut Faults) -> 
 }
 
 /// Converts when something happened; absent is `now`.
-fn time(
-    given: Option<&prost_types::Timestamp>,
-    now: Timestamp,
-    path: Path<'_>,
-    faults: &mut Faults,
-) -> Option<Timestamp> {
+fn time(given: Option<&wire::Timestamp>, now: Timestamp, path: Path<'_>, faults: &mut Faults) -> Option<Timestamp> {
     let Some(given) = given else { return Some(now) };
     let millis = given
         .seconds
@@ -156,13 +151,13 @@ fn time(
 }
 
 /// Converts an instant for an answer; the ends of the range mean never, and are absent.
-fn instant(time: Timestamp) -> Option<prost_types::Timestamp> {
+fn instant(time: Timestamp) -> Option<wire::Timestamp> {
     if time == Timestamp::FAR_FUTURE || time == Timestamp::FAR_PAST {
         return None;
     }
     let millis = time.as_millis();
     let nanos = i32::try_from(millis.rem_euclid(1_000) * 1_000_000).unwrap_or_default();
-    Some(prost_types::Timestamp {
+    Some(wire::Timestamp {
         seconds: millis.div_euclid(1_000),
         nanos,
     })

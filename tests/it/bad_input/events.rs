@@ -107,9 +107,9 @@ async fn attributes_of_events_have_to_fit_the_schema() {
 
 #[tokio::test]
 async fn events_have_to_lie_near_the_servers_clock() {
-    let wrong_nanos: Spoil = |event| event.time = Some(prost_types::Timestamp { seconds: 1, nanos: -1 });
+    let wrong_nanos: Spoil = |event| event.time = Some(wire::Timestamp { seconds: 1, nanos: -1 });
     let overflow: Spoil = |event| {
-        event.time = Some(prost_types::Timestamp {
+        event.time = Some(wire::Timestamp {
             seconds: i64::MAX,
             nanos: 0,
         });

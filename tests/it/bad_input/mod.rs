@@ -39,8 +39,8 @@ async fn check<T>(served: &Served, call: impl Future<Output = Result<T, Status>>
     assert_eq!(served.engine.customers(), 0, "{field}: somebody was begun");
 }
 
-fn seconds(from_morning: i64) -> prost_types::Timestamp {
-    prost_types::Timestamp {
+fn seconds(from_morning: i64) -> nbo::server::wire::Timestamp {
+    nbo::server::wire::Timestamp {
         seconds: MORNING.as_millis() / 1_000 + from_morning,
         nanos: 0,
     }

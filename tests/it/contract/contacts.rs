@@ -213,7 +213,7 @@ async fn an_export_tells_when_a_report_came_that_told_of_an_earlier_instant() {
         decision_id,
         offer_id: "savings_easy".to_owned(),
         outcome: Outcome::Seen.into(),
-        time: Some(prost_types::Timestamp {
+        time: Some(wire::Timestamp {
             seconds: earlier / 1_000,
             nanos: 0,
         }),
