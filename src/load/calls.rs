@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::str::FromStr;
 
 use serde::Serialize;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::stream::OpenStream;
 use super::traffic::{Traffic, named};
+use crate::server::client::Connection;
 use crate::server::wire;
 use crate::server::wire::behaviour_service_client::BehaviourServiceClient;
 use crate::server::wire::decision_service_client::DecisionServiceClient;
@@ -135,14 +135,14 @@ impl Failure {
 /// Makes calls over one connection.
 pub(super) struct Caller {
     traffic: Rc<Traffic>,
-    decisions: DecisionServiceClient<Channel>,
-    behaviour: BehaviourServiceClient<Channel>,
-    health: HealthClient<Channel>,
+    decisions: DecisionServiceClient<Connection>,
+    behaviour: BehaviourServiceClient<Connection>,
+    health: HealthClient<Connection>,
     stream: RefCell<Option<OpenStream>>,
 }
 
 impl Caller {
-    pub(super) fn new(traffic: Rc<Traffic>, channel: Channel) -> Self {
+    pub(super) fn new(traffic: Rc<Traffic>, channel: Connection) -> Self {
         Self {
             traffic,
             decisions: DecisionServiceClient::new(channel.clone()),

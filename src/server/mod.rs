@@ -1,22 +1,30 @@
 //! The engine over gRPC: the contract of `proto/nbo/v1` on a listener.
 //!
-//! [`Server::serve`] receives its listener and its shutdown from the caller, so a test binds port 0 and stops the server at
-//! will. A request goes through [`convert`] (all validation), one clock reading, one snapshot, one synchronous engine call,
-//! and [`convert`] back. What the server takes at most stands in [`limits`], what it refuses with in [`status`].
+//! [`Server::serve`] receives its listener and its shutdown from the caller, so a test binds port 0 and stops the
+//! server at will. A request goes through [`convert`] (all validation), one clock reading, one snapshot, one
+//! synchronous engine call, and [`convert`] back. Who may call what is judged before, in [`access`]. What the server
+//! takes at most stands in [`limits`], what it refuses with in [`status`].
 //!
 //! Shutting down: no new connection is accepted, calls under way finish, watchers are told to go elsewhere; streams that
 //! their callers keep open are cut after [`limits::SHUTDOWN_GRACE`].
 
+pub mod access;
+mod activity;
+pub mod client;
 pub mod convert;
 mod deadline;
 mod desk;
+pub mod doors;
 pub mod durability;
 mod grpc;
 pub mod limits;
 mod listen;
+mod places;
 mod policies;
 pub mod reload;
+pub mod renewed;
 pub mod status;
+pub mod tls;
 pub mod watch;
 pub mod wire;
 
@@ -34,6 +42,7 @@ use crate::config::data::KeptVersions;
 use crate::engine::Engine;
 use crate::telemetry::Meters;
 use desk::Desk;
+use doors::Doors;
 use durability::Durability;
 use grpc::behaviour::Behaviour;
 use grpc::campaigns::Campaigns;
@@ -135,15 +144,23 @@ impl Server {
         }
     }
 
-    /// Serves on `listener` until `shutdown` is done.
+    /// Serves on `listener` until `shutdown` is done: everything, to everybody who can connect.
     ///
     /// # Errors
     /// When the contract's own description is broken.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        self.serve_at(Doors::open(listener), shutdown).await
+    }
+
+    /// Serves at these doors until `shutdown` is done.
+    ///
+    /// # Errors
+    /// When the contract's own description is broken.
+    pub async fn serve_at(self, doors: Doors, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let (routes, health) = routes(&self.desk).await?;
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
-        let serving = listen::serve(listener, routes.prepare().into_axum_router(), down.subscribe());
+        let serving = doors.serve(routes.prepare().into_axum_router(), &self.desk.clock, &down);
         let stopping = async {
             shutdown.await;
             for service in SERVICES {
