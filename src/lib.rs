@@ -50,6 +50,8 @@
 //! * Profiles hold symbols, never positions in a catalog, so they survive any reload.
 //! * Wire types stop in [`server`]; input is validated there once, and the core cannot fail.
 //! * A scoring fault lowers the rung, never fails the call.
+//! * Whoever calls is judged before anything of the call is read, by one table that has a row for each method; what has none is
+//!   refused ([`server::access`]).
 //!
 //! [`bench`]: mod@bench
 

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use nbo::cli::{
     audit, bench, campaign, check, data, erase, export, import, load, openapi, replay, schema, serve, sim, simulate,
+    token,
 };
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
@@ -52,9 +53,10 @@ enum Command {
     Replay(replay::ReplayArgs),
     Restore(data::RestoreArgs),
     Schema(schema::Args),
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Sim(sim::Args),
     Simulate(simulate::Args),
+    Token(token::Args),
     Verify(data::VerifyArgs),
 }
 
@@ -127,6 +129,7 @@ fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => serve.run(out),
         Command::Sim(sim) => sim.run(out),
         Command::Simulate(simulate) => simulate.run(out),
+        Command::Token(token) => token.run(out),
         Command::Verify(verify) => verify.run(out),
     }?;
     out.flush()?;

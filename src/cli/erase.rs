@@ -4,9 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use tonic::transport::{Channel, Endpoint};
 
+use super::connect::Server;
 use super::numbers::counted;
+use crate::server::client::Connection;
 use crate::server::wire;
 use crate::server::wire::customer::Identity;
 use crate::server::wire::profile_service_client::ProfileServiceClient;
@@ -28,9 +29,8 @@ pub struct Person {
     /// A visitor by the id of a cookie or device
     #[arg(long, value_name = "ID")]
     visitor: Option<String>,
-    /// The server
-    #[arg(long, default_value = "http://127.0.0.1:50051", value_name = "URL")]
-    to: String,
+    #[command(flatten)]
+    server: Server,
 }
 
 /// Erases a person: destroys the key of all that is kept about them, and remembers only not to contact them.
@@ -54,13 +54,9 @@ impl Person {
         }
     }
 
-    async fn connect(&self) -> Result<ProfileServiceClient<Channel>> {
-        let channel = Endpoint::from_shared(self.to.clone())
-            .with_context(|| format!("`{}` is no address; write it as http://127.0.0.1:50051", self.to))?
-            .connect()
-            .await
-            .with_context(|| format!("cannot connect to {}; is `nbo serve` running there?", self.to))?;
-        Ok(ProfileServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    async fn connect(&self) -> Result<ProfileServiceClient<Connection>> {
+        let connection = self.server.connect().await?;
+        Ok(ProfileServiceClient::new(connection).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     /// Asks for everything that is known of the person.

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use tonic::transport::Endpoint;
 
+use super::connect::Server;
 use super::erase::Person;
 use super::numbers::{counted, grouped};
 use crate::server::wire;
@@ -32,9 +32,8 @@ enum What {
     Contacts {
         /// The file to write
         file: PathBuf,
-        /// The server
-        #[arg(long, default_value = "http://127.0.0.1:50051", value_name = "URL")]
-        to: String,
+        #[command(flatten)]
+        server: Server,
     },
     /// Everything that is known of one person, as one JSON document on the standard output
     #[command(after_help = "Examples:
@@ -49,8 +48,8 @@ impl Args {
     /// # Errors
     /// When the server cannot be reached or breaks off, or the file cannot be written; an incomplete file is removed.
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
-        let (file, to) = match &self.what {
-            What::Contacts { file, to } => (file, to),
+        let (file, server) = match &self.what {
+            What::Contacts { file, server } => (file, server),
             What::Customer(person) => {
                 serde_json::to_writer_pretty(&mut *out, &person.document()?)?;
                 writeln!(out)?;
@@ -59,7 +58,7 @@ impl Args {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let part = file.with_extension("part");
-        let exported = runtime.block_on(contacts(to, &part));
+        let exported = runtime.block_on(contacts(server, &part));
         if exported.is_err() {
             // It may never have been begun.
             let _ = std::fs::remove_file(&part);
@@ -77,14 +76,9 @@ impl Args {
     }
 }
 
-async fn contacts(to: &str, file: &PathBuf) -> Result<(u64, u64)> {
-    let channel = Endpoint::from_shared(to.to_owned())
-        .with_context(|| format!("`{to}` is no address; write it as http://127.0.0.1:50051"))?
-        .connect()
-        .await
-        .with_context(|| format!("cannot connect to {to}; is `nbo serve` running there?"))?;
+async fn contacts(server: &Server, file: &PathBuf) -> Result<(u64, u64)> {
     let request = wire::ExportContactsRequest {};
-    let mut messages = ContactServiceClient::new(channel)
+    let mut messages = ContactServiceClient::new(server.connect().await?)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .export_contacts(request)
         .await?

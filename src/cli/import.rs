@@ -10,8 +10,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use tonic::transport::{Channel, Endpoint};
 
+use super::connect::Server;
 use super::numbers::{counted, grouped, whole};
 use crate::catalog::Diagnostic;
 use crate::catalog::single::{Misfit, Single};
@@ -40,9 +40,8 @@ pub struct Args {
     /// customer
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
-    /// The server to import into
-    #[arg(long, default_value = "http://127.0.0.1:50051", value_name = "URL")]
-    to: String,
+    #[command(flatten)]
+    server: Server,
     /// Only check; nothing is written
     #[arg(long)]
     dry_run: bool,
@@ -107,7 +106,7 @@ impl Args {
             }
             None => None,
         };
-        let channel = self.connect().await?;
+        let channel = self.server.connect().await?;
         let InForce {
             catalog_version,
             target,
@@ -165,13 +164,6 @@ impl Args {
         Plan::new(&mapping, header, target)
             .map(Ok)
             .map_err(|faults| self.header_faults(faults))
-    }
-
-    async fn connect(&self) -> Result<Channel> {
-        let endpoint =
-            Endpoint::from_shared(self.to.clone()).with_context(|| format!("`{}` is no address", self.to))?;
-        let connected = endpoint.tcp_nodelay(true).connect().await;
-        connected.with_context(|| format!("cannot connect to {}; is `nbo serve` running there?", self.to))
     }
 
     fn open(&self, mapping: Option<&Single<Mapping>>) -> Result<(Rows<Box<dyn Read + Send>>, Bytes)> {

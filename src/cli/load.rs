@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::connect::Shown;
 use super::numbers::{grouped, whole};
 use crate::clock::{Clock as _, SystemClock};
 use crate::load::calls::Call;
@@ -33,6 +34,8 @@ pub struct Args {
     /// The server to measure, as in `http://127.0.0.1:50051`; without it a process of its own serves the built-in bank
     #[arg(long, value_name = "URL")]
     to: Option<String>,
+    #[command(flatten)]
+    shown: Shown,
     /// Threads of the server that is started without --to [default: one less than there are cores; the generator has the last]
     #[arg(long, value_name = "COUNT", conflicts_with = "to", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     server_threads: Option<u16>,
@@ -105,7 +108,7 @@ impl Args {
             .to
             .clone()
             .or_else(|| own.as_ref().map(|own| own.address().to_owned()));
-        let settings = self.settings(to.unwrap_or_default());
+        let settings = self.settings(to.unwrap_or_default())?;
         let bar = ProgressBar::new(1);
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}") {
             bar.set_style(style);
@@ -134,9 +137,10 @@ impl Args {
         OwnServer::start(&std::env::current_exe()?, self.customers as usize, threads)
     }
 
-    fn settings(&self, to: String) -> Settings {
-        Settings {
+    fn settings(&self, to: String) -> Result<Settings> {
+        Ok(Settings {
             to,
+            shown: self.shown.credentials()?,
             connections: usize::from(self.connections),
             calls: self.calls.clone(),
             rate: self.rate,
@@ -148,7 +152,7 @@ impl Args {
             preview: !self.reserve,
             seed: self.seed,
             run: format!("load-{}", SystemClock.now().as_millis()),
-        }
+        })
     }
 }
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value as Json, json};
-use tonic::transport::Endpoint;
 
+use super::connect::Server;
 use crate::server::wire;
 use crate::server::wire::customer::Identity;
 use crate::server::wire::decision_service_client::DecisionServiceClient;
@@ -21,9 +21,8 @@ pub struct Asked {
     /// The decision's id, as its answer had it
     #[arg(long, value_name = "ID")]
     decision: String,
-    /// The server
-    #[arg(long, default_value = "http://127.0.0.1:50051", value_name = "URL")]
-    to: String,
+    #[command(flatten)]
+    server: Server,
 }
 
 /// Makes a past decision again, on the profile, catalog and models of then.
@@ -59,12 +58,7 @@ impl Asked {
     fn again(&self) -> Result<(wire::ReplayDecisionResponse, wire::GetOffersResponse)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let again = runtime.block_on(async {
-            let channel = Endpoint::from_shared(self.to.clone())
-                .with_context(|| format!("`{}` is no address; write it as http://127.0.0.1:50051", self.to))?
-                .connect()
-                .await
-                .with_context(|| format!("cannot connect to {}; is `nbo serve` running there?", self.to))?;
-            let answer = DecisionServiceClient::new(channel)
+            let answer = DecisionServiceClient::new(self.server.connect().await?)
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .replay_decision(wire::ReplayDecisionRequest {
                     decision_id: self.decision.clone(),

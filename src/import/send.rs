@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use super::faults::{Fault, Faults};
@@ -19,6 +18,7 @@ use super::rows::{Row, Rows};
 use crate::catalog::{Attribute, AttributeType};
 use crate::domain::symbol::Symbols;
 use crate::domain::value::Value;
+use crate::server::client::Connection;
 use crate::server::wire;
 use crate::server::wire::attribute_value::Kind;
 use crate::server::wire::catalog_service_client::CatalogServiceClient;
@@ -65,7 +65,7 @@ pub struct InForce {
 ///
 /// # Errors
 /// When the server refuses, or the connection breaks.
-pub async fn schema_in_force(channel: Channel) -> Result<InForce, Box<Status>> {
+pub async fn schema_in_force(channel: Connection) -> Result<InForce, Box<Status>> {
     let request = wire::GetCatalogRequest {
         include_offers: false,
         include_schema: true,
@@ -135,7 +135,7 @@ fn attribute(schema: &wire::AttributeSchema, symbols: &mut Symbols) -> Option<At
 /// # Errors
 /// When nothing was written, or it is not known whether.
 pub async fn send<R: Read + Send + 'static>(
-    channel: Channel,
+    channel: Connection,
     rows: Rows<R>,
     plan: Plan,
     target: Target,

@@ -11,7 +11,6 @@ use serde::Serialize;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -20,6 +19,7 @@ use tonic_prost::{ProstCodec, ProstEncoder};
 use super::json;
 use super::stream::OpenStream;
 use super::traffic::{Traffic, named};
+use crate::server::client::Connection;
 use crate::server::wire;
 use crate::server::wire::behaviour_service_client::BehaviourServiceClient;
 use crate::server::wire::decision_service_client::DecisionServiceClient;
@@ -157,21 +157,21 @@ impl Failure {
 /// Makes calls over one connection.
 pub(super) struct Caller {
     traffic: Rc<Traffic>,
-    decisions: DecisionServiceClient<Channel>,
-    behaviour: BehaviourServiceClient<Channel>,
-    health: HealthClient<Channel>,
-    channel: Channel,
+    decisions: DecisionServiceClient<Connection>,
+    behaviour: BehaviourServiceClient<Connection>,
+    health: HealthClient<Connection>,
+    connection: Connection,
     stream: RefCell<Option<OpenStream>>,
 }
 
 impl Caller {
-    pub(super) fn new(traffic: Rc<Traffic>, channel: Channel) -> Self {
+    pub(super) fn new(traffic: Rc<Traffic>, connection: Connection) -> Self {
         Self {
             traffic,
-            decisions: DecisionServiceClient::new(channel.clone()),
-            behaviour: BehaviourServiceClient::new(channel.clone()),
-            health: HealthClient::new(channel.clone()),
-            channel,
+            decisions: DecisionServiceClient::new(connection.clone()),
+            behaviour: BehaviourServiceClient::new(connection.clone()),
+            health: HealthClient::new(connection.clone()),
+            connection,
             stream: RefCell::new(None),
         }
     }
@@ -198,10 +198,10 @@ impl Caller {
                 let event = self.traffic.moving_event(number, &mut draw);
                 self.ask(self.traffic.offers(customer, vec![event])).await
             }
-            Call::HttpFloor => json::floor(self.channel.clone()).await,
+            Call::HttpFloor => json::floor(self.connection.clone()).await,
             Call::Json => {
                 let request = self.traffic.offers(self.traffic.reader(&mut draw), Vec::new());
-                json::offers(self.channel.clone(), &request).await
+                json::offers(self.connection.clone(), &request).await
             }
             Call::Events => {
                 let customer = Some(named(self.traffic.writer(&mut draw)));
@@ -267,7 +267,7 @@ impl Caller {
 
     /// Asks without taking the answer apart.
     async fn ask_only(&self, request: wire::GetOffersRequest) -> Result<Bytes, Failure> {
-        let mut grpc = Grpc::new(self.channel.clone());
+        let mut grpc = Grpc::new(self.connection.clone());
         let ready = grpc.ready().await;
         ready.map_err(|error| Failure::new("unavailable", &error.to_string()))?;
         let asked = grpc.unary(Request::new(request), GET_OFFERS, AnswerBytes).await;

@@ -4,41 +4,41 @@ use std::future::poll_fn;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, header};
-use tonic::transport::Channel;
 use tower::Service as _;
 
 use super::calls::{Answer, Failure};
+use crate::server::client::Connection;
 use crate::server::wire;
 
 /// The most bytes of an answer: what the server takes in a message, answers are far smaller.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Asks for a route that does nothing.
-pub(super) async fn floor(channel: Channel) -> Result<Answer, Failure> {
+pub(super) async fn floor(connection: Connection) -> Result<Answer, Failure> {
     let request = Request::get("/").body(tonic::body::Body::empty());
-    send(channel, request).await.map(|_| Answer::default())
+    send(connection, request).await.map(|_| Answer::default())
 }
 
 /// Asks for offers.
-pub(super) async fn offers(channel: Channel, request: &wire::GetOffersRequest) -> Result<Answer, Failure> {
+pub(super) async fn offers(connection: Connection, request: &wire::GetOffersRequest) -> Result<Answer, Failure> {
     let json = serde_json::to_vec(request).map_err(|error| failure("no JSON", &error))?;
     let request = Request::post("/nbo.v1.DecisionService/GetOffers")
         .header(header::CONTENT_TYPE, "application/json")
         .body(tonic::body::Body::new(Body::from(json)));
-    let answer = send(channel, request).await?;
+    let answer = send(connection, request).await?;
     let answer: wire::GetOffersResponse =
         serde_json::from_slice(&answer).map_err(|error| failure("no JSON", &error))?;
     Ok(Answer::of(&answer))
 }
 
 async fn send(
-    mut channel: Channel,
+    mut connection: Connection,
     request: Result<Request<tonic::body::Body>, axum::http::Error>,
 ) -> Result<Bytes, Failure> {
     let request = request.map_err(|error| failure("no request", &error))?;
-    let ready = poll_fn(|context| channel.poll_ready(context)).await;
+    let ready = poll_fn(|context| connection.poll_ready(context)).await;
     ready.map_err(|error| failure("no connection", &error))?;
-    let response = channel
+    let response = connection
         .call(request)
         .await
         .map_err(|error| failure("no answer", &error))?;

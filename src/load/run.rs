@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use hdrhistogram::CreationError;
 use tokio::task::LocalSet;
-use tonic::transport::{Channel, Endpoint};
 
 use super::calls::{Call, Caller};
 use super::figures::{Measured, Report, Tally};
 use super::runner::Runner;
 use super::traffic::Traffic;
+use crate::server::client::{ConnectError, Connection, Credentials};
 use crate::server::wire;
 use crate::server::wire::catalog_service_client::CatalogServiceClient;
 
@@ -25,13 +25,8 @@ const HALF: f64 = 0.5;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No connection.
-    #[error("cannot connect to {to}: {error}; is `nbo serve` running there?")]
-    Connect {
-        /// Where to.
-        to: String,
-        /// What went wrong.
-        error: tonic::transport::Error,
-    },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The server refused to tell its schema.
     #[error("the server did not tell its catalog: {0}")]
     Catalog(Box<tonic::Status>),
@@ -59,6 +54,8 @@ pub enum Rate {
 pub struct Settings {
     /// Where the server listens, as in `http://127.0.0.1:50051`.
     pub to: String,
+    /// What is shown to it.
+    pub shown: Credentials,
     /// How many connections to use, 1 or more.
     pub connections: usize,
     /// The kinds of calls.
@@ -169,22 +166,15 @@ fn kinds(settings: &Settings, top: bool) -> Vec<Call> {
     Call::ALL.into_iter().filter(|&call| wanted(call)).collect()
 }
 
-async fn connect(settings: &Settings) -> Result<Vec<Channel>, LoadError> {
-    let fault = |error| LoadError::Connect {
-        to: settings.to.clone(),
-        error,
-    };
-    let endpoint = Endpoint::from_shared(settings.to.clone())
-        .map_err(fault)?
-        .tcp_nodelay(true);
+async fn connect(settings: &Settings) -> Result<Vec<Connection>, LoadError> {
     let mut channels = Vec::with_capacity(settings.connections);
     for _ in 0..settings.connections.max(1) {
-        channels.push(endpoint.connect().await.map_err(fault)?);
+        channels.push(settings.shown.connect(&settings.to).await?);
     }
     Ok(channels)
 }
 
-async fn prepare(settings: &Settings, channel: Channel) -> Result<(Rc<Traffic>, Report), LoadError> {
+async fn prepare(settings: &Settings, channel: Connection) -> Result<(Rc<Traffic>, Report), LoadError> {
     let request = wire::GetCatalogRequest {
         include_offers: false,
         include_schema: true,

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Code;
-use tonic::transport::Channel;
 
 use super::calls::{Answer, Failure, code_name};
+use crate::server::client::Connection;
 use crate::server::wire;
 use crate::server::wire::decision_service_client::DecisionServiceClient;
 use crate::server::wire::get_offers_stream_response::Result as StreamResult;
@@ -24,7 +24,7 @@ pub(super) struct OpenStream {
 }
 
 impl OpenStream {
-    pub(super) fn open(decisions: DecisionServiceClient<Channel>) -> Self {
+    pub(super) fn open(decisions: DecisionServiceClient<Connection>) -> Self {
         let (requests, receiver) = mpsc::unbounded_channel();
         let waiting = Rc::new(RefCell::new(VecDeque::new()));
         tokio::task::spawn_local(read_answers(decisions, receiver, Rc::clone(&waiting)));
@@ -51,7 +51,7 @@ impl OpenStream {
 }
 
 async fn read_answers(
-    mut decisions: DecisionServiceClient<Channel>,
+    mut decisions: DecisionServiceClient<Connection>,
     requests: mpsc::UnboundedReceiver<wire::GetOffersStreamRequest>,
     waiting: Rc<RefCell<VecDeque<Waiting>>>,
 ) {

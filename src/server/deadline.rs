@@ -1,4 +1,5 @@
-//! How long a caller waits: the header `grpc-timeout`, which ends a call with `DEADLINE_EXCEEDED` when its time is over.
+//! How long a call may take: as long as its caller waits, which the header `grpc-timeout` says, and no longer than the
+//! server allows a call without a stream. When the time is over the call ends with `DEADLINE_EXCEEDED`.
 //!
 //! A decision is made in one go, so a call that ends here had waited for something else: for the disk, for a turn, for its own
 //! body. What it changed is in the journal all the same, as when the caller had gone.
@@ -7,6 +8,8 @@ use std::time::Duration;
 
 use hyper::HeaderMap;
 use tonic::Status;
+
+use super::access::table::{Shape, row_of};
 
 /// The header in which a gRPC caller says how long it waits.
 const HEADER: &str = "grpc-timeout";
@@ -29,7 +32,17 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Answers within the caller's time, or with what `over` makes of the status that says that it is over.
+/// Returns how long a call may take: a stream as long as its caller waits, any other at most `unary_max`, what does not exist
+/// included.
+pub(super) fn bound(path: &str, headers: &HeaderMap, unary_max: Duration) -> Option<Duration> {
+    let waits = of(headers);
+    if row_of(path).is_some_and(|row| row.shape == Shape::Stream) {
+        return waits;
+    }
+    Some(waits.map_or(unary_max, |waits| waits.min(unary_max)))
+}
+
+/// Answers within the caller's and the server's time, or with what `over` makes of the status that says that it is over.
 pub(super) async fn within<R>(
     deadline: Option<Duration>,
     answering: impl Future<Output = R>,
@@ -38,10 +51,8 @@ pub(super) async fn within<R>(
     let Some(deadline) = deadline else {
         return answering.await;
     };
-    // Apart, so that a call without a deadline is no larger for the clock of the others.
-    let in_time = Box::pin(tokio::time::timeout(deadline, answering));
-    in_time.await.unwrap_or_else(|_| {
-        let message = format!("no answer within the {deadline:?} that the caller waits");
+    tokio::time::timeout(deadline, answering).await.unwrap_or_else(|_| {
+        let message = format!("no answer within {deadline:?}, as long as the caller or the server waits");
         over(Status::deadline_exceeded(message))
     })
 }
@@ -66,6 +77,24 @@ mod tests {
             assert_eq!(waits(wrong), None, "{wrong}");
         }
         assert_eq!(of(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_call_without_a_stream_has_a_bound_whatever_its_caller_says() {
+        let (get, watch) = (
+            "/nbo.v1.DecisionService/GetOffers",
+            "/nbo.v1.DecisionService/WatchOffers",
+        );
+        let minute = Duration::from_mins(1);
+        let mut headers = HeaderMap::new();
+        assert_eq!(bound(get, &headers, minute), Some(minute));
+        assert_eq!(bound("/nowhere", &headers, minute), Some(minute));
+        assert_eq!(bound(watch, &headers, minute), None);
+        headers.insert(HEADER, "2H".parse().unwrap());
+        assert_eq!(bound(get, &headers, minute), Some(minute));
+        assert_eq!(bound(watch, &headers, minute), Some(Duration::from_hours(2)));
+        headers.insert(HEADER, "5S".parse().unwrap());
+        assert_eq!(bound(get, &headers, minute), Some(Duration::from_secs(5)));
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! What the server takes at most, and why.
+//! What the server takes at most, and why. Those of [`Bounds`] can be set when it is started; what the engine takes at
+//! most stands in [`crate::engine::Limits`], and the length of ids in [`crate::domain::ids`].
 
 use std::time::Duration;
 
@@ -59,9 +60,55 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a request's headers: ordinary ones take a few hundred.
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
 
-/// Connections at a time: each costs some tens of kB. Further ones wait in the system's backlog. A connection may grow
-/// old: watchers and streams live on theirs, and one that is dead is found by [`KEEP_ALIVE_EVERY`].
+/// Connections at a time on the port for everybody: each costs some tens of kB. Further ones wait in the system's backlog.
 pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// Connections at a time on the port for administration: people and their programs. They have places of their own, so that a
+/// flood on the other port locks no operator out.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// Connections at a time from one address (of IPv6: from one network of 64 bits): further ones are closed at once, so
+/// that one address cannot take all places. A gateway before the server is one address; it needs few, since calls share
+/// them.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1_024;
+
+/// How long a TLS handshake may take: two exchanges over the slowest of lines.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a connection may be without a call; then it is closed in order, and a client that has another call connects again.
+/// Watchers and streams are calls: they keep theirs open.
+pub const IDLE_MAX: Duration = Duration::from_mins(10);
+
+/// How long a call without a stream may take from its headers to its answer, its body included. Forecasts over millions of
+/// customers are the slowest.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// How long calls that last, watchers before all, may go on after their connection was told to go because of its age.
+pub const AGE_GRACE: Duration = Duration::from_mins(1);
+
+/// How long a connection has to end in order after it was told to because it was idle.
+pub const CLOSING_MAX: Duration = Duration::from_secs(5);
+
+/// Lines in a tokens file: services, not people. Each costs a comparison of 32 bytes for a token that was not seen lately.
+pub const TOKENS_MAX: usize = 1_000;
+
+/// Keys in an issuer's JWKS: some old, one in use, one to come.
+pub const ISSUER_KEYS_MAX: usize = 100;
+
+/// Bytes of a token: those of issuers that put whole groups in have a few thousand.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// Tokens that are remembered as good, so that a signature is checked once and not for each call; some 200 bytes each.
+pub const TOKENS_REMEMBERED_MAX: usize = 10_000;
+
+/// By how much the clock of an issuer may differ.
+pub const TOKEN_LEEWAY: Millis = Millis::SECOND.times(30);
+
+/// Bytes of a file with certificates, keys or tokens.
+pub const SECRET_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How often files with certificates, keys and tokens are read again: a few small files cost microseconds.
+pub const SECRETS_LOOKED_UP_EVERY: Duration = Duration::from_secs(1);
 
 /// Calls at a time on one connection: browsers and channels' servers multiplex, and one connection must not take all
 /// the memory. Further ones wait in the client.
@@ -71,7 +118,8 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
 /// is cut off, as the advice on rapid resets (CVE-2023-44487) goes.
 pub const RESETS_PENDING_MAX: usize = 20;
 
-/// How long an HTTP/1 connection may take to say what it wants, and may be idle before it does: browsers open another one.
+/// How long an HTTP/1 connection may take to say what it wants, and may be idle before it does, and how long any new
+/// one may take until its first call: browsers open another one.
 pub const HEADERS_WAITED_FOR: Duration = Duration::from_secs(30);
 
 /// Bytes of an HTTP/1 connection's buffer, and with it of its headers.
@@ -104,6 +152,57 @@ pub const RELOAD_QUIET: Duration = Duration::from_millis(300);
 /// How often it is looked up which folder the name of a folder of rules or models means: two looks at the file system
 /// cost microseconds, and somebody who turned a link to a new release waits for no longer than a save takes.
 pub const FOLDERS_LOOKED_UP_EVERY: Duration = Duration::from_secs(1);
+
+/// The limits that can be set when the server is started. [`Default`] are those of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// [`CONNECTIONS_MAX`].
+    pub connections: usize,
+    /// [`CONNECTIONS_PER_ADDRESS_MAX`].
+    pub connections_per_address: usize,
+    /// [`STREAMS_PER_CONNECTION_MAX`].
+    pub streams_per_connection: u32,
+    /// [`HANDSHAKE_MAX`].
+    pub handshake: Duration,
+    /// [`HEADERS_WAITED_FOR`]; a connection that has not asked for anything in that time is closed as well.
+    pub headers: Duration,
+    /// [`IDLE_MAX`].
+    pub idle: Duration,
+    /// [`REQUEST_TIME_MAX`].
+    pub request_time: Duration,
+    /// How old a connection may grow until it is told to go, so that clients spread over new servers; nothing for any age.
+    pub age: Option<Duration>,
+    /// [`AGE_GRACE`].
+    pub age_grace: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: CONNECTIONS_MAX,
+            connections_per_address: CONNECTIONS_PER_ADDRESS_MAX,
+            streams_per_connection: STREAMS_PER_CONNECTION_MAX,
+            handshake: HANDSHAKE_MAX,
+            headers: HEADERS_WAITED_FOR,
+            idle: IDLE_MAX,
+            request_time: REQUEST_TIME_MAX,
+            age: None,
+            age_grace: AGE_GRACE,
+        }
+    }
+}
+
+impl Bounds {
+    /// Returns the limits for the port for administration.
+    #[must_use]
+    pub fn for_administration(self) -> Self {
+        Self {
+            connections: ADMIN_CONNECTIONS_MAX,
+            connections_per_address: ADMIN_CONNECTIONS_MAX,
+            ..self
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

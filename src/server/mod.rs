@@ -1,29 +1,38 @@
 //! The engine over gRPC, and over HTTP with JSON ([`http`]): the contract of `proto/nbo/v1` on a listener.
 //!
-//! [`Server::serve`] receives its listener and its shutdown from the caller, so a test binds port 0 and stops the server at
-//! will. A request goes through [`convert`] (all validation), one clock reading, one snapshot, one synchronous engine call,
-//! and [`convert`] back. What the server takes at most stands in [`limits`], what it refuses with in [`status`].
+//! [`Server::serve`] receives its listener and its shutdown from the caller, so a test binds port 0 and stops the
+//! server at will. A request goes through [`convert`] (all validation), one clock reading, one snapshot, one
+//! synchronous engine call, and [`convert`] back. Who may call what is judged before, in [`access`]. What the server
+//! takes at most stands in [`limits`], what it refuses with in [`status`].
 //!
 //! Shutting down: no new connection is accepted, calls under way finish, watchers are told to go elsewhere; streams that
 //! their callers keep open are cut after [`limits::SHUTDOWN_GRACE`].
 
+pub mod access;
+mod activity;
+pub mod client;
 pub mod convert;
 mod deadline;
 mod desk;
-mod door;
+pub mod doors;
 pub mod durability;
+mod front;
 mod grpc;
 pub mod http;
 pub mod limits;
 mod listen;
+mod places;
 mod policies;
 pub mod reload;
+pub mod renewed;
 pub mod status;
+pub mod tls;
 pub mod watch;
 pub mod wire;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch as channel};
@@ -37,8 +46,9 @@ use crate::config::data::KeptVersions;
 use crate::engine::Engine;
 use crate::telemetry::Meters;
 use desk::Desk;
-use door::Door;
+use doors::Doors;
 use durability::Durability;
+use front::Behind;
 use grpc::Services;
 use http::CorsOrigin;
 use limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE};
@@ -142,16 +152,24 @@ impl Server {
         }
     }
 
-    /// Serves on `listener` until `shutdown` is done.
+    /// Serves on `listener` until `shutdown` is done: everything, to everybody who can connect.
     ///
     /// # Errors
     /// When the contract's own description is broken.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        self.serve_at(Doors::open(listener), shutdown).await
+    }
+
+    /// Serves at these doors until `shutdown` is done.
+    ///
+    /// # Errors
+    /// When the contract's own description is broken.
+    pub async fn serve_at(self, doors: Doors, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let services = Services::new(&self.desk);
-        let (door, health) = door(services, &self.cors_origins).await?;
+        let (behind, health) = behind(services, doors.bounds.request_time).await?;
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
-        let serving = listen::serve(listener, door, down.subscribe());
+        let serving = doors.serve(behind, &self.cors_origins, &self.desk.clock, &down);
         let stopping = async {
             shutdown.await;
             for service in SERVICES {
@@ -183,7 +201,7 @@ impl Server {
 }
 
 /// Puts the services together: the seven of the contract, health, and reflection in both versions that clients speak.
-async fn door(services: Services, cors_origins: &[CorsOrigin]) -> Result<(Door, HealthReporter), ServeError> {
+async fn behind(services: Services, request_time: Duration) -> Result<(Behind, HealthReporter), ServeError> {
     let own = services.clone();
     let decisions = DecisionServiceServer::new(own.decisions).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let behaviour = BehaviourServiceServer::new(own.behaviour).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -213,13 +231,12 @@ async fn door(services: Services, cors_origins: &[CorsOrigin]) -> Result<(Door, 
         .add_service(health_service.clone())
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let front = http::in_front(routes.into_axum_router(), Arc::new(services));
-    // Around everything else: a browser asks for leave before it can say who it is.
-    let door = Door {
+    let all = http::in_front(routes.into_axum_router(), Arc::new(services), request_time);
+    let behind = Behind {
         decisions,
         behaviour,
         health: health_service,
-        all: http::allowing(front, cors_origins),
+        all,
     };
-    Ok((door, health))
+    Ok((behind, health))
 }

@@ -20,11 +20,14 @@
 //! | a past decision cannot be made again: no journal, or its catalog is gone | `FAILED_PRECONDITION` | not unchanged |
 //! | a campaign run died | `INTERNAL` | going on after its last token |
 //! | a thread died over a call | `INTERNAL` | yes |
+//! | nobody, or a token that is not good | `UNAUTHENTICATED` | with a good token |
+//! | the caller lacks the role, or the port does not serve this | `PERMISSION_DENIED` | not unchanged |
 //! | the server is shutting down | `UNAVAILABLE` | at once, elsewhere |
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use super::access::table::Roles;
 use super::convert::fault::Faults;
 use super::wire;
 use crate::engine::{Rejection, ReplayError};
@@ -73,6 +76,9 @@ pub enum Refusal {
         /// Why.
         message: String,
     },
+    /// The caller has none of the roles that this takes.
+    #[error("this takes the role {}", .0.to_string().replace(',', " or "))]
+    LacksRole(Roles),
     /// The server is going down.
     #[error("the server is shutting down; connect again")]
     ShuttingDown,
@@ -122,6 +128,7 @@ impl Refusal {
                 Code::FailedPrecondition
             }
             Self::RunBroken | Self::Broken => Code::Internal,
+            Self::LacksRole(_) => Code::PermissionDenied,
             Self::Rejected(
                 Rejection::NotWritten(NotWritten::Stopped(_) | NotWritten::Unsettled(_)) | Rejection::NotDestroyed(_),
             )

@@ -176,12 +176,12 @@ async fn a_mapping_that_does_not_fit_is_told_with_its_lines_and_sends_nothing() 
 #[tokio::test]
 async fn a_file_that_changed_between_the_check_and_the_sending_is_not_imported_at_all() {
     let served = Served::start().await;
-    let target = schema_in_force(served.channel()).await.unwrap().target;
+    let target = schema_in_force(served.connection().await).await.unwrap().target;
     for expected in [1_000, 3_000] {
         let file = numbered(2_000);
         let rows = Rows::new(std::io::Cursor::new(format!("customer,age\n{file}")), b',').unwrap();
         let plan = Plan::new(&Mapping::by_header(["customer", "age"]), rows.header(), &target).unwrap();
-        let sent = send(served.channel(), rows, plan, target.clone(), expected, |_| ()).await;
+        let sent = send(served.connection().await, rows, plan, target.clone(), expected, |_| ()).await;
         assert!(matches!(sent, Err(SendError::FileChanged)), "{sent:?}");
         assert_eq!(served.engine.customers(), 0);
     }

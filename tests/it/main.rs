@@ -33,6 +33,8 @@ mod population;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod safety;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod serve;

@@ -172,7 +172,7 @@ fn who_reads_only_the_first_lines_is_not_told_of_a_fault() {
 fn every_command_shows_an_example() {
     for command in [
         "backup", "bench", "check", "explain", "import", "load", "openapi", "replay", "restore", "schema", "serve",
-        "sim", "verify",
+        "sim", "token", "verify",
     ] {
         let help = Command::new(env!("CARGO_BIN_EXE_nbo"))
             .args([command, "--help"])

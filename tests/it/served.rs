@@ -8,6 +8,7 @@ use nbo::domain::symbol::Symbols;
 use nbo::domain::time::Timestamp;
 use nbo::engine::{Active, Engine, Limits};
 use nbo::server::Server;
+use nbo::server::client::{Connection, Credentials};
 use nbo::server::wire;
 use nbo::server::wire::attribute_value::Kind;
 use nbo::server::wire::behaviour_service_client::BehaviourServiceClient;
@@ -161,6 +162,11 @@ impl Served {
 
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// Connects as our own commands do.
+    pub(crate) async fn connection(&self) -> Connection {
+        Credentials::default().connect(&self.address).await.unwrap()
     }
 
     pub(crate) fn contacts(&self) -> ContactServiceClient<Channel> {

@@ -13,8 +13,8 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
 
+use super::connect::Server;
 use super::numbers::{counted, grouped, whole};
 use crate::catalog::Diagnostic;
 use crate::catalog::single::Single;
@@ -64,9 +64,8 @@ struct Run {
     /// The list to write: `.parquet` or `.csv`
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The server
-    #[arg(long, default_value = "http://127.0.0.1:50051", value_name = "URL")]
-    to: String,
+    #[command(flatten)]
+    server: Server,
     /// Go on with a run that broke off
     #[arg(long)]
     resume: bool,
@@ -176,7 +175,8 @@ impl Run {
             // Says what to do about it, before anything is asked for.
             Part::begin(path, &request)?;
         }
-        let mut client = CampaignServiceClient::new(self.connect().await?).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut client =
+            CampaignServiceClient::new(self.server.connect().await?).max_decoding_message_size(MESSAGE_BYTES_MAX);
         request.resume_after.clone_from(&received.token);
         let mut answers = match client.rank_customers(request.clone()).await {
             Ok(answers) => answers.into_inner(),
@@ -207,13 +207,6 @@ impl Run {
                 return Ok(Ok(received));
             }
         }
-    }
-
-    async fn connect(&self) -> Result<Channel> {
-        let endpoint =
-            Endpoint::from_shared(self.to.clone()).with_context(|| format!("`{}` is no address", self.to))?;
-        let connected = endpoint.tcp_nodelay(true).connect().await;
-        connected.with_context(|| format!("cannot connect to {}; is `nbo serve` running there?", self.to))
     }
 }
 

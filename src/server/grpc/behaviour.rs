@@ -8,6 +8,8 @@ use super::decisions::{self, answered, preview};
 use crate::catalog::Catalog;
 use crate::domain::request::OffersRequest;
 use crate::engine::Rejection;
+use crate::server::access::caller::Caller;
+use crate::server::access::table::Role;
 use crate::server::convert::{events, offers, outcomes};
 use crate::server::desk::Desk;
 use crate::server::limits::FAULTS_LISTED_MAX;
@@ -136,6 +138,10 @@ impl BehaviourService for Behaviour {
         &self,
         request: Request<wire::RecordEventsRequest>,
     ) -> Result<Response<wire::RecordEventsResponse>, Status> {
+        if request.get_ref().offers.is_some() {
+            let caller = request.extensions().get();
+            Caller::require(caller, Role::Offers).map_err(|refusal| self.0.refuse(refusal))?;
+        }
         let answer = self.record_events(request.get_ref());
         let answer = or_again(&self.0, answer, request.get_ref()).await;
         self.0.answer(answer).await

@@ -11,6 +11,8 @@ use crate::domain::ids::DecisionId;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
 use crate::engine::{Active, Answer, Engine, Rejection, ReplayError, Replayed};
+use crate::server::access::caller::Caller;
+use crate::server::access::table::Role;
 use crate::server::convert::{answer, offers, outcomes};
 use crate::server::desk::Desk;
 use crate::server::limits::WALKS_MAX;
@@ -76,6 +78,8 @@ impl DecisionService for Decisions {
         request: Request<wire::GetOffersRequest>,
     ) -> Result<Response<wire::GetOffersResponse>, Status> {
         let given = request.get_ref();
+        let may = may_bring(request.extensions().get(), given);
+        may.map_err(|refusal| self.0.refuse(refusal))?;
         let answer = or_again(&self.0, get_offers(&self.0, given), given).await;
         self.0.answer(answer).await
     }
@@ -85,10 +89,11 @@ impl DecisionService for Decisions {
         request: Request<Streaming<wire::GetOffersStreamRequest>>,
     ) -> Result<Response<Self::GetOffersStreamStream>, Status> {
         let desk = Arc::clone(&self.0);
+        let caller = request.extensions().get::<Arc<Caller>>().cloned();
         let answers = request.into_inner().then(move |item| {
-            let desk = Arc::clone(&desk);
+            let (desk, caller) = (Arc::clone(&desk), caller.clone());
             async move {
-                let mut answer = answer_item(&desk, item?).await;
+                let mut answer = answer_item(&desk, caller.as_ref(), item?).await;
                 if let Err(refusal) = desk.durability.settle().await {
                     answer.result = Some(StreamResult::Fault(desk.fault(&refusal)));
                 }
@@ -178,9 +183,24 @@ pub(super) async fn or_again(
     Ok(wire::GetOffersResponse { replayed: true, ..said })
 }
 
-async fn answer_item(desk: &Arc<Desk>, item: wire::GetOffersStreamRequest) -> wire::GetOffersStreamResponse {
+/// Refuses events in a call for offers to a caller who may not write any.
+fn may_bring(caller: Option<&Arc<Caller>>, request: &wire::GetOffersRequest) -> Result<(), Refusal> {
+    match request.events.as_slice() {
+        [] => Ok(()),
+        _ => Caller::require(caller, Role::Events),
+    }
+}
+
+async fn answer_item(
+    desk: &Arc<Desk>,
+    caller: Option<&Arc<Caller>>,
+    item: wire::GetOffersStreamRequest,
+) -> wire::GetOffersStreamResponse {
     let answered = match offers::correlated(&item) {
-        Ok(request) => or_again(desk, get_offers(desk, request), request).await,
+        Ok(request) => match may_bring(caller, request) {
+            Ok(()) => or_again(desk, get_offers(desk, request), request).await,
+            Err(refusal) => Err(refusal),
+        },
         Err(faults) => Err(faults.into()),
     };
     let result = match answered {

@@ -76,6 +76,9 @@ impl IntoResponse for Refused {
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
+        if self.status.code() == Code::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         let delay = self.status.get_details_retry_info().and_then(|info| info.retry_delay);
         if let Some(delay) = delay {
             // Whole seconds are all that the header can say.

@@ -22,6 +22,7 @@ pub mod openapi;
 mod stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -101,10 +102,12 @@ impl Form {
 struct Front {
     grpc: Router,
     services: Arc<Services>,
+    /// How long a call takes at most that is no stream.
+    request_time: Duration,
 }
 
 /// Puts HTTP in front of the gRPC services and the other routes.
-pub(super) fn in_front(grpc: Router, services: Arc<Services>) -> Router {
+pub(super) fn in_front(grpc: Router, services: Arc<Services>, request_time: Duration) -> Router {
     let grpc = grpc
         .route("/", get(|| async { ([(header::CONTENT_TYPE, JSON)], WHAT) }))
         .route("/openapi.json", get(openapi_json))
@@ -112,13 +115,17 @@ pub(super) fn in_front(grpc: Router, services: Arc<Services>) -> Router {
         .method_not_allowed_fallback(wrong_verb);
     // As the routes' own doc advises: it makes each call a little cheaper.
     let grpc = grpc.with_state(());
-    let front = Arc::new(Front { grpc, services });
+    let front = Arc::new(Front {
+        grpc,
+        services,
+        request_time,
+    });
     Router::new().fallback(answer).with_state(front)
 }
 
 async fn answer(State(front): State<Arc<Front>>, request: Request<Body>) -> Response {
     let form = Form::of(request.headers());
-    let deadline = deadline::of(request.headers());
+    let deadline = deadline::bound(request.uri().path(), request.headers(), front.request_time);
     deadline::within(deadline, answer_in(form, front, request), |status| form.refusal(status)).await
 }
 
@@ -211,7 +218,8 @@ fn not_found(uri: &Uri) -> Refused {
     Refused::with(StatusCode::NOT_FOUND, Status::not_found(message))
 }
 
-async fn nowhere(request: Request<Body>) -> Response {
+/// Answers that there is nothing at an address.
+pub(super) async fn nowhere(request: Request<Body>) -> Response {
     match Form::of(request.headers()) {
         Form::Http => not_found(request.uri()).into_response(),
         grpc => grpc.refusal(Status::unimplemented(format!("there is no {}", request.uri().path()))),

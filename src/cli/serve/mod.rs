@@ -3,20 +3,23 @@
 //! It says step by step how it got ready and how long each step took. The port opens last, so whoever can connect is served
 //! by a warm model and a loaded population.
 
+mod doors;
+mod signals;
+mod steps;
+
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use self::doors::DoorArgs;
+use self::signals::{reload_on_hangup, told_to_stop};
+use self::steps::{assembly_step, finish_step, progress, recover_step, refuse, runtime, step, survives, tell};
 use super::numbers::grouped;
-use super::steps::{progress, step, tell};
-use crate::catalog::Diagnostic;
 use crate::clock::{Clock, SystemClock};
 use crate::config::assembly::{Assembly, Place};
 use crate::config::data::{DataFolder, KeptVersions};
@@ -24,8 +27,9 @@ use crate::domain::symbol::Symbols;
 use crate::engine::{Active, Engine, Limits, Recovery};
 use crate::import::demo;
 use crate::journal::Level;
-use crate::model::{Runtime, SESSIONS_MAX};
+use crate::model::SESSIONS_MAX;
 use crate::server::Server;
+use crate::server::doors::Doors;
 use crate::server::durability::{CHECKPOINT_AFTER_BYTES, Checkpoints};
 use crate::server::http::CorsOrigin;
 use crate::server::reload::{FileWatch, Reloader};
@@ -48,12 +52,13 @@ const CHECKPOINT_AFTER_MIB_MAX: f64 = 1_048_576.0;
 #[command(after_help = "Examples:
   nbo serve                                       the built-in bank with made-up customers
   nbo serve --rules rules/bank --customers 10000  the same from files, which are picked up when they change
-  nbo serve --rules /etc/nbo/rules --models /etc/nbo/models --data /var/lib/nbo --listen 0.0.0.0:50051
   nbo serve --cors-origin https://www.bank.example  pages of that website may call
+  nbo serve --rules /etc/nbo/rules --models /etc/nbo/models --data /var/lib/nbo --listen 0.0.0.0:50051 \\
+    --tls-cert cert.pem --tls-key key.pem --tokens tokens     to others: administration is then on 127.0.0.1:50052
   nbo serve --durability power                    an answer waits until what it changed is on the disk
   nbo serve --durability none                     keep nothing: the next start begins anew
 
-SIGHUP reads the files again; Ctrl-C or SIGTERM finishes the calls under way and stops.")]
+SIGHUP reads the files again, those with certificates and tokens as well; Ctrl-C or SIGTERM finishes the calls under way and stops.")]
 pub struct Args {
     /// The folder with the catalog's YAML files; without it the built-in bank is served
     #[arg(long, env = "NBO_RULES", value_name = "FOLDER")]
@@ -61,9 +66,6 @@ pub struct Args {
     /// The folder with a folder for each model; used with --rules
     #[arg(long, env = "NBO_MODELS", value_name = "FOLDER", default_value = "models")]
     models: PathBuf,
-    /// The address to listen on
-    #[arg(long, env = "NBO_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
-    listen: SocketAddr,
     /// The folder in which everything is kept that has to outlive the process; it is made when it is missing
     #[arg(long, env = "NBO_DATA", value_name = "FOLDER", default_value = "nbo-data")]
     data: PathBuf,
@@ -91,6 +93,11 @@ pub struct Args {
     /// An origin whose web pages may call, as in `https://www.bank.example`, or `*` for all; may be repeated [default: none]
     #[arg(long, env = "NBO_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origin: Vec<CorsOrigin>,
+    /// How many customers there may be, visitors included; more are refused. Each costs about 1 kB of memory
+    #[arg(long, env = "NBO_CUSTOMERS_MAX", value_name = "COUNT", default_value_t = Limits::default().customers_max)]
+    customers_max: usize,
+    #[command(flatten)]
+    doors: DoorArgs,
     /// Which log lines to show on standard error, as in `info` or `warn,nbo=debug`
     #[arg(long, env = "NBO_LOG", default_value = "info")]
     log: String,
@@ -124,6 +131,8 @@ impl Args {
     async fn serve(&self, out: &mut impl Write) -> Result<ExitCode> {
         let whole = Stopwatch::start();
         writeln!(out, "nbo {}", env!("CARGO_PKG_VERSION"))?;
+        // Before anything that takes long, and before anything is written.
+        let opened = self.doors.open(out)?;
         let begun = self.data_step(out)?;
         let folder = begun.as_ref().map(|(folder, _)| folder.clone());
         let symbols = begun
@@ -136,7 +145,7 @@ impl Args {
             Err(faults) => return refuse(&faults, out),
         };
         Self::models_step(&active, out)?;
-        let (engine, found_bytes) = recover_step(begun, active, out)?;
+        let (engine, found_bytes) = recover_step(begun, active, self.limits(), out)?;
         let engine = Arc::new(engine);
         self.population_step(&engine, out)?;
         let kept = folder.clone();
@@ -154,16 +163,12 @@ impl Args {
         let reloader = server.reloader(Box::new(move |in_force| assembly.again(in_force)));
         let _watcher = self.files_step(&reloader, &requests, out)?;
         tokio::spawn(reloader.run(requested));
-        reload_on_hangup(requests)?;
+        reload_on_hangup(vec![requests, opened.renewing()])?;
         let stop = told_to_stop()?;
-        let listener = TcpListener::bind(self.listen).await;
-        let listener =
-            listener.with_context(|| format!("cannot listen on {}, the address of --listen", self.listen))?;
-        let address = listener.local_addr()?;
-        step(out, "listening", &format!("http://{address}, ready"), whole)?;
-        self.invite(address, &engine, out)?;
+        let doors = opened.listen(whole, out).await?;
+        self.invite(&doors, &engine, out)?;
         out.flush()?;
-        server.serve(listener, stop).await?;
+        server.serve_at(doors, stop).await?;
         if let Some(taking) = taking {
             taking.abort();
         }
@@ -243,6 +248,13 @@ impl Args {
     )]
     fn checkpoint_after_bytes(&self) -> u64 {
         (self.checkpoint_after * MIB as f64) as u64
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            customers_max: self.customers_max,
+            ..Limits::default()
+        }
     }
 
     fn keep_records(&self) -> Duration {
@@ -337,7 +349,12 @@ impl Args {
     }
 
     /// Shows a call to paste.
-    fn invite(&self, address: SocketAddr, engine: &Engine, out: &mut impl Write) -> Result<()> {
+    fn invite(&self, doors: &Doors, engine: &Engine, out: &mut impl Write) -> Result<()> {
+        if doors.tls.is_some() || !doors.access.is_open() {
+            // What to show is only known to whoever has it.
+            return Ok(());
+        }
+        let address = doors.public.local_addr()?;
         let catalog = &engine.active().catalog;
         let customer = if self.customers() > 0 { "demo-000001" } else { "anybody" };
         let asked = catalog.placements.iter().find_map(|placement| {
@@ -367,162 +384,4 @@ fn checkpoint_after(text: &str) -> Result<f64, String> {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Loads ONNX Runtime, or warns in one line.
-fn runtime(out: &mut impl Write) -> Result<Option<Runtime>> {
-    let took = Stopwatch::start();
-    match Runtime::load(None) {
-        Ok(runtime) => {
-            let text = format!("{} from {}", runtime.version(), runtime.path().display());
-            step(out, "ONNX Runtime", &text, took)?;
-            if let Some(warning) = runtime.telemetry_warning() {
-                tell(out, "warning", &warning)?;
-            }
-            Ok(Some(runtime))
-        }
-        Err(error) => {
-            tell(
-                out,
-                "warning",
-                &format!("models that need it stay out, others serve untried: {error}"),
-            )?;
-            Ok(None)
-        }
-    }
-}
-
-/// Folds what was recorded behind the checkpoint, and returns the engine with how many bytes of records that was.
-fn recover_step(begun: Option<Begun>, active: Active, out: &mut impl Write) -> Result<(Engine, u64)> {
-    let active = Active {
-        since: SystemClock.now(),
-        ..active
-    };
-    let Some((folder, recovery)) = begun else {
-        return Ok((Engine::new(active, Limits::default()), 0));
-    };
-    let took = Stopwatch::start();
-    out.flush()?;
-    let bar = progress("journal", 0);
-    let (engine, recovered) = recovery.finish(
-        active,
-        Limits::default(),
-        &mut |activation| folder.catalog(activation),
-        &mut |done, all| {
-            bar.set_length(all);
-            bar.set_position(done);
-        },
-    )?;
-    bar.finish_and_clear();
-    if recovered.records > 0 {
-        let text = format!("{} records folded", grouped(recovered.records));
-        step(out, "journal", &text, took)?;
-    }
-    if engine.erased() > 0 {
-        let people = grouped(engine.erased() as u64);
-        let text = format!("{people} people are remembered, so that nobody contacts them");
-        tell(out, "erased", &text)?;
-    }
-    Ok((engine, recovered.bytes))
-}
-
-/// Leaves a checkpoint behind, so that the next start has nothing to replay.
-async fn finish_step(checkpoints: Arc<tokio::sync::Mutex<Checkpoints>>, out: &mut impl Write) -> Result<()> {
-    let took = Stopwatch::start();
-    let own = checkpoints.lock_owned().await;
-    match tokio::task::spawn_blocking(move || own.finish()).await? {
-        Ok(Some(taken)) => {
-            let text = format!("{} customers in a checkpoint", grouped(taken.customers));
-            step(out, "data", &text, took)
-        }
-        Ok(None) => Ok(()),
-        Err(error) => tell(
-            out,
-            "warning",
-            &format!("no checkpoint could be left ({error}); the next start replays the journal"),
-        ),
-    }
-}
-
-const fn survives(level: Level) -> &'static str {
-    match level {
-        Level::Process => "a crash of the process",
-        Level::Power => "a loss of power",
-    }
-}
-
-fn assembly_step(
-    assembly: &mut Assembly,
-    symbols: &Symbols,
-    out: &mut impl Write,
-) -> Result<Result<Active, Vec<Diagnostic>>> {
-    let took = Stopwatch::start();
-    let started = assembly.start(symbols);
-    if let Ok(active) = &started {
-        let catalog = &active.catalog;
-        let text = format!(
-            "{} {}: {} offers in {} groups, {} placements, {} caps",
-            catalog.name,
-            catalog.version,
-            catalog.offers.len(),
-            catalog.groups.len(),
-            catalog.placements.len(),
-            catalog.caps.len(),
-        );
-        step(out, "catalog", &text, took)?;
-        for warning in &catalog.warnings {
-            writeln!(out, "{warning}")?;
-        }
-    }
-    Ok(started)
-}
-
-fn refuse(faults: &[Diagnostic], out: &mut impl Write) -> Result<ExitCode> {
-    for fault in faults {
-        writeln!(out, "{fault}\n")?;
-    }
-    writeln!(out, "the files have faults; nothing is served")?;
-    Ok(ExitCode::FAILURE)
-}
-
-/// Reads the files again at each SIGHUP, where there is one.
-fn reload_on_hangup(requests: mpsc::Sender<()>) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            while hangups.recv().await.is_some() {
-                // A full channel is asked for already.
-                let _ = requests.try_send(());
-            }
-        });
-    }
-    #[cfg(not(unix))]
-    drop(requests);
-    Ok(())
-}
-
-/// Listens for Ctrl-C, and for SIGTERM where there is one, from now on; the result is done when one came. To be called before
-/// anybody is told that the server is ready: a signal that comes earlier ends the program as it ends any other.
-#[cfg(unix)]
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut terminations = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupts.recv() => {}
-            _ = terminations.recv() => {}
-        }
-    })
-}
-
-/// Listens for Ctrl-C from now on; the result is done when it came.
-#[cfg(windows)]
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    let mut interrupts = tokio::signal::windows::ctrl_c()?;
-    Ok(async move {
-        let _ = interrupts.recv().await;
-    })
 }

@@ -1,0 +1,75 @@
+//! Where the server listens, for whom, and within which limits.
+//!
+//! There is one port for everybody and, where operators want it so, one for administration: the same services and the same
+//! callers, but places of its own, and administration is then refused on the first.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::access::Access;
+use super::access::gate::{Gate, Port};
+use super::front::{Behind, Front};
+use super::http::CorsOrigin;
+use super::limits::Bounds;
+use super::listen::{self, Door};
+use super::tls::Tls;
+use crate::clock::Clock;
+
+/// The ports of a server.
+pub struct Doors {
+    /// Where everybody calls.
+    pub public: TcpListener,
+    /// Where administration is served; without it, it is on the same port as everything.
+    pub admin: Option<TcpListener>,
+    /// The certificates of both ports; without them nothing is encrypted.
+    pub tls: Option<Arc<Tls>>,
+    /// Whom the server knows.
+    pub access: Arc<Access>,
+    /// What is taken at most.
+    pub bounds: Bounds,
+}
+
+impl Doors {
+    /// Makes one door for everybody who can connect, without TLS: for a loopback address.
+    #[must_use]
+    pub fn open(listener: TcpListener) -> Self {
+        Self {
+            public: listener,
+            admin: None,
+            tls: None,
+            access: Arc::new(Access::open_to_everybody()),
+            bounds: Bounds::default(),
+        }
+    }
+
+    /// Serves until `down` becomes true and every call has ended.
+    pub(super) async fn serve(
+        self,
+        behind: Behind,
+        cors_origins: &[CorsOrigin],
+        clock: &Arc<dyn Clock>,
+        down: &watch::Sender<bool>,
+    ) {
+        let front = |port| {
+            let gate = Gate::new(Arc::clone(&self.access), Arc::clone(clock), port);
+            Front::new(behind.clone(), gate, cors_origins)
+        };
+        let port = if self.admin.is_some() { Port::Public } else { Port::Only };
+        let door = Door {
+            bounds: self.bounds,
+            tls: self.tls.clone(),
+        };
+        let serving = listen::serve(self.public, door, front(port), down.subscribe());
+        let Some(admin) = self.admin else {
+            return serving.await;
+        };
+        let door = Door {
+            bounds: self.bounds.for_administration(),
+            tls: self.tls,
+        };
+        let administration = listen::serve(admin, door, front(Port::Admin), down.subscribe());
+        tokio::join!(serving, administration);
+    }
+}

@@ -1,0 +1,126 @@
+//! From a request to the service that answers it.
+//!
+//! What is asked once for each page view, and the health check, goes to its service at once. The way of all others, through axum's router, costs a
+//! decision from the cache a tenth of its time, for routes that it does not need.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::future::RouteFuture;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tonic_health::pb::health_server::{self, HealthServer};
+use tonic_health::server::HealthService;
+use tower::Service as _;
+
+use super::access::gate::{Gate, gated};
+use super::deadline;
+use super::grpc::behaviour::Behaviour;
+use super::grpc::decisions::Decisions;
+use super::http::{self, CorsOrigin};
+use super::wire::behaviour_service_server::{self, BehaviourServiceServer};
+use super::wire::decision_service_server::{self, DecisionServiceServer};
+
+/// An answer on its way.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// All that answers requests.
+#[derive(Clone)]
+pub(super) struct Behind {
+    pub(super) decisions: DecisionServiceServer<Decisions>,
+    pub(super) behaviour: BehaviourServiceServer<Behaviour>,
+    pub(super) health: HealthServer<HealthService>,
+    /// Everything, the three above as well.
+    pub(super) all: Router,
+}
+
+/// All that answers requests, behind the gate of a port.
+#[derive(Clone)]
+pub(super) struct Front {
+    gate: Gate,
+    behind: Behind,
+}
+
+impl Front {
+    /// Puts a gate in front of the services. Around it pages of other origins are let in: a browser asks for leave before it can
+    /// say who it is.
+    pub(super) fn new(behind: Behind, gate: Gate, cors_origins: &[CorsOrigin]) -> Self {
+        let all = behind.all.layer(from_fn_with_state(gate.clone(), gated));
+        let all = http::allowing(all, cors_origins);
+        Self {
+            gate,
+            behind: Behind { all, ..behind },
+        }
+    }
+
+    /// Answers a request within the time that its caller waits, and within `request_time` when it is no stream.
+    pub(super) fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        request_time: Duration,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
+        let deadline = deadline::bound(request.uri().path(), request.headers(), request_time);
+        let way = match straight(&request) {
+            Some(service) => match self.gate.pass(&mut request) {
+                Ok(()) => Way::Straight(self.behind.call(service, request)),
+                Err(status) => Way::Refused(status),
+            },
+            None => Way::Routed(self.behind.all.clone().call(request.map(axum::body::Body::new))),
+        };
+        async move {
+            match way {
+                Way::Straight(answering) => {
+                    deadline::within(deadline, answering, |status| Ok(status.into_http())).await
+                }
+                // It looks after deadlines itself, in the caller's form.
+                Way::Routed(answering) => Ok(answering.await?.map(Body::new)),
+                Way::Refused(status) => Ok(status.into_http()),
+            }
+        }
+    }
+}
+
+/// Which way a request goes.
+enum Way {
+    Straight(Answering),
+    Routed(RouteFuture<Infallible>),
+    Refused(Status),
+}
+
+/// The services to which there is a straight way.
+#[derive(Clone, Copy)]
+enum Hot {
+    Decisions,
+    Behaviour,
+    Health,
+}
+
+/// Returns the service that a gRPC call names, when there is a straight way to it.
+fn straight(request: &Request<Incoming>) -> Option<Hot> {
+    let kind = request.headers().get(hyper::header::CONTENT_TYPE)?.as_bytes();
+    if kind != b"application/grpc" && !kind.starts_with(b"application/grpc+") {
+        return None;
+    }
+    let (service, _) = request.uri().path().strip_prefix('/')?.split_once('/')?;
+    match service {
+        decision_service_server::SERVICE_NAME => Some(Hot::Decisions),
+        behaviour_service_server::SERVICE_NAME => Some(Hot::Behaviour),
+        health_server::SERVICE_NAME => Some(Hot::Health),
+        _ => None,
+    }
+}
+
+impl Behind {
+    fn call(&self, service: Hot, request: Request<Incoming>) -> Answering {
+        match service {
+            Hot::Decisions => self.decisions.clone().call(request),
+            Hot::Behaviour => self.behaviour.clone().call(request),
+            Hot::Health => self.health.clone().call(request),
+        }
+    }
+}
