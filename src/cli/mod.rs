@@ -15,3 +15,4 @@ pub mod schema;
 pub mod serve;
 pub mod sim;
 pub mod simulate;
+mod telling;

@@ -3,7 +3,7 @@
 //! It says step by step how it got ready and how long each step took. The port opens last, so whoever can connect is served
 //! by a warm model and a loaded population.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::numbers::grouped;
+use super::telling::{self, progress};
 use crate::catalog::Diagnostic;
 use crate::clock::{Clock, SystemClock};
 use crate::config::assembly::{Assembly, Place};
@@ -89,6 +89,8 @@ pub struct Args {
     /// Which log lines to show on standard error, as in `info` or `warn,nbo=debug`
     #[arg(long, env = "NBO_LOG", default_value = "info")]
     log: String,
+    #[command(flatten)]
+    telling: telling::Options,
 }
 
 /// What an answer promises about what it changed.
@@ -111,7 +113,7 @@ impl Args {
     /// # Errors
     /// When the files have faults, the address is taken, or serving fails.
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
-        telemetry::log(&self.log).context("--log")?;
+        telemetry::log(&self.log, self.telling.log_format).context("--log")?;
         let runtime = self.tokio().enable_all().build()?;
         runtime.block_on(self.serve(out))
     }
@@ -138,12 +140,15 @@ impl Args {
         let checkpoints = folder.map(|folder| {
             let bytes = (found_bytes, self.checkpoint_after_bytes());
             let checkpoints = Checkpoints::new(Arc::clone(&engine), folder, self.keep_records(), bytes);
-            Arc::new(tokio::sync::Mutex::new(checkpoints))
+            let log = checkpoints.log();
+            (Arc::new(tokio::sync::Mutex::new(checkpoints)), log)
         });
+        let (checkpoints, log) = checkpoints.unzip();
         let taking = checkpoints.clone().map(|own| tokio::spawn(Checkpoints::run(own)));
 
         let past = kept.map(|folder| KeptVersions::new(folder, onnx));
         let server = Server::with_past(Arc::clone(&engine), Arc::new(SystemClock), past);
+        self.telling.apply(&server, log)?;
         let (requests, requested) = mpsc::channel(RELOADS_WAITING_MAX);
         let reloader = server.reloader(Box::new(move |in_force| assembly.again(in_force)));
         let _watcher = self.files_step(&reloader, &requests, out)?;
@@ -494,16 +499,6 @@ fn step(out: &mut impl Write, what: &str, text: &str, took: Stopwatch) -> Result
         format!("{seconds:.1} s")
     };
     tell(out, what, &format!("{text} ({took})"))
-}
-
-fn progress(what: &'static str, length: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let bar = ProgressBar::new(length);
-    let style = ProgressStyle::with_template("  {prefix:<13} {bar:40} {human_pos} of {human_len}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.with_prefix(what)
 }
 
 /// Reads the files again at each SIGHUP, where there is one.

@@ -19,17 +19,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service as _;
 
 use super::deadline;
+use super::desk::Desk;
 use super::limits::{
     CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_WAITED_FOR, HTTP1_BUFFER_BYTES_MAX, KEEP_ALIVE_EVERY,
     KEEP_ALIVE_TIMEOUT, RESETS_PENDING_MAX, STREAMS_PER_CONNECTION_MAX,
 };
+use super::observe;
 
 /// How long to wait after a failed accept, which is nearly always a lack of file handles that others have to give back.
 const AFTER_FAULT: Duration = Duration::from_millis(100);
 
 /// Serves connections until `down` becomes true and the calls that are under way then have ended. The listener is closed
 /// first, so that new callers go elsewhere at once. While all places are taken the system keeps callers waiting.
-pub(super) async fn serve(listener: TcpListener, router: Router, mut down: watch::Receiver<bool>) {
+pub(super) async fn serve(listener: TcpListener, router: Router, desk: Arc<Desk>, mut down: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let builder = Arc::new(builder());
     loop {
@@ -40,8 +42,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut down: watch
         match accepted {
             Ok((stream, place)) => {
                 let (builder, router, down) = (Arc::clone(&builder), router.clone(), down.clone());
+                let desk = Arc::clone(&desk);
                 tokio::spawn(async move {
-                    connection(&builder, stream, router, down).await;
+                    let _connected = desk.meters.calls.connected();
+                    connection(&builder, stream, router, &desk, down).await;
                     drop(place);
                 });
             }
@@ -93,12 +97,15 @@ async fn connection(
     builder: &Builder<TokioExecutor>,
     stream: TcpStream,
     router: Router,
+    desk: &Arc<Desk>,
     mut down: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let deadline = deadline::of(request.headers());
+        let method = desk.meters.calls.method(request.uri().path());
+        let traced = observe::trace(desk, request.headers());
         let answering = router.clone().call(request.map(Body::new));
-        deadline::within(deadline, answering)
+        observe::observed(Arc::clone(desk), method, traced, deadline::within(deadline, answering))
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);

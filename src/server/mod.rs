@@ -14,6 +14,9 @@ pub mod durability;
 mod grpc;
 pub mod limits;
 mod listen;
+mod look;
+mod observe;
+mod operate;
 mod policies;
 pub mod reload;
 pub mod status;
@@ -21,7 +24,7 @@ pub mod watch;
 pub mod wire;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch as channel};
@@ -32,9 +35,9 @@ use tonic_health::server::HealthReporter;
 use crate::clock::Clock;
 use crate::config::data::KeptVersions;
 use crate::engine::Engine;
-use crate::telemetry::Meters;
+use crate::telemetry::{Meters, Stopwatch, Traces};
 use desk::Desk;
-use durability::Durability;
+use durability::{CheckpointLog, Durability};
 use grpc::behaviour::Behaviour;
 use grpc::campaigns::Campaigns;
 use grpc::catalog::Catalogs;
@@ -43,6 +46,7 @@ use grpc::decisions::Decisions;
 use grpc::operations::Operations;
 use grpc::profiles::Profiles;
 use limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE};
+use operate::Readiness;
 use policies::{PolicyLog, Rebuild};
 use reload::{Loading, ReloadStatus, Reloader};
 use watch::WatchHub;
@@ -95,7 +99,7 @@ impl Server {
         let listening = Arc::clone(&hub);
         engine.on_change(Box::new(move |customer| listening.customer_changed(customer)));
         let reloads = channel::Sender::new(ReloadStatus::started(clock.now()));
-        let meters = Arc::new(Meters::new());
+        let meters = Arc::new(Meters::new(wire::methods()));
         meters.in_force(&engine.active());
         let catalog = Arc::clone(&engine.active().catalog);
         let rebuild = past
@@ -114,6 +118,10 @@ impl Server {
             meters,
             policies,
             reloads: reloads.subscribe(),
+            ready: channel::Sender::new(Readiness::Starting),
+            traces: OnceLock::new(),
+            checkpoints: OnceLock::new(),
+            since: Stopwatch::start(),
         };
         Self {
             desk: Arc::new(desk),
@@ -135,6 +143,22 @@ impl Server {
         }
     }
 
+    /// Tells of checkpoints among the numbers from now on; only the first log that is given counts.
+    pub fn tell_checkpoints(&self, log: Arc<CheckpointLog>) {
+        let _ = self.desk.checkpoints.set(log);
+    }
+
+    /// Traces calls from now on, of which `share` without a trace of their callers; only the first way that is given counts.
+    pub fn trace(&self, traces: Traces, share: f64) {
+        self.desk.meters.state.traced(share);
+        let _ = self.desk.traces.set(traces);
+    }
+
+    /// Times the stages of one decision of so many from now on, and counts what stops its offers; 1 is all of them.
+    pub fn watch_every(&self, decisions: u32) {
+        self.desk.meters.watch_every(decisions);
+    }
+
     /// Serves on `listener` until `shutdown` is done.
     ///
     /// # Errors
@@ -143,9 +167,12 @@ impl Server {
         let (routes, health) = routes(&self.desk).await?;
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
-        let serving = listen::serve(listener, routes.prepare().into_axum_router(), down.subscribe());
+        let all = routes.prepare().into_axum_router().merge(operate::routes(&self.desk));
+        let serving = listen::serve(listener, all, Arc::clone(&self.desk), down.subscribe());
+        self.desk.ready.send_replace(Readiness::Ready);
         let stopping = async {
             shutdown.await;
+            self.desk.ready.send_replace(Readiness::ShuttingDown);
             for service in SERVICES {
                 health.set_service_status(service, ServingStatus::NotServing).await;
             }
@@ -156,6 +183,7 @@ impl Server {
         let failing = async {
             let why = self.desk.durability.stopped().await;
             tracing::error!(%why, "the journal has stopped; nothing is recorded until the server is started anew");
+            self.desk.ready.send_replace(Readiness::JournalStopped);
             for service in SERVICES {
                 health.set_service_status(service, ServingStatus::NotServing).await;
             }
@@ -166,11 +194,14 @@ impl Server {
             tokio::time::sleep(SHUTDOWN_GRACE).await;
         };
         tokio::select! {
-            () = serving => Ok(()),
-            () = stopping => Ok(()),
-            () = failing => Ok(()),
-            () = overdue => Ok(()),
+            () = serving => {}
+            () = stopping => {}
+            () = failing => {}
+            () = overdue => {}
+            () = operate::upkeep(&self.desk) => {}
         }
+        operate::last_spans(&self.desk).await;
+        Ok(())
     }
 }
 

@@ -33,6 +33,8 @@ mod rights;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod seen;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod served;
