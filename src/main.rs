@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use nbo::cli::{
-    audit, bench, campaign, check, data, erase, export, import, load, replay, schema, serve, sim, simulate,
+    audit, bench, campaign, check, data, erase, export, import, load, replay, schema, serve, sim, simulate, top,
 };
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
@@ -54,6 +54,7 @@ enum Command {
     Serve(serve::Args),
     Sim(sim::Args),
     Simulate(simulate::Args),
+    Top(top::Args),
     Verify(data::VerifyArgs),
 }
 
@@ -125,6 +126,7 @@ fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => serve.run(out),
         Command::Sim(sim) => sim.run(out),
         Command::Simulate(simulate) => simulate.run(out),
+        Command::Top(top) => top.run(out),
         Command::Verify(verify) => verify.run(out),
     }?;
     out.flush()?;

@@ -16,3 +16,4 @@ pub mod serve;
 pub mod sim;
 pub mod simulate;
 mod telling;
+pub mod top;

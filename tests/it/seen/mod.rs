@@ -4,6 +4,7 @@ mod exposition;
 mod health;
 mod logs;
 mod numbers;
+mod top;
 mod traces;
 
 use std::io;
