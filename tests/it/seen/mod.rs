@@ -1,5 +1,6 @@
 //! What can be seen of a server from outside: numbers, health, logs, traces, the dashboard, and the files of `deploy/`.
 
+mod deploy;
 mod exposition;
 mod health;
 mod logs;
