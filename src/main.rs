@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use nbo::cli::{
     audit, bench, campaign, check, data, erase, export, import, load, openapi, replay, schema, serve, sim, simulate,
-    token,
+    token, top,
 };
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
@@ -57,6 +57,7 @@ enum Command {
     Sim(sim::Args),
     Simulate(simulate::Args),
     Token(token::Args),
+    Top(top::Args),
     Verify(data::VerifyArgs),
 }
 
@@ -130,6 +131,7 @@ fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Sim(sim) => sim.run(out),
         Command::Simulate(simulate) => simulate.run(out),
         Command::Token(token) => token.run(out),
+        Command::Top(top) => top.run(out),
         Command::Verify(verify) => verify.run(out),
     }?;
     out.flush()?;

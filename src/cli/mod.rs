@@ -17,4 +17,6 @@ pub mod schema;
 pub mod serve;
 pub mod sim;
 pub mod simulate;
+mod telling;
 pub mod token;
+pub mod top;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::answers::{Answers, Kept};
 use super::erasure::Marks;
+use super::laps::{self, Step};
 use super::numbers::Numbers;
 use super::ranking::{List, Lists};
 use super::replay;
@@ -218,7 +219,9 @@ impl<L: Locked<Books>> Conductor<L> {
         let catalog = &*active.catalog;
         let hold_outs = hold_out::of(catalog, key);
         let known = standing == Standing::Known;
+        laps::lap(Step::Lookup);
         if !known && let Some(rule) = self.turned_away(catalog, request) {
+            laps::stopped_all(rule);
             return Ok(Made {
                 decision: unanswered(catalog, request, rule, hold_outs, now),
                 changed: false,
@@ -230,6 +233,7 @@ impl<L: Locked<Books>> Conductor<L> {
             workspace.draft.begin(begun, active.generation, now);
         }
         let applied = apply_events(profile, &request.events, catalog, now, &mut workspace.draft);
+        laps::lap(Step::Fold);
         // A preview with events answers "what if", on a copy that is thrown away with its list.
         let keep = !((request.preview || key.is_none()) && applied > 0);
         let changed = keep && applied > 0;
@@ -240,6 +244,7 @@ impl<L: Locked<Books>> Conductor<L> {
         let suppressed = fill::suppression(catalog, profile, request, now);
         // Whoever wants all reasons hears what there is besides.
         if let Some(rule) = suppressed.filter(|_| !request.explain) {
+            laps::stopped_all(rule);
             let answer = unanswered(catalog, request, rule, hold_outs, now);
             let decision = Decision {
                 profile_version: profile.version,
@@ -282,6 +287,7 @@ impl<L: Locked<Books>> Conductor<L> {
         if request.explain {
             let until = add_other_reasons(call, &barrier, &list.ranking, workspace, &mut withheld);
             valid_until = valid_until.min(until);
+            laps::lap(Step::Explain);
         }
         let id = reservation.map(|(id, reservation)| {
             fold::apply(profile, &Entry::Decision(reservation), catalog);
@@ -435,6 +441,12 @@ impl<L: Locked<Books>> Conductor<L> {
             withheld.clear();
             let explain = request.explain.then_some(&mut *withheld);
             let outcome = fill::fill(ranking, barrier, request, now, &rooms, explain);
+            laps::lap(Step::Fill);
+            if laps::is_on() && !request.explain {
+                laps::look(|note| {
+                    let _beside = fill::fill_noting(ranking, barrier, request, now, &rooms, note);
+                });
+            }
             // With nothing reserved: the caller chooses again from all offers.
             let Some(customer) = key.filter(|_| !request.preview && !outcome.ran_out) else {
                 return Ok((outcome, None));
@@ -455,6 +467,7 @@ impl<L: Locked<Books>> Conductor<L> {
             let taken = self
                 .volumes
                 .take(active, customer, &reservation, now, || self.commit(draft));
+            laps::lap(Step::Reserve);
             match taken {
                 Ok(()) => {
                     let number = reservation.decision;

@@ -33,6 +33,7 @@ mod history;
 #[cfg(test)]
 mod interleavings;
 mod joining;
+mod laps;
 mod numbers;
 mod prospects;
 mod ranking;
@@ -77,6 +78,7 @@ pub use checkpoint::Checkpoint;
 pub use erasure::Erasure;
 pub use history::{Activation, erased_in};
 pub use joining::{Merged, Unmerged};
+pub use laps::{Lap, Step, Stop, Watched, watched};
 pub use prospects::{Before, Prospects};
 pub use receipts::{Answer, CancelReceipt, EventsReceipt, OutcomeReceipt, Rejection, Replay};
 pub use recovery::{Recovered, Recovery, RecoveryError};

@@ -17,6 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 use crate::store::KeyHasher;
 
+use super::laps::{self, Step};
 use super::{Active, Workspace};
 
 /// A ranked list with what made it.
@@ -166,6 +167,7 @@ pub(super) fn rank_now(
         scratch,
         survivors,
     ));
+    laps::lap(Step::Gate);
     rank::context_weights(catalog, &layout.intent, weights);
     unsorted.clear();
     let mut sound = true;
@@ -212,12 +214,14 @@ pub(super) fn rank_now(
             unsorted.push(rank::ranked(catalog, offer, propensity, rung, weights));
         }
     }
+    laps::lap(Step::Score);
     let at_most = if whole { usize::MAX } else { rank::LISTED };
     let ranking = Ranking {
         offers: rank::in_order(unsorted, at_most, keys),
         is_cut: unsorted.len() > at_most,
         valid_until,
     };
+    laps::lap(Step::Rank);
     (ranking, sound)
 }
 

@@ -9,6 +9,7 @@ use crate::domain::ids::DecisionId;
 use crate::domain::profile::{CONTACTS_KEPT, JOINED_BYTES_MAX, JOINED_MAX};
 use crate::domain::request::OffersRequest;
 use crate::domain::symbol::Symbol;
+use crate::domain::time::Timestamp;
 use crate::journal::NotWritten;
 use crate::store::Full;
 
@@ -109,6 +110,10 @@ pub struct OutcomeReceipt {
     pub recorded: bool,
     /// Whether it came after the reservation's time was over, or after the contact was cancelled.
     pub late: bool,
+    /// How many contacts it confirmed: those that were still reserved and of which nothing was reported before.
+    pub confirmed: usize,
+    /// When their reservation would have ended; `None` when the channel is not in the catalog any more.
+    pub due: Option<Timestamp>,
     /// The profile's version afterwards.
     pub profile_version: u64,
 }
@@ -119,6 +124,8 @@ pub struct CancelReceipt {
     /// How many contacts were released; those of which something was reported, or that were cancelled before, are not
     /// among them.
     pub cancelled: usize,
+    /// When their reservation would have ended; `None` when the channel is not in the catalog any more.
+    pub due: Option<Timestamp>,
     /// The profile's version afterwards.
     pub profile_version: u64,
 }

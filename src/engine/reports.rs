@@ -122,6 +122,13 @@ struct Reported {
     version: u64,
 }
 
+/// Returns when the reservation of a contact ends, if its channel is in the catalog.
+fn due(active: &Active, contact: &Contact) -> Option<Timestamp> {
+    let mut channels = active.catalog.channels.iter();
+    let channel = channels.find(|channel| channel.symbol == contact.channel)?;
+    Some(contact.decided_at() + channel.reservation)
+}
+
 /// Which contacts of a customer a report means.
 #[derive(Clone, Copy)]
 struct Meant {
@@ -183,11 +190,9 @@ impl<L: Locked<Books>> Conductor<L> {
             return Err(meant.refused(profile));
         };
         let at = report.at.min(now).max(first.decided_at());
-        let is_over = |contact: &Contact| {
-            let mut channels = active.catalog.channels.iter();
-            let channel = channels.find(|channel| channel.symbol == contact.channel);
-            channel.is_some_and(|channel| contact.decided_at() + channel.reservation <= now)
-        };
+        let is_over = |contact: &Contact| due(active, contact).is_some_and(|due| due <= now);
+        let is_open = |contact: &&Contact| !contact.is_confirmed() && !contact.is_cancelled() && !is_over(contact);
+        let (confirmed, due) = (meant.contacts(profile).filter(is_open).count(), due(active, first));
         let late = meant
             .contacts(profile)
             .any(|contact| contact.is_cancelled() || is_over(contact));
@@ -199,6 +204,8 @@ impl<L: Locked<Books>> Conductor<L> {
         Ok(OutcomeReceipt {
             recorded: changed,
             late: (late || room_was_gone) && changed,
+            confirmed: if changed { confirmed } else { 0 },
+            due,
             profile_version: profile.version,
         })
     }
@@ -220,15 +227,17 @@ impl<L: Locked<Books>> Conductor<L> {
             offer: cancellation.offer,
             placement: cancellation.placement,
         };
-        if meant.contacts(profile).next().is_none() {
+        let Some(first) = meant.contacts(profile).next() else {
             return Err(meant.refused(profile));
-        }
+        };
+        let due = due(active, first);
         let open = |contact: &&Contact| !contact.is_confirmed() && contact.cancelled.is_none();
         let cancelled = meant.contacts(profile).filter(open).count();
         let entry = Entry::Cancel(*cancellation);
         self.fold(active, meant, profile, &entry, cancellation.at, draft)?;
         Ok(CancelReceipt {
             cancelled,
+            due,
             profile_version: profile.version,
         })
     }

@@ -1,11 +1,12 @@
 //! What every service works with, and how a call begins.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Semaphore, watch};
 use tonic::{Code, Response, Status};
 
-use super::durability::Durability;
+use super::durability::{CheckpointLog, Durability};
+use super::operate::Readiness;
 use super::policies::PolicyLog;
 use super::reload::ReloadStatus;
 use super::status::Refusal;
@@ -15,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::data::KeptVersions;
 use crate::domain::time::Timestamp;
 use crate::engine::{Active, Engine};
-use crate::telemetry::Meters;
+use crate::telemetry::{Meters, Stopwatch, Traces};
 
 /// What every service works with.
 pub(super) struct Desk {
@@ -30,6 +31,14 @@ pub(super) struct Desk {
     /// How many more past decisions may be made again at the same time.
     pub(super) replays: Arc<Semaphore>,
     pub(super) reloads: watch::Receiver<ReloadStatus>,
+    /// Whether calls are taken.
+    pub(super) ready: watch::Sender<Readiness>,
+    /// What decides which calls are traced, when any are.
+    pub(super) traces: OnceLock<Traces>,
+    /// What became of the checkpoints, when there are any.
+    pub(super) checkpoints: OnceLock<Arc<CheckpointLog>>,
+    /// Since when the server has been there.
+    pub(super) since: Stopwatch,
 }
 
 impl Desk {

@@ -10,12 +10,12 @@ use tokio::sync::watch;
 
 use super::access::Access;
 use super::access::gate::{Gate, Port};
+use super::desk::Desk;
 use super::front::{Behind, Front};
 use super::http::CorsOrigin;
 use super::limits::Bounds;
 use super::listen::{self, Door};
 use super::tls::Tls;
-use crate::clock::Clock;
 
 /// The ports of a server.
 pub struct Doors {
@@ -49,12 +49,12 @@ impl Doors {
         self,
         behind: Behind,
         cors_origins: &[CorsOrigin],
-        clock: &Arc<dyn Clock>,
+        desk: &Arc<Desk>,
         down: &watch::Sender<bool>,
     ) {
         let front = |port| {
-            let gate = Gate::new(Arc::clone(&self.access), Arc::clone(clock), port);
-            Front::new(behind.clone(), gate, cors_origins)
+            let gate = Gate::new(Arc::clone(&self.access), Arc::clone(desk), port);
+            Front::new(desk, behind.clone(), gate, cors_origins)
         };
         let port = if self.admin.is_some() { Port::Public } else { Port::Only };
         let door = Door {

@@ -1,14 +1,17 @@
 //! Waiting until what was done is as safe as the journal's level promises, and taking checkpoints in the background.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::status::Refusal;
 use crate::config::data::DataFolder;
 use crate::engine::{Checkpoint, Engine, Rejection};
 use crate::journal::{Journal, Level, NotWritten, Settled};
+use crate::telemetry::{FoundCheckpoint, Stopwatch};
 
 /// After how many looks the records are given up that need not be kept any longer.
 const LOOKS_PER_TRIM: u32 = 300;
@@ -84,8 +87,47 @@ impl Durability {
     }
 }
 
+/// What became of the checkpoints of this process.
+#[derive(Debug, Default)]
+pub struct CheckpointLog {
+    last: Mutex<Option<(FoundCheckpoint, Stopwatch)>>,
+    taken: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl CheckpointLog {
+    fn note(&self, took: Stopwatch, result: &std::io::Result<Option<Checkpoint>>) {
+        match result {
+            Ok(Some(taken)) => {
+                let found = FoundCheckpoint {
+                    seconds: took.seconds(),
+                    bytes: taken.bytes,
+                    customers: taken.customers,
+                };
+                *self.last.lock() = Some((found, Stopwatch::start()));
+                self.taken.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(None) => {}
+            Err(_) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Returns the last one and its age in seconds.
+    pub(super) fn last(&self) -> Option<(FoundCheckpoint, f64)> {
+        self.last.lock().map(|(found, since)| (found, since.seconds()))
+    }
+
+    /// Returns how many were taken, and how many failed.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.taken.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+    }
+}
+
 /// Takes checkpoints of an engine in the background.
 pub struct Checkpoints {
+    log: Arc<CheckpointLog>,
     engine: Arc<Engine>,
     folder: DataFolder,
     keep_records: Duration,
@@ -108,13 +150,14 @@ impl Checkpoints {
     /// whenever `after_bytes` stand behind the last one, whichever process wrote them: who is killed again and again does
     /// not replay more and more. Records are kept for so long, so that decisions can be made again.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         engine: Arc<Engine>,
         folder: DataFolder,
         keep_records: Duration,
         (found_bytes, after_bytes): (u64, u64),
     ) -> Self {
         Self {
+            log: Arc::default(),
             engine,
             folder,
             keep_records,
@@ -125,6 +168,12 @@ impl Checkpoints {
             refused: 0,
             told: 0,
         }
+    }
+
+    /// Returns where it is noted what became of them.
+    #[must_use]
+    pub fn log(&self) -> Arc<CheckpointLog> {
+        Arc::clone(&self.log)
     }
 
     /// Takes one whenever enough was written since the last one, and gives up old records, until the task is ended.
@@ -181,7 +230,10 @@ impl Checkpoints {
     }
 
     fn checkpoint(&self) -> std::io::Result<Option<Checkpoint>> {
-        self.engine.checkpoint(&self.folder.checkpoints(), self.keep_from())
+        let took = Stopwatch::start();
+        let taken = self.engine.checkpoint(&self.folder.checkpoints(), self.keep_from());
+        self.log.note(took, &taken);
+        taken
     }
 
     #[expect(clippy::disallowed_methods, reason = "files are as old as the machine's clock says")]

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,9 +21,11 @@ use tower::Service as _;
 
 use super::access::gate::{Gate, gated};
 use super::deadline;
+use super::desk::Desk;
 use super::grpc::behaviour::Behaviour;
 use super::grpc::decisions::Decisions;
 use super::http::{self, CorsOrigin};
+use super::observe;
 use super::wire::behaviour_service_server::{self, BehaviourServiceServer};
 use super::wire::decision_service_server::{self, DecisionServiceServer};
 
@@ -44,18 +47,30 @@ pub(super) struct Behind {
 pub(super) struct Front {
     gate: Gate,
     behind: Behind,
+    desk: Arc<Desk>,
 }
 
 impl Front {
     /// Puts a gate in front of the services. Around it pages of other origins are let in: a browser asks for leave before it can
     /// say who it is.
-    pub(super) fn new(behind: Behind, gate: Gate, cors_origins: &[CorsOrigin]) -> Self {
+    pub(super) fn new(desk: &Arc<Desk>, behind: Behind, gate: Gate, cors_origins: &[CorsOrigin]) -> Self {
         let all = behind.all.layer(from_fn_with_state(gate.clone(), gated));
         let all = http::allowing(all, cors_origins);
         Self {
             gate,
             behind: Behind { all, ..behind },
+            desk: Arc::clone(desk),
         }
+    }
+
+    /// Counts a connection until the result is dropped.
+    pub(super) fn connected(&self) -> impl Drop + use<> {
+        self.desk.meters.calls.connected()
+    }
+
+    /// Counts a connection for which there was no place.
+    pub(super) fn refused_connection(&self) {
+        self.desk.meters.refused_connection();
     }
 
     /// Answers a request within the time that its caller waits, and within `request_time` when it is no stream.
@@ -65,14 +80,18 @@ impl Front {
         request_time: Duration,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
         let deadline = deadline::bound(request.uri().path(), request.headers(), request_time);
-        let way = match straight(&request) {
-            Some(service) => match self.gate.pass(&mut request) {
+        let method = self.desk.meters.calls.method(request.uri().path());
+        let traced = observe::trace(&self.desk, request.headers());
+        let way = if let Some(service) = straight(&request) {
+            match self.gate.pass(&mut request) {
                 Ok(()) => Way::Straight(self.behind.call(service, request)),
                 Err(status) => Way::Refused(status),
-            },
-            None => Way::Routed(self.behind.all.clone().call(request.map(axum::body::Body::new))),
+            }
+        } else {
+            let routed = self.behind.all.clone().call(request.map(axum::body::Body::new));
+            Way::Routed(Box::new(routed))
         };
-        async move {
+        let answering = async move {
             match way {
                 Way::Straight(answering) => {
                     deadline::within(deadline, answering, |status| Ok(status.into_http())).await
@@ -81,14 +100,15 @@ impl Front {
                 Way::Routed(answering) => Ok(answering.await?.map(Body::new)),
                 Way::Refused(status) => Ok(status.into_http()),
             }
-        }
+        };
+        observe::observed(Arc::clone(&self.desk), method, traced, answering)
     }
 }
 
 /// Which way a request goes.
 enum Way {
     Straight(Answering),
-    Routed(RouteFuture<Infallible>),
+    Routed(Box<RouteFuture<Infallible>>),
     Refused(Status),
 }
 

@@ -65,7 +65,7 @@ pub(super) async fn serve(listener: TcpListener, door: Door, front: Front, mut d
         };
         let Some(place) = places.take(address) else {
             // Closed at once; not told to the log, which would be flooded as well.
-            metrics::counter!("nbo_refused_connections_total").increment(1);
+            front.refused_connection();
             continue;
         };
         let (door, builder, front) = (Arc::clone(&door), Arc::clone(&builder), front.clone());
@@ -74,7 +74,8 @@ pub(super) async fn serve(listener: TcpListener, door: Door, front: Front, mut d
             // A caller that is gone already is found out by reading.
             let _ = stream.set_nodelay(true);
             let _ = SockRef::from(&stream).set_tcp_keepalive(&asking());
-            open(&door, &builder, stream, front, down).await;
+            let _connected = front.connected();
+            open(&door, &builder, stream, front.clone(), down).await;
             drop((place, free));
         });
     }

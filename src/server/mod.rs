@@ -21,6 +21,9 @@ mod grpc;
 pub mod http;
 pub mod limits;
 mod listen;
+mod look;
+mod observe;
+mod operate;
 mod places;
 mod policies;
 pub mod reload;
@@ -31,7 +34,7 @@ pub mod watch;
 pub mod wire;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -44,14 +47,15 @@ use tonic_health::server::{HealthReporter, HealthService};
 use crate::clock::Clock;
 use crate::config::data::KeptVersions;
 use crate::engine::Engine;
-use crate::telemetry::Meters;
+use crate::telemetry::{Meters, Stopwatch, Traces};
 use desk::Desk;
 use doors::Doors;
-use durability::Durability;
+use durability::{CheckpointLog, Durability};
 use front::Behind;
 use grpc::Services;
 use http::CorsOrigin;
 use limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE};
+use operate::Readiness;
 use policies::{PolicyLog, Rebuild};
 use reload::{Loading, ReloadStatus, Reloader};
 use watch::WatchHub;
@@ -105,7 +109,7 @@ impl Server {
         let listening = Arc::clone(&hub);
         engine.on_change(Box::new(move |customer| listening.customer_changed(customer)));
         let reloads = channel::Sender::new(ReloadStatus::started(clock.now()));
-        let meters = Arc::new(Meters::new());
+        let meters = Arc::new(Meters::new(wire::methods()));
         meters.in_force(&engine.active());
         let catalog = Arc::clone(&engine.active().catalog);
         let rebuild = past
@@ -124,6 +128,10 @@ impl Server {
             meters,
             policies,
             reloads: reloads.subscribe(),
+            ready: channel::Sender::new(Readiness::Starting),
+            traces: OnceLock::new(),
+            checkpoints: OnceLock::new(),
+            since: Stopwatch::start(),
         };
         Self {
             desk: Arc::new(desk),
@@ -152,6 +160,28 @@ impl Server {
         }
     }
 
+    /// Returns the numbers that this server tells.
+    #[must_use]
+    pub fn meters(&self) -> Arc<Meters> {
+        Arc::clone(&self.desk.meters)
+    }
+
+    /// Tells of checkpoints among the numbers from now on; only the first log that is given counts.
+    pub fn tell_checkpoints(&self, log: Arc<CheckpointLog>) {
+        let _ = self.desk.checkpoints.set(log);
+    }
+
+    /// Traces calls from now on, of which `share` without a trace of their callers; only the first way that is given counts.
+    pub fn trace(&self, traces: Traces, share: f64) {
+        self.desk.meters.state.traced(share);
+        let _ = self.desk.traces.set(traces);
+    }
+
+    /// Times the stages of one decision of so many from now on, and counts what stops its offers; 1 is all of them.
+    pub fn watch_every(&self, decisions: u32) {
+        self.desk.meters.watch_every(decisions);
+    }
+
     /// Serves on `listener` until `shutdown` is done: everything, to everybody who can connect.
     ///
     /// # Errors
@@ -165,13 +195,14 @@ impl Server {
     /// # Errors
     /// When the contract's own description is broken.
     pub async fn serve_at(self, doors: Doors, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let services = Services::new(&self.desk);
-        let (behind, health) = behind(services, doors.bounds.request_time).await?;
+        let (behind, health) = behind(&self.desk, doors.bounds.request_time).await?;
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
-        let serving = doors.serve(behind, &self.cors_origins, &self.desk.clock, &down);
+        let serving = doors.serve(behind, &self.cors_origins, &self.desk, &down);
+        self.desk.ready.send_replace(Readiness::Ready);
         let stopping = async {
             shutdown.await;
+            self.desk.ready.send_replace(Readiness::ShuttingDown);
             for service in SERVICES {
                 health.set_service_status(service, ServingStatus::NotServing).await;
             }
@@ -182,6 +213,7 @@ impl Server {
         let failing = async {
             let why = self.desk.durability.stopped().await;
             tracing::error!(%why, "the journal has stopped; nothing is recorded until the server is started anew");
+            self.desk.ready.send_replace(Readiness::JournalStopped);
             for service in SERVICES {
                 health.set_service_status(service, ServingStatus::NotServing).await;
             }
@@ -192,16 +224,20 @@ impl Server {
             tokio::time::sleep(SHUTDOWN_GRACE).await;
         };
         tokio::select! {
-            () = serving => Ok(()),
-            () = stopping => Ok(()),
-            () = failing => Ok(()),
-            () = overdue => Ok(()),
+            () = serving => {}
+            () = stopping => {}
+            () = failing => {}
+            () = overdue => {}
+            () = operate::upkeep(&self.desk) => {}
         }
+        operate::last_spans(&self.desk).await;
+        Ok(())
     }
 }
 
 /// Puts the services together: the seven of the contract, health, and reflection in both versions that clients speak.
-async fn behind(services: Services, request_time: Duration) -> Result<(Behind, HealthReporter), ServeError> {
+async fn behind(desk: &Arc<Desk>, request_time: Duration) -> Result<(Behind, HealthReporter), ServeError> {
+    let services = Services::new(desk);
     let own = services.clone();
     let decisions = DecisionServiceServer::new(own.decisions).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let behaviour = BehaviourServiceServer::new(own.behaviour).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -231,7 +267,8 @@ async fn behind(services: Services, request_time: Duration) -> Result<(Behind, H
         .add_service(health_service.clone())
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let all = http::in_front(routes.into_axum_router(), Arc::new(services), request_time);
+    let routes = routes.into_axum_router().merge(operate::routes(desk));
+    let all = http::in_front(routes, Arc::new(services), request_time);
     let behind = Behind {
         decisions,
         behaviour,

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::limits::{SECRET_FILE_BYTES_MAX, SECRETS_LOOKED_UP_EVERY};
+use crate::telemetry::Meters;
 
 /// Makes what is in force from the contents of the files, in their order, or says what is wrong with them.
 type Reading<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync>;
@@ -130,41 +131,37 @@ impl<T: Send + Sync> Renew for Renewed<T> {
             return Looked::Same;
         }
         looks.tried = found;
-        let (what, looked) = match contents.and_then(|contents| (self.reading)(&contents)) {
+        match contents.and_then(|contents| (self.reading)(&contents)) {
             Ok(made) => {
                 self.in_force.store(Arc::new(made));
                 self.generation.fetch_add(1, Ordering::Release);
                 tracing::info!(what = self.what, "changed files are in force");
-                (self.what, Looked::Applied)
+                Looked::Applied
             }
             Err(why) => {
                 tracing::error!(what = self.what, %why, "changed files are broken; those before stay in force");
-                (self.what, Looked::Refused)
+                Looked::Refused
             }
-        };
-        let result = if looked == Looked::Applied {
-            "applied"
-        } else {
-            "refused"
-        };
-        metrics::counter!("nbo_secrets_reloads_total", "what" => what, "result" => result).increment(1);
-        looked
+        }
     }
 }
 
-/// Looks at all files again and again, and at once when `asked` brings something, until the runtime ends.
-pub async fn follow(all: Vec<Arc<dyn Renew>>, mut asked: mpsc::Receiver<()>) {
+/// Looks at all files again and again, and at once when `asked` brings something, until the runtime ends. Counts what came of it.
+pub async fn follow(all: Vec<Arc<dyn Renew>>, mut asked: mpsc::Receiver<()>, meters: Arc<Meters>) {
     let all = Arc::new(all);
     loop {
         let is_asked = tokio::select! {
             () = sleep(SECRETS_LOOKED_UP_EVERY) => false,
             Some(()) = asked.recv() => true,
         };
-        let all = Arc::clone(&all);
+        let (all, meters) = (Arc::clone(&all), Arc::clone(&meters));
         // A slow file system must not hold up those who serve.
         let looking = tokio::task::spawn_blocking(move || {
             for one in all.iter() {
-                one.look(is_asked);
+                let looked = one.look(is_asked);
+                if looked != Looked::Same {
+                    meters.renewed(looked == Looked::Applied);
+                }
             }
         });
         if looking.await.is_err() {

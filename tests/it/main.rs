@@ -37,6 +37,8 @@ mod safety;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod seen;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod served;

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::RELOADS_WAITING_MAX;
 use super::steps::{step, tell};
+use crate::server::Server;
 use crate::server::access::Access;
 use crate::server::access::jwt::Expected;
 use crate::server::doors::Doors;
@@ -265,12 +266,12 @@ impl DoorArgs {
 
 impl Opened {
     /// Begins to look at the files again, in the runtime; what is sent to the result makes it look at once.
-    pub(super) fn renewing(&self) -> mpsc::Sender<()> {
+    pub(super) fn renewing(&self, server: &Server) -> mpsc::Sender<()> {
         let (asking, asked) = mpsc::channel(RELOADS_WAITING_MAX);
         let tls = self.tls.clone().map(|tls| tls as Arc<dyn Renew>);
         let all: Vec<_> = tls.into_iter().chain(self.access.renewed()).collect();
         if !all.is_empty() {
-            tokio::spawn(renewed::follow(all, asked));
+            tokio::spawn(renewed::follow(all, asked, server.meters()));
         }
         asking
     }

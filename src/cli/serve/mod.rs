@@ -18,8 +18,9 @@ use tokio::sync::mpsc;
 
 use self::doors::DoorArgs;
 use self::signals::{reload_on_hangup, told_to_stop};
-use self::steps::{assembly_step, finish_step, progress, recover_step, refuse, runtime, step, survives, tell};
+use self::steps::{assembly_step, finish_step, recover_step, refuse, runtime, step, survives, tell};
 use super::numbers::grouped;
+use super::telling::{self, progress};
 use crate::clock::{Clock, SystemClock};
 use crate::config::assembly::{Assembly, Place};
 use crate::config::data::{DataFolder, KeptVersions};
@@ -101,6 +102,8 @@ pub struct Args {
     /// Which log lines to show on standard error, as in `info` or `warn,nbo=debug`
     #[arg(long, env = "NBO_LOG", default_value = "info")]
     log: String,
+    #[command(flatten)]
+    telling: telling::Options,
 }
 
 /// What an answer promises about what it changed.
@@ -123,7 +126,7 @@ impl Args {
     /// # Errors
     /// When the files have faults, the address is taken, or serving fails.
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
-        telemetry::log(&self.log).context("--log")?;
+        telemetry::log(&self.log, self.telling.log_format).context("--log")?;
         let runtime = self.tokio().enable_all().build()?;
         runtime.block_on(self.serve(out))
     }
@@ -152,18 +155,21 @@ impl Args {
         let checkpoints = folder.map(|folder| {
             let bytes = (found_bytes, self.checkpoint_after_bytes());
             let checkpoints = Checkpoints::new(Arc::clone(&engine), folder, self.keep_records(), bytes);
-            Arc::new(tokio::sync::Mutex::new(checkpoints))
+            let log = checkpoints.log();
+            (Arc::new(tokio::sync::Mutex::new(checkpoints)), log)
         });
+        let (checkpoints, log) = checkpoints.unzip();
         let taking = checkpoints.clone().map(|own| tokio::spawn(Checkpoints::run(own)));
 
         let past = kept.map(|folder| KeptVersions::new(folder, onnx));
         let server = Server::with_past(Arc::clone(&engine), Arc::new(SystemClock), past);
         let server = server.with_cors_origins(self.cors_origin.clone());
+        self.telling.apply(&server, log)?;
         let (requests, requested) = mpsc::channel(RELOADS_WAITING_MAX);
         let reloader = server.reloader(Box::new(move |in_force| assembly.again(in_force)));
         let _watcher = self.files_step(&reloader, &requests, out)?;
         tokio::spawn(reloader.run(requested));
-        reload_on_hangup(vec![requests, opened.renewing()])?;
+        reload_on_hangup(vec![requests, opened.renewing(&server)])?;
         let stop = told_to_stop()?;
         let doors = opened.listen(whole, out).await?;
         self.invite(&doors, &engine, out)?;

@@ -1,15 +1,15 @@
 //! The steps of getting ready, each with its line.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Begun;
 use crate::catalog::Diagnostic;
 use crate::cli::numbers::grouped;
+use crate::cli::telling::progress;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::assembly::Assembly;
 use crate::domain::symbol::Symbols;
@@ -155,14 +155,4 @@ pub(super) fn step(out: &mut impl Write, what: &str, text: &str, took: Stopwatch
         format!("{seconds:.1} s")
     };
     tell(out, what, &format!("{text} ({took})"))
-}
-
-pub(super) fn progress(what: &'static str, length: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let bar = ProgressBar::new(length);
-    let style = ProgressStyle::with_template("  {prefix:<13} {bar:40} {human_pos} of {human_len}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.with_prefix(what)
 }

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use super::Access;
 use super::caller::{Caller, Peer};
 use super::table::{For, Place, Row, row_of};
-use crate::clock::Clock;
+use crate::server::desk::Desk;
 use crate::server::http::{Form, nowhere};
 use crate::server::status::Refusal;
 
@@ -34,15 +34,15 @@ pub enum Port {
 #[derive(Clone)]
 pub struct Gate {
     access: Arc<Access>,
-    clock: Arc<dyn Clock>,
+    desk: Arc<Desk>,
     port: Port,
 }
 
 impl Gate {
     /// Makes the gate of a port.
     #[must_use]
-    pub fn new(access: Arc<Access>, clock: Arc<dyn Clock>, port: Port) -> Self {
-        Self { access, clock, port }
+    pub(in crate::server) fn new(access: Arc<Access>, desk: Arc<Desk>, port: Port) -> Self {
+        Self { access, desk, port }
     }
 
     /// Lets a call in, with who calls among its extensions, and counts whom it does not.
@@ -51,8 +51,7 @@ impl Gate {
     /// With the status to answer.
     pub(in crate::server) fn pass<B>(&self, request: &mut hyper::Request<B>) -> Result<(), Status> {
         self.admit(request).map_err(|status| {
-            let code = code_name(status.code());
-            metrics::counter!("nbo_refused_callers_total", "code" => code).increment(1);
+            self.desk.meters.refused_caller(status.code());
             *status
         })
     }
@@ -86,7 +85,7 @@ impl Gate {
             return Ok(None);
         }
         let token = token(headers)?;
-        let caller = self.access.caller(token, peer.map(Arc::as_ref), self.clock.now());
+        let caller = self.access.caller(token, peer.map(Arc::as_ref), self.desk.clock.now());
         caller.map(Some).map_err(Box::new)
     }
 
@@ -130,13 +129,5 @@ pub(in crate::server) async fn gated(State(gate): State<Gate>, mut request: Requ
         Ok(()) => next.run(request).await,
         Err(status) if status.code() == Code::Unimplemented => nowhere(request).await,
         Err(status) => Form::of(request.headers()).refusal(status),
-    }
-}
-
-const fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Unauthenticated => "unauthenticated",
-        Code::PermissionDenied => "permission_denied",
-        _ => "unimplemented",
     }
 }

@@ -190,7 +190,7 @@ use Role::{Catalog, Erase, Events, Offers, Operate, Profiles};
 use Shape::{Stream, Unary};
 
 /// Every path that is served.
-pub const TABLE: [Row; 36] = [
+pub const TABLE: [Row; 34] = [
     row("/nbo.v1.DecisionService/GetOffers", &[Offers], Public, Unary),
     row("/nbo.v1.DecisionService/GetOffersStream", &[Offers], Public, Stream),
     row("/nbo.v1.DecisionService/WatchOffers", &[Offers], Public, Stream),
@@ -236,10 +236,9 @@ pub const TABLE: [Row; 36] = [
     ),
     // Plain HTTP: the contract, an orchestrator's questions, the numbers.
     open("/openapi.json", For::Known, Unary),
-    open("/openapi.yaml", For::Known, Unary),
-    open("/health", For::Everybody, Unary),
+    // What it is, and nothing else.
+    open("/", For::Everybody, Unary),
     open("/healthz", For::Everybody, Unary),
-    open("/livez", For::Everybody, Unary),
     open("/readyz", For::Everybody, Unary),
     row("/metrics", &[Operate], Admin, Unary),
 ];
@@ -308,7 +307,6 @@ mod tests {
             "//nbo.v1.ProfileService/EraseCustomer",
             "/nbo.v1.ProfileService/EraseCustomer/",
             "/nbo.v1.profileservice/erasecustomer",
-            "/",
             "",
         ] {
             assert_eq!(row_of(path), None, "{path}");

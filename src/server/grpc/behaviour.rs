@@ -13,11 +13,11 @@ use crate::server::access::table::Role;
 use crate::server::convert::{events, offers, outcomes};
 use crate::server::desk::Desk;
 use crate::server::limits::FAULTS_LISTED_MAX;
+use crate::server::look::Look;
 use crate::server::status::Refusal;
 use crate::server::wire;
 use crate::server::wire::behaviour_service_server::BehaviourService;
 use crate::server::wire::outcome_result::Result as OutcomeResult;
-use crate::telemetry::Stopwatch;
 
 /// Answers `BehaviourService`.
 #[derive(Clone)]
@@ -25,8 +25,8 @@ pub(in crate::server) struct Behaviour(pub(in crate::server) Arc<Desk>);
 
 impl Behaviour {
     fn record_events(&self, given: &wire::RecordEventsRequest) -> Result<wire::RecordEventsResponse, Refusal> {
-        let took = Stopwatch::start();
         let desk = &*self.0;
+        let mut look = Look::begin(desk);
         let (active, now) = desk.begin();
         let events::Recording {
             customer,
@@ -39,16 +39,17 @@ impl Behaviour {
             Some(request) if !request.preview => {
                 let request = OffersRequest { events, ..request };
                 let once = offers::once_within(given);
-                let (receipt, answer) = desk.engine.record_and_answer(&active, &customer, &request, once, now)?;
+                let (receipt, answer) =
+                    look.ask(|| desk.engine.record_and_answer(&active, &customer, &request, once, now))?;
                 desk.meters.recorded(&receipt);
-                let offers = answered(desk, &answer, &request, &active, omit_content, took);
+                let offers = answered(desk, &answer, &request, &active, omit_content, look);
                 (receipt, Some(offers))
             }
             // A preview would leave no trace of its events either.
             wanted => {
                 let receipt = desk.engine.record_events(&active, &customer, &events, now)?;
                 desk.meters.recorded(&receipt);
-                let offers = wanted.map(|request| preview(desk, &active, &request, now, omit_content, took));
+                let offers = wanted.map(|request| preview(desk, &active, &request, now, omit_content, look));
                 (receipt, offers.transpose()?)
             }
         };

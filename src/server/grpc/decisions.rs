@@ -16,11 +16,11 @@ use crate::server::access::table::Role;
 use crate::server::convert::{answer, offers, outcomes};
 use crate::server::desk::Desk;
 use crate::server::limits::WALKS_MAX;
+use crate::server::look::Look;
 use crate::server::status::Refusal;
 use crate::server::wire;
 use crate::server::wire::decision_service_server::DecisionService;
 use crate::server::wire::get_offers_stream_response::Result as StreamResult;
-use crate::telemetry::Stopwatch;
 
 /// Answers `DecisionService`.
 #[derive(Clone)]
@@ -28,12 +28,12 @@ pub(in crate::server) struct Decisions(pub(in crate::server) Arc<Desk>);
 
 /// Converts and decides one request.
 pub(super) fn get_offers(desk: &Desk, given: &wire::GetOffersRequest) -> Result<wire::GetOffersResponse, Refusal> {
-    let took = Stopwatch::start();
+    let mut look = Look::begin(desk);
     let (active, now) = desk.begin();
     let request = offers::request(given, &active.catalog, now)?;
     let once = offers::once(given);
-    let answer = desk.engine.answer(&active, &request, once, now)?;
-    Ok(answered(desk, &answer, &request, &active, given.omit_content, took))
+    let answer = look.ask(|| desk.engine.answer(&active, &request, once, now))?;
+    Ok(answered(desk, &answer, &request, &active, given.omit_content, look))
 }
 
 /// Decides a converted request that is a preview.
@@ -43,11 +43,13 @@ pub(super) fn preview(
     request: &OffersRequest,
     now: Timestamp,
     omit_content: bool,
-    took: Stopwatch,
+    mut look: Look<'_>,
 ) -> Result<wire::GetOffersResponse, Refusal> {
-    let decision = desk.engine.offers(active, request, now)?;
-    desk.meters.decided(&decision, took);
-    Ok(answer::offers(&decision, request, active, omit_content))
+    let decision = look.ask(|| desk.engine.offers(active, request, now))?;
+    look.decided(active, request, &decision);
+    let said = answer::offers(&decision, request, active, omit_content);
+    look.end(active);
+    Ok(said)
 }
 
 /// Counts an answer and puts it into words: one that was given before in the words of its own time.
@@ -57,15 +59,17 @@ pub(super) fn answered(
     request: &OffersRequest,
     active: &Active,
     omit_content: bool,
-    took: Stopwatch,
+    look: Look<'_>,
 ) -> wire::GetOffersResponse {
     if let Some(replay) = &answer.replay {
         desk.meters.replayed();
         let said = answer::offers(&answer.decision, replay.request(), replay.active(), omit_content);
         return wire::GetOffersResponse { replayed: true, ..said };
     }
-    desk.meters.decided(&answer.decision, took);
-    answer::offers(&answer.decision, request, active, omit_content)
+    look.decided(active, request, &answer.decision);
+    let said = answer::offers(&answer.decision, request, active, omit_content);
+    look.end(active);
+    said
 }
 
 #[async_trait]

@@ -124,12 +124,10 @@ mod tests {
 
     use super::*;
     use crate::catalog::{CatalogFiles, load};
-    use crate::clock::{Clock as _, SystemClock};
+    use crate::clock::SystemClock;
     use crate::domain::symbol::Symbols;
     use crate::engine::{Active, Engine, Limits};
-    use crate::server::durability::Durability;
-    use crate::server::policies::PolicyLog;
-    use crate::server::reload::ReloadStatus;
+    use crate::server::Server;
     use crate::server::wire::{Customer, UpsertProfileRequest, customer::Identity};
 
     /// Imports a row that is good, with what comes `after` it, and returns how many customers are known then.
@@ -142,25 +140,8 @@ mod tests {
             customers_max,
             ..Limits::default()
         };
-        let (_, reloads) = tokio::sync::watch::channel(ReloadStatus::started(SystemClock.now()));
-        let policies = Arc::new(PolicyLog::new(
-            Arc::clone(&catalog),
-            SystemClock.now(),
-            Vec::new(),
-            None,
-        ));
-        let engine = Arc::new(Engine::new(Active::new(catalog, Vec::new()), limits));
-        let desk = Desk {
-            policies,
-            engine: Arc::clone(&engine),
-            clock: Arc::new(SystemClock),
-            durability: Durability::new(&engine),
-            past: None,
-            replays: Arc::new(tokio::sync::Semaphore::new(1)),
-            hub: Arc::default(),
-            meters: Arc::default(),
-            reloads,
-        };
+        let engine = Engine::new(Active::new(catalog, Vec::new()), limits);
+        let desk = Server::new(Arc::new(engine), Arc::new(SystemClock)).desk;
         let customer = Customer {
             identity: Some(Identity::Id("anna".to_owned())),
         };

@@ -86,7 +86,9 @@ impl Profiles {
         let customer = profiles::whom(given.customer.as_ref())?;
         let (engine, now) = (Arc::clone(&self.0.engine), self.0.clock.now());
         let erased = tokio::task::spawn_blocking(move || engine.erase_customer(&customer, now)).await;
-        let erased = erased.map_err(|_| Refusal::Rejected(Rejection::NotDestroyed("its thread died".into())))??;
+        let erased = erased.unwrap_or_else(|_| Err(Rejection::NotDestroyed("its thread died".into())));
+        self.0.meters.erased(erased.as_ref().ok());
+        let erased = erased?;
         Ok(wire::EraseCustomerResponse {
             existed: erased.existed,
             destroyed_keys: erased.keys,

@@ -12,10 +12,10 @@ use crate::domain::time::Timestamp;
 use crate::server::convert::offers;
 use crate::server::desk::Desk;
 use crate::server::limits::WATCH_INTERVAL_MIN;
+use crate::server::look::Look;
 use crate::server::status::Refusal;
 use crate::server::watch::{Watcher, Woken};
 use crate::server::wire::{self, WatchCause};
-use crate::telemetry::Stopwatch;
 
 /// The longest sleep before a list is looked at again: timers need an end, and an hour costs nothing.
 const SLEEP_MAX: Duration = Duration::from_hours(1);
@@ -84,10 +84,10 @@ async fn push(
 
 /// Decides the list as it stands now, and after how long it has to be looked at again.
 fn look(desk: &Desk, given: &wire::GetOffersRequest) -> Result<(wire::GetOffersResponse, Duration), Refusal> {
-    let took = Stopwatch::start();
+    let look = Look::begin(desk);
     let (active, now) = desk.begin();
     let request = offers::request(given, &active.catalog, now)?;
-    let list = preview(desk, &active, &request, now, given.omit_content, took)?;
+    let list = preview(desk, &active, &request, now, given.omit_content, look)?;
     let until = list.valid_until.as_ref().map_or(SLEEP_MAX, |until| {
         let millis = until
             .seconds

@@ -10,6 +10,7 @@ use nbo::server::wire::behaviour_service_client::BehaviourServiceClient;
 use nbo::server::wire::decision_service_client::DecisionServiceClient;
 use nbo::server::wire::get_offers_stream_response::Result as StreamResult;
 use nbo::server::wire::{self, GetOffersStreamRequest};
+use nbo::telemetry::Meters;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -265,7 +266,8 @@ async fn a_changed_file_is_picked_up_by_itself_and_when_somebody_asks() {
     })
     .await;
     let (asking, asked) = mpsc::channel(1);
-    let following = tokio::spawn(renewed::follow(access.renewed(), asked));
+    let meters = Arc::new(Meters::new(Vec::new()));
+    let following = tokio::spawn(renewed::follow(access.renewed(), asked, Arc::clone(&meters)));
     for asks in [false, true] {
         let [new] = secrets.tokens(["offers"]);
         if asks {

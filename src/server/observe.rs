@@ -1,0 +1,81 @@
+//! What is seen of every call, whichever door it came through: how long it took, how it ended, and its trace.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::{HeaderMap, Response, StatusCode};
+use tonic::Code;
+
+use super::desk::Desk;
+use crate::telemetry::{MethodAt, OneCall, Traced};
+
+/// The header in which a caller says which trace its call belongs to.
+const TRACE_PARENT: &str = "traceparent";
+/// The header in which gRPC says how a call ended that has no message.
+const GRPC_STATUS: &str = "grpc-status";
+
+/// A traced call; its spans are made when this is dropped, so also when the caller did not wait.
+struct Tracing<'a> {
+    desk: &'a Desk,
+    traced: Option<Traced>,
+    call: OneCall<'a>,
+}
+
+impl Drop for Tracing<'_> {
+    fn drop(&mut self) {
+        if let (Some(traced), Some(traces)) = (self.traced.take(), self.desk.traces.get()) {
+            traces.end(traced, self.call.method(), self.call.code());
+        }
+    }
+}
+
+/// Answers a call, and takes note of it.
+pub(super) async fn observed<F, B>(
+    desk: Arc<Desk>,
+    method: MethodAt,
+    traced: Option<Traced>,
+    answering: F,
+) -> Result<Response<B>, Infallible>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    let mut tracing = Tracing {
+        desk: &desk,
+        traced,
+        call: desk.meters.calls.begin(method),
+    };
+    let mut answering = pin!(answering);
+    let answer =
+        std::future::poll_fn(|context| Traced::within(&mut tracing.traced, || answering.as_mut().poll(context)));
+    let Ok(answer) = answer.await;
+    tracing.call.answered(code(&answer) as i32);
+    Ok(answer)
+}
+
+/// Decides whether a call is traced.
+pub(super) fn trace(desk: &Desk, headers: &HeaderMap) -> Option<Traced> {
+    let traces = desk.traces.get()?;
+    traces.begin(headers.get(TRACE_PARENT).and_then(|value| value.to_str().ok()))
+}
+
+/// Returns how a call ended, as far as its answer's head tells: a stream may still break off.
+fn code<B>(answer: &Response<B>) -> Code {
+    if let Some(status) = answer.headers().get(GRPC_STATUS) {
+        return Code::from_bytes(status.as_bytes());
+    }
+    match answer.status() {
+        status if status.is_success() || status.is_redirection() => Code::Ok,
+        StatusCode::BAD_REQUEST => Code::InvalidArgument,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::Unimplemented,
+        StatusCode::CONFLICT => Code::AlreadyExists,
+        StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => Code::DeadlineExceeded,
+        StatusCode::INTERNAL_SERVER_ERROR => Code::Internal,
+        _ => Code::Unknown,
+    }
+}
