@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use nbo::cli::{
-    audit, bench, campaign, check, data, erase, export, import, load, openapi, replay, schema, serve, sim, simulate,
-    token, top,
+    audit, bench, campaign, check, data, erase, export, health, import, load, openapi, replay, schema, serve, sim,
+    simulate, token, top,
 };
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
@@ -47,6 +47,7 @@ enum Command {
     Erase(erase::Args),
     Explain(replay::ExplainArgs),
     Export(export::Args),
+    Health(health::Args),
     Import(import::Args),
     Load(load::Args),
     Openapi(openapi::Args),
@@ -121,6 +122,7 @@ fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Erase(erase) => erase.run(out),
         Command::Explain(explain) => explain.run(out),
         Command::Export(export) => export.run(out),
+        Command::Health(health) => health.run(out),
         Command::Import(import) => import.run(out),
         Command::Load(load) => load.run(out),
         Command::Openapi(openapi) => openapi.run(out),

@@ -8,6 +8,7 @@ mod connect;
 pub mod data;
 pub mod erase;
 pub mod export;
+pub mod health;
 pub mod import;
 pub mod load;
 mod numbers;

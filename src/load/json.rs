@@ -7,7 +7,7 @@ use axum::http::{Request, header};
 use tower::Service as _;
 
 use super::calls::{Answer, Failure};
-use crate::server::client::Connection;
+use crate::server::client::{self, Connection};
 use crate::server::wire;
 
 /// The most bytes of an answer: what the server takes in a message, answers are far smaller.
@@ -15,8 +15,10 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Asks for a route that does nothing.
 pub(super) async fn floor(connection: Connection) -> Result<Answer, Failure> {
-    let request = Request::get("/").body(tonic::body::Body::empty());
-    send(connection, request).await.map(|_| Answer::default())
+    let answered = client::get(connection, "/").await;
+    answered
+        .map(|_| Answer::default())
+        .map_err(|error| failure("no answer", &error))
 }
 
 /// Asks for offers.

@@ -1,17 +1,25 @@
 //! How our own commands call a server: over TLS where its address says so, and with the caller's token.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
+use axum::body::{Bytes, to_bytes};
+use axum::http::{self, StatusCode};
+use tonic::body::Body;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
+use tower::Service as _;
 
 use super::limits::TOKEN_BYTES_MAX;
 
 /// How long to wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(20);
+
+/// The longest page that is read: some hundred times an ordinary one.
+const PAGE_BYTES_MAX: usize = 16 << 20;
 
 /// A connection to a server that shows the caller's token with each call.
 pub type Connection = InterceptedService<Channel, Bearer>;
@@ -111,6 +119,29 @@ impl Credentials {
         }
         endpoint.tls_config(tls).map_err(|error| unreachable(to, error))
     }
+}
+
+/// Asks for what stands at a path, and returns the status and the body.
+///
+/// # Errors
+/// When there is no answer, or one of more than 16 MiB.
+pub async fn get(mut connection: Connection, path: &str) -> Result<(StatusCode, Bytes), Unanswered> {
+    let request = http::Request::get(path).body(Body::empty()).map_err(unanswered)?;
+    poll_fn(|context| connection.poll_ready(context))
+        .await
+        .map_err(unanswered)?;
+    let (parts, body) = connection.call(request).await.map_err(unanswered)?.into_parts();
+    let body = to_bytes(axum::body::Body::new(body), PAGE_BYTES_MAX).await;
+    Ok((parts.status, body.map_err(unanswered)?))
+}
+
+/// Why there is no answer over HTTP.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer: {0}")]
+pub struct Unanswered(String);
+
+fn unanswered(error: impl std::fmt::Display) -> Unanswered {
+    Unanswered(error.to_string())
 }
 
 fn unreachable(to: &str, error: tonic::transport::Error) -> ConnectError {

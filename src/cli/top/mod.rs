@@ -13,7 +13,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use numbers::Address;
+use numbers::Source;
+
+use super::connect::Server;
 
 pub use figures::Figures;
 pub use numbers::Numbers;
@@ -26,18 +28,12 @@ const SCREEN: (u16, u16) = (80, 24);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   nbo top                                   the server on this machine; q quits
-  nbo top --address http://10.0.0.7:50051   another one
+  nbo top --to https://10.0.0.7:50052 --ca cert.pem   another one, with a token that may operate in NBO_TOKEN
   nbo top --once                            one screen as text, for a script or a ticket
   nbo top --json | jq .decisions            the same as numbers")]
 pub struct Args {
-    /// The server, or its administration port when it has one
-    #[arg(
-        long,
-        env = "NBO_ADDRESS",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:50051"
-    )]
-    address: Address,
+    #[command(flatten)]
+    server: Server,
     /// How often to look, in seconds; rates are those of the time between two looks
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = every)]
     every: f64,
@@ -61,10 +57,11 @@ impl Args {
     /// # Errors
     /// When the server cannot be reached at the start, or the terminal cannot be drawn on.
     pub fn run(&self, out: &mut impl Write) -> Result<ExitCode> {
-        let first = self.address.look()?;
+        let source = Source::of(&self.server)?;
+        let first = source.look()?;
         if self.once || self.json {
             self.wait();
-            let figures = Figures::between(&first, &self.address.look()?);
+            let figures = Figures::between(&first, &source.look()?);
             if self.json {
                 writeln!(out, "{}", serde_json::to_string_pretty(&figures)?)?;
             } else {
@@ -73,7 +70,7 @@ impl Args {
             return Ok(ExitCode::SUCCESS);
         }
         let mut terminal = ratatui::try_init()?;
-        let shown = self.show(&mut terminal, first);
+        let shown = self.show(&mut terminal, &source, first);
         ratatui::restore();
         shown.map(|()| ExitCode::SUCCESS)
     }
@@ -86,7 +83,7 @@ impl Args {
         std::thread::sleep(Duration::from_secs_f64(self.every));
     }
 
-    fn show(&self, terminal: &mut ratatui::DefaultTerminal, mut before: Numbers) -> Result<()> {
+    fn show(&self, terminal: &mut ratatui::DefaultTerminal, source: &Source, mut before: Numbers) -> Result<()> {
         let mut figures = Figures::between(&before, &before);
         let mut fault = None;
         loop {
@@ -94,7 +91,7 @@ impl Args {
             if is_left(Duration::from_secs_f64(self.every))? {
                 return Ok(());
             }
-            match self.address.look() {
+            match source.look() {
                 Ok(now) => {
                     figures = Figures::between(&before, &now);
                     before = now;

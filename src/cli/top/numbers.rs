@@ -1,74 +1,63 @@
 //! Reads the numbers of a server from its `/metrics`.
 
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _};
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use tokio::runtime::{self, Runtime};
+use tokio::time::timeout;
 
+use crate::cli::connect::Server;
+use crate::server::client::{Credentials, get};
 use crate::telemetry::ticks;
 
 /// How long the server has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest page that is read: some hundred times an ordinary one.
-const BYTES_MAX: u64 = 16 << 20;
 
-/// Where a server answers.
-#[derive(Clone, Debug)]
-pub(super) struct Address(String);
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        if text.starts_with("https://") {
-            return Err(
-                "`/metrics` is read without TLS; give the administration port, as in http://127.0.0.1:50052".to_owned(),
-            );
-        }
-        let has_port = authority
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-        if has_port && !authority.contains('/') {
-            Ok(Self(authority.to_owned()))
-        } else {
-            Err("write a host and a port, as in http://127.0.0.1:50051".to_owned())
-        }
-    }
+/// Where numbers are read.
+pub(super) struct Source {
+    runtime: Runtime,
+    credentials: Credentials,
+    to: String,
 }
 
-impl Address {
-    /// Reads all numbers.
+impl Source {
+    /// Reads what is shown to the server.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) fn of(server: &Server) -> Result<Self> {
+        Ok(Self {
+            runtime: runtime::Builder::new_current_thread().enable_all().build()?,
+            credentials: server.shown.credentials()?,
+            to: server.to.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// Reads all numbers, over a connection of its own: the server may have been started anew.
     ///
     /// # Errors
     /// When nobody answers there, or not with numbers.
     pub(super) fn look(&self) -> Result<Numbers> {
-        let Self(authority) = self;
-        let page = self.page();
-        let page =
-            page.with_context(|| format!("no numbers from http://{authority}/metrics; is `nbo serve` running there?"))?;
-        let (head, body) = page.split_once("\r\n\r\n").unwrap_or_default();
-        if head.split(' ').nth(1) != Some("200") {
-            let status = head.lines().next().unwrap_or("nothing");
-            bail!("http://{authority}/metrics answers {status:?} and no numbers; give the port that serves them");
+        let Self {
+            runtime,
+            credentials,
+            to,
+        } = self;
+        let asking = async {
+            let connection = credentials.connect(to).await?;
+            Ok::<_, anyhow::Error>(get(connection, "/metrics").await?)
+        };
+        let asked = runtime.block_on(async { timeout(PATIENCE, asking).await });
+        let asked = asked.map_err(anyhow::Error::from).flatten();
+        let (status, page) =
+            asked.with_context(|| format!("no numbers from {to}/metrics; is `nbo serve` running there?"))?;
+        if !status.is_success() {
+            bail!(
+                "{to}/metrics answers {status} and no numbers; give the port that serves them (--to), and a token with the role operate"
+            );
         }
-        Ok(Numbers::read(body, ticks()))
-    }
-
-    fn page(&self) -> Result<String> {
-        let Self(authority) = self;
-        let address = authority.to_socket_addrs()?.next().context("the name has no address")?;
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        // HTTP/1.0, so that the page comes in one piece and the connection ends with it.
-        write!(stream, "GET /metrics HTTP/1.0\r\nhost: {authority}\r\n\r\n")?;
-        let mut page = Vec::new();
-        stream.take(BYTES_MAX).read_to_end(&mut page)?;
-        Ok(String::from_utf8_lossy(&page).into_owned())
+        Ok(Numbers::read(&String::from_utf8_lossy(&page), ticks()))
     }
 }
 
@@ -163,20 +152,5 @@ mod tests {
         assert_eq!((numbers.sum("a", &[]), numbers.sum("a", &[("x", "2")])), (5.0, 3.0));
         assert_eq!(numbers.all("a")[0].label("y"), "say \"so\", {or} not");
         assert!((numbers.sum("b", &[]) - 4.5).abs() < 1e-9);
-    }
-
-    #[test]
-    fn an_address_has_a_host_and_a_port() {
-        assert!("http://127.0.0.1:50051/".parse::<Address>().is_ok());
-        for wrong in [
-            "",
-            "http://",
-            "localhost",
-            "localhost:http",
-            "https://a:1",
-            "http://a:1/metrics",
-        ] {
-            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
-        }
     }
 }

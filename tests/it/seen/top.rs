@@ -76,7 +76,7 @@ async fn scripts_get_a_screen_as_text_or_numbers_as_json() {
         tokio::task::spawn_blocking(move || {
             let program = env!("CARGO_BIN_EXE_nbo");
             Command::new(program)
-                .args(["top", how, "--every", "0.1", "--address", &address])
+                .args(["top", how, "--every", "0.1", "--to", &address])
                 .output()
                 .unwrap()
         })
@@ -94,7 +94,7 @@ async fn scripts_get_a_screen_as_text_or_numbers_as_json() {
 fn nobody_there_is_said_in_one_line() {
     let program = env!("CARGO_BIN_EXE_nbo");
     let output = Command::new(program)
-        .args(["top", "--address", "http://127.0.0.1:1"])
+        .args(["top", "--to", "http://127.0.0.1:1"])
         .output()
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
