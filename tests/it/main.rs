@@ -9,6 +9,8 @@ mod campaign;
 #[cfg(test)]
 mod catalog;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod demo;

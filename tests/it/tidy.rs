@@ -347,7 +347,7 @@ fn unused_fixtures(files: &[File]) -> Vec<Fault> {
 }
 
 /// Entries that hold nothing of ours; `.git` is a file in a linked work tree.
-const SKIPPED: [&str; 5] = ["target", ".git", "node_modules", "__pycache__", ".venv"];
+const SKIPPED: [&str; 7] = ["target", ".git", "node_modules", "__pycache__", ".venv", "dist", "gen"];
 
 /// Reads every text file of the repository; what is not UTF-8 is no text.
 fn read(folder: &Path, root: &Path, files: &mut Vec<File>) {
