@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +20,7 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use super::access::gate::{Gate, gated};
+use super::bodies::{Counted, Room};
 use super::deadline;
 use super::grpc::behaviour::Behaviour;
 use super::grpc::decisions::Decisions;
@@ -44,6 +46,7 @@ pub(super) struct Behind {
 pub(super) struct Front {
     gate: Gate,
     behind: Behind,
+    room: Arc<Room>,
 }
 
 impl Front {
@@ -55,16 +58,20 @@ impl Front {
         Self {
             gate,
             behind: Behind { all, ..behind },
+            room: Arc::default(),
         }
     }
 
     /// Answers a request within the time that its caller waits, and within `request_time` when it is no stream.
     pub(super) fn answer(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         request_time: Duration,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
         let deadline = deadline::bound(request.uri().path(), request.headers(), request_time);
+        let (head, body) = request.into_parts();
+        let body = Counted::new(body, &head.headers, &self.room);
+        let mut request = Request::from_parts(head, body);
         let way = match straight(&request) {
             Some(service) => match self.gate.pass(&mut request) {
                 Ok(()) => Way::Straight(self.behind.call(service, request)),
@@ -101,7 +108,7 @@ enum Hot {
 }
 
 /// Returns the service that a gRPC call names, when there is a straight way to it.
-fn straight(request: &Request<Incoming>) -> Option<Hot> {
+fn straight(request: &Request<Counted>) -> Option<Hot> {
     let kind = request.headers().get(hyper::header::CONTENT_TYPE)?.as_bytes();
     if kind != b"application/grpc" && !kind.starts_with(b"application/grpc+") {
         return None;
@@ -116,7 +123,7 @@ fn straight(request: &Request<Incoming>) -> Option<Hot> {
 }
 
 impl Behind {
-    fn call(&self, service: Hot, request: Request<Incoming>) -> Answering {
+    fn call(&self, service: Hot, request: Request<Counted>) -> Answering {
         match service {
             Hot::Decisions => self.decisions.clone().call(request),
             Hot::Behaviour => self.behaviour.clone().call(request),

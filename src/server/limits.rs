@@ -57,6 +57,16 @@ pub const AGE_MAX: Millis = Millis::DAY.times(400);
 /// before it is decoded.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes of all requests on one port that are not whole yet: four of the longest, some hundred thousand ordinary ones. A call
+/// that needs more is refused, and may come again; without this one connection could make the server keep a gigabyte.
+pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The part of these that only the beginnings of requests may take.
+pub const BODIES_BYTES_KEPT_FOR_SHORT: usize = BODIES_BYTES_MAX / 4;
+
+/// Bytes of such a beginning: ordinary calls have one or two thousand.
+pub const BODY_BYTES_SHORT: usize = 16 * 1024;
+
 /// Bytes of a request's headers: ordinary ones take a few hundred.
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
 

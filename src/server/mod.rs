@@ -10,6 +10,7 @@
 
 pub mod access;
 mod activity;
+mod bodies;
 pub mod client;
 pub mod convert;
 mod deadline;

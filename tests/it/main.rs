@@ -1,6 +1,8 @@
 //! Integration tests, one binary.
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bank;
