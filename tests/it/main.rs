@@ -13,6 +13,8 @@ mod catalog;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod decoders;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod durable;
