@@ -76,6 +76,8 @@ pub fn list(folder: &Path) -> io::Result<Vec<CheckpointFile>> {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let position = name.strip_suffix(".checkpoint").and_then(|number| number.parse().ok());
+        // Behind each there can be records.
+        let position = position.filter(|&position: &u64| position < u64::MAX);
         files.extend(position.map(|position| CheckpointFile { path, position }));
     }
     files.sort_unstable_by_key(|file| std::cmp::Reverse(file.position));

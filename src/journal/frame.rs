@@ -16,6 +16,9 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The largest record, in bytes. An entry is a few hundred bytes; the limit keeps a damaged length from asking for memory.
 pub const RECORD_BYTES_MAX: usize = 16 << 20;
 
+/// The highest number of a record, behind which another one could still be numbered. Nobody writes as many.
+const RECORD_MAX: u64 = u64::MAX - 1;
+
 /// The bytes of a header, in every version of the format.
 pub(super) const HEADER_BYTES: usize = 32;
 /// The bytes of a frame around its record.
@@ -97,7 +100,7 @@ impl Frame {
             sequence: number_u64(bytes, 8),
             synced: number_u64(bytes, 16),
         };
-        let is_plausible = frame.length <= RECORD_BYTES_MAX && frame.sequence > 0;
+        let is_plausible = frame.length <= RECORD_BYTES_MAX && (1..=RECORD_MAX).contains(&frame.sequence);
         (is_plausible && (frame.synced < frame.sequence || frame.is_mark())).then_some(frame)
     }
 
@@ -151,5 +154,23 @@ pub(super) fn first_of(name: &str) -> Option<u64> {
     is_number
         .then(|| digits.parse().ok())
         .flatten()
-        .filter(|&first| first > 0)
+        .filter(|first| (1..=RECORD_MAX).contains(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_behind_which_no_other_comes_is_none_of_ours() {
+        let read = |sequence, synced, record: &[u8]| {
+            let mut bytes = Vec::new();
+            Frame::write(sequence, synced, record, &mut bytes);
+            Frame::read(bytes.first_chunk().unwrap()).is_some()
+        };
+        assert!(read(RECORD_MAX, 0, b"record") && read(RECORD_MAX, RECORD_MAX, b""));
+        assert!(!read(u64::MAX, 0, b"record") && !read(u64::MAX, u64::MAX, b""));
+        assert_eq!(first_of(&file_name(RECORD_MAX)), Some(RECORD_MAX));
+        assert_eq!(first_of(&file_name(u64::MAX)), None);
+    }
 }

@@ -32,8 +32,8 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Returns how long a call may take: a stream as long as its caller waits, any other at most `unary_max`, what does not exist
-/// included.
+/// Returns how long a call may take until its answer begins: one that takes a stream as long as its caller waits, any other at
+/// most `unary_max`, what does not exist included.
 pub(super) fn bound(path: &str, headers: &HeaderMap, unary_max: Duration) -> Option<Duration> {
     let waits = of(headers);
     if row_of(path).is_some_and(|row| row.shape == Shape::Stream) {
@@ -81,18 +81,18 @@ mod tests {
 
     #[test]
     fn a_call_without_a_stream_has_a_bound_whatever_its_caller_says() {
-        let (get, watch) = (
+        let (get, stream) = (
             "/nbo.v1.DecisionService/GetOffers",
-            "/nbo.v1.DecisionService/WatchOffers",
+            "/nbo.v1.BehaviourService/RecordEventsStream",
         );
         let minute = Duration::from_mins(1);
         let mut headers = HeaderMap::new();
         assert_eq!(bound(get, &headers, minute), Some(minute));
         assert_eq!(bound("/nowhere", &headers, minute), Some(minute));
-        assert_eq!(bound(watch, &headers, minute), None);
+        assert_eq!(bound(stream, &headers, minute), None);
         headers.insert(HEADER, "2H".parse().unwrap());
         assert_eq!(bound(get, &headers, minute), Some(minute));
-        assert_eq!(bound(watch, &headers, minute), Some(Duration::from_hours(2)));
+        assert_eq!(bound(stream, &headers, minute), Some(Duration::from_hours(2)));
         headers.insert(HEADER, "5S".parse().unwrap());
         assert_eq!(bound(get, &headers, minute), Some(Duration::from_secs(5)));
     }

@@ -71,7 +71,7 @@ impl Desk {
     fn count(&self, refusal: &Refusal) {
         self.meters.refused(matches!(
             refusal.code(),
-            Code::InvalidArgument | Code::NotFound | Code::AlreadyExists | Code::Aborted
+            Code::InvalidArgument | Code::NotFound | Code::AlreadyExists | Code::Aborted | Code::PermissionDenied
         ));
     }
 }

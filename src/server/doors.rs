@@ -54,6 +54,8 @@ impl Doors {
     ) {
         let front = |port| {
             let gate = Gate::new(Arc::clone(&self.access), Arc::clone(desk), port);
+            // No page of another origin has business with administration.
+            let cors_origins = if port == Port::Admin { &[] } else { cors_origins };
             Front::new(desk, behind.clone(), gate, cors_origins)
         };
         let port = if self.admin.is_some() { Port::Public } else { Port::Only };

@@ -20,6 +20,7 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use super::access::gate::{Gate, gated};
+use super::bodies::{Counted, Room};
 use super::deadline;
 use super::desk::Desk;
 use super::grpc::behaviour::Behaviour;
@@ -48,6 +49,7 @@ pub(super) struct Front {
     gate: Gate,
     behind: Behind,
     desk: Arc<Desk>,
+    room: Arc<Room>,
 }
 
 impl Front {
@@ -60,6 +62,7 @@ impl Front {
             gate,
             behind: Behind { all, ..behind },
             desk: Arc::clone(desk),
+            room: Arc::new(Room::new(&desk.meters)),
         }
     }
 
@@ -76,10 +79,13 @@ impl Front {
     /// Answers a request within the time that its caller waits, and within `request_time` when it is no stream.
     pub(super) fn answer(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         request_time: Duration,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
         let deadline = deadline::bound(request.uri().path(), request.headers(), request_time);
+        let (head, body) = request.into_parts();
+        let body = Counted::new(body, &head.headers, &self.room);
+        let mut request = Request::from_parts(head, body);
         let method = self.desk.meters.calls.method(request.uri().path());
         let traced = observe::trace(&self.desk, request.headers());
         let way = if let Some(service) = straight(&request) {
@@ -121,7 +127,7 @@ enum Hot {
 }
 
 /// Returns the service that a gRPC call names, when there is a straight way to it.
-fn straight(request: &Request<Incoming>) -> Option<Hot> {
+fn straight(request: &Request<Counted>) -> Option<Hot> {
     let kind = request.headers().get(hyper::header::CONTENT_TYPE)?.as_bytes();
     if kind != b"application/grpc" && !kind.starts_with(b"application/grpc+") {
         return None;
@@ -136,7 +142,7 @@ fn straight(request: &Request<Incoming>) -> Option<Hot> {
 }
 
 impl Behind {
-    fn call(&self, service: Hot, request: Request<Incoming>) -> Answering {
+    fn call(&self, service: Hot, request: Request<Counted>) -> Answering {
         match service {
             Hot::Decisions => self.decisions.clone().call(request),
             Hot::Behaviour => self.behaviour.clone().call(request),

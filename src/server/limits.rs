@@ -57,6 +57,19 @@ pub const AGE_MAX: Millis = Millis::DAY.times(400);
 /// before it is decoded.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes of all requests on one port that are not whole yet: four of the longest, some hundred thousand ordinary ones. A call
+/// that needs more is refused, and may come again; without this one connection could make the server keep a gigabyte.
+pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The part of these that only the beginnings of requests may take.
+pub const BODIES_BYTES_KEPT_FOR_SHORT: usize = BODIES_BYTES_MAX / 4;
+
+/// Bytes of such a beginning: ordinary calls have one or two thousand.
+pub const BODY_BYTES_SHORT: usize = 16 * 1024;
+
+/// Bytes in a question of health or reflection, which strangers may ask: a name.
+pub const QUESTION_BYTES_MAX: usize = 4 * 1024;
+
 /// Bytes of a request's headers: ordinary ones take a few hundred.
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
 
@@ -134,6 +147,10 @@ pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
 
 /// How long a connection has to answer that, before it is asked again.
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may leave what it is sent without an answer: who went away without a word is found by that while
+/// there is something to send, and by the questions above while there is not.
+pub const UNANSWERED_MAX: Duration = Duration::from_mins(1);
 
 /// How often it is asked until it is given up.
 pub const KEEP_ALIVE_RETRIES: u32 = 3;

@@ -21,6 +21,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -29,7 +30,7 @@ use super::activity::Activity;
 use super::front::Front;
 use super::limits::{
     Bounds, CLOSING_MAX, HEADER_BYTES_MAX, HTTP1_BUFFER_BYTES_MAX, KEEP_ALIVE_EVERY, KEEP_ALIVE_RETRIES,
-    KEEP_ALIVE_TIMEOUT, RESETS_PENDING_MAX,
+    KEEP_ALIVE_TIMEOUT, RESETS_PENDING_MAX, UNANSWERED_MAX,
 };
 use super::places::Places;
 use super::tls::Tls;
@@ -50,9 +51,12 @@ pub(super) async fn serve(listener: TcpListener, door: Door, front: Front, mut d
     let places = Places::new(door.bounds.connections_per_address);
     let builder = Arc::new(builder(&door.bounds));
     let door = Arc::new(door);
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             () = is_true(&mut down) => break,
+            // One that ended needs no more room here.
+            Some(_) = connections.join_next() => continue,
             accepted = next(&listener, &free) => accepted,
         };
         let (stream, address, free) = match accepted {
@@ -70,19 +74,21 @@ pub(super) async fn serve(listener: TcpListener, door: Door, front: Front, mut d
         };
         let (door, builder, front) = (Arc::clone(&door), Arc::clone(&builder), front.clone());
         let down = down.clone();
-        tokio::spawn(async move {
+        connections.spawn(async move {
             // A caller that is gone already is found out by reading.
             let _ = stream.set_nodelay(true);
-            let _ = SockRef::from(&stream).set_tcp_keepalive(&asking());
+            let socket = SockRef::from(&stream);
+            let _ = socket.set_tcp_keepalive(&asking());
+            #[cfg(target_os = "linux")]
+            let _ = socket.set_tcp_user_timeout(Some(UNANSWERED_MAX));
             let _connected = front.connected();
             open(&door, &builder, stream, front.clone(), down).await;
             drop((place, free));
         });
     }
     drop(listener);
-    let all = u32::try_from(door.bounds.connections).unwrap_or(u32::MAX);
-    // All places are free again when every connection has ended.
-    let _ = free.acquire_many(all).await;
+    // Whoever does not wait for this drops what is left, and cuts it off.
+    while connections.join_next().await.is_some() {}
 }
 
 type Accepted = (TcpStream, std::net::IpAddr, OwnedSemaphorePermit);

@@ -10,6 +10,7 @@
 
 pub mod access;
 mod activity;
+mod bodies;
 pub mod client;
 pub mod convert;
 mod deadline;
@@ -54,7 +55,7 @@ use durability::{CheckpointLog, Durability};
 use front::Behind;
 use grpc::Services;
 use http::CorsOrigin;
-use limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, SHUTDOWN_GRACE};
+use limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, QUESTION_BYTES_MAX, SHUTDOWN_GRACE};
 use operate::Readiness;
 use policies::{PolicyLog, Rebuild};
 use reload::{Loading, ReloadStatus, Reloader};
@@ -247,7 +248,8 @@ async fn behind(desk: &Arc<Desk>, request_time: Duration) -> Result<(Behind, Hea
     let campaigns = CampaignServiceServer::new(own.campaigns).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
     let operations = OperationsServiceServer::new(own.operations).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let health = HealthReporter::new();
-    let health_service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
+    let health_service = HealthServer::new(HealthService::from_health_reporter(health.clone()))
+        .max_decoding_message_size(QUESTION_BYTES_MAX);
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
@@ -265,8 +267,12 @@ async fn behind(desk: &Arc<Desk>, request_time: Duration) -> Result<(Behind, Hea
         .add_service(campaigns)
         .add_service(operations)
         .add_service(health_service.clone())
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
+        .add_service(reflection().build_v1()?.max_decoding_message_size(QUESTION_BYTES_MAX))
+        .add_service(
+            reflection()
+                .build_v1alpha()?
+                .max_decoding_message_size(QUESTION_BYTES_MAX),
+        );
     let routes = routes.into_axum_router().merge(operate::routes(desk));
     let all = http::in_front(routes, Arc::new(services), request_time);
     let behind = Behind {

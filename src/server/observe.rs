@@ -61,6 +61,9 @@ pub(super) fn trace(desk: &Desk, headers: &HeaderMap) -> Option<Traced> {
 
 /// Returns how a call ended, as far as its answer's head tells: a stream may still break off.
 fn code<B>(answer: &Response<B>) -> Code {
+    if let Some(code) = answer.extensions().get::<Code>() {
+        return *code;
+    }
     if let Some(status) = answer.headers().get(GRPC_STATUS) {
         return Code::from_bytes(status.as_bytes());
     }

@@ -154,18 +154,19 @@ pub async fn follow(all: Vec<Arc<dyn Renew>>, mut asked: mpsc::Receiver<()>, met
             () = sleep(SECRETS_LOOKED_UP_EVERY) => false,
             Some(()) = asked.recv() => true,
         };
-        let (all, meters) = (Arc::clone(&all), Arc::clone(&meters));
+        let (all, counting) = (Arc::clone(&all), Arc::clone(&meters));
         // A slow file system must not hold up those who serve.
         let looking = tokio::task::spawn_blocking(move || {
             for one in all.iter() {
                 let looked = one.look(is_asked);
                 if looked != Looked::Same {
-                    meters.renewed(looked == Looked::Applied);
+                    counting.renewed(looked == Looked::Applied);
                 }
             }
         });
-        if looking.await.is_err() {
-            return;
+        if let Err(error) = looking.await {
+            tracing::error!(%error, "a look at the files with certificates, tokens and keys broke off");
+            meters.renewed(false);
         }
     }
 }

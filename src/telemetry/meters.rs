@@ -55,6 +55,7 @@ pub struct Meters {
     refused: [Counter; 2],
     refused_callers: [Counter; REFUSED_CALLERS.len()],
     refused_connections: Counter,
+    refused_bodies: Counter,
     renewals: [Counter; 2],
     erasures: [Counter; 3],
     watchers: Gauge,
@@ -247,6 +248,11 @@ impl Meters {
         self.refused_connections.increment(1);
     }
 
+    /// Counts a request for which there was no room in memory.
+    pub fn refused_body(&self) {
+        self.refused_bodies.increment(1);
+    }
+
     /// Counts a change of the files with certificates, tokens and keys, by whether it came into force.
     pub fn renewed(&self, is_applied: bool) {
         self.renewals[usize::from(!is_applied)].increment(1);
@@ -329,6 +335,7 @@ impl Meters {
             cancelled_contacts: counter!("nbo_cancelled_contacts_total"),
             refused_callers: REFUSED_CALLERS.map(|(_, code)| counter!("nbo_refused_callers_total", "code" => code)),
             refused_connections: counter!("nbo_refused_connections_total"),
+            refused_bodies: counter!("nbo_refused_bodies_total"),
             renewals: ["applied", "refused"].map(|result| counter!("nbo_secrets_reloads_total", "result" => result)),
             refused: ["caller", "server"].map(|by| counter!("nbo_refused_total", "because_of" => by)),
             erasures: ["erased", "unknown", "refused"].map(|result| counter!("nbo_erasures_total", "result" => result)),

@@ -39,7 +39,7 @@ const fn of(kind: Kind, name: &'static str, labels: &'static [&'static str], hel
 }
 
 /// All of them.
-pub const NAMES: [Name; 62] = [
+pub const NAMES: [Name; 63] = [
     // Calls
     of(
         Counter,
@@ -71,6 +71,12 @@ pub const NAMES: [Name; 62] = [
         "nbo_refused_connections_total",
         &[],
         "Connections that were closed at once, since their address had too many",
+    ),
+    of(
+        Counter,
+        "nbo_refused_bodies_total",
+        &[],
+        "Requests that were refused since unfinished ones took all the memory that they may",
     ),
     of(
         Counter,

@@ -17,7 +17,7 @@
 
 mod book;
 mod caller;
-mod program;
+pub(crate) mod program;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,8 @@
 //! Integration tests, one binary.
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bank;
@@ -12,6 +14,8 @@ mod catalog;
 mod clients;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod decoders;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]

@@ -148,7 +148,9 @@ pub enum Place {
 pub enum Shape {
     /// At once: the time of a call has a bound.
     Unary,
-    /// Over a stream in at least one direction: it may last.
+    /// One request, and then a stream: the time until that begins has a bound.
+    Answers,
+    /// It takes a stream: it may last.
     Stream,
 }
 
@@ -187,13 +189,13 @@ const fn open(path: &'static str, whom: For, shape: Shape) -> Row {
 
 use Place::{Admin, Public};
 use Role::{Catalog, Erase, Events, Offers, Operate, Profiles};
-use Shape::{Stream, Unary};
+use Shape::{Answers, Stream, Unary};
 
 /// Every path that is served.
 pub const TABLE: [Row; 34] = [
     row("/nbo.v1.DecisionService/GetOffers", &[Offers], Public, Unary),
     row("/nbo.v1.DecisionService/GetOffersStream", &[Offers], Public, Stream),
-    row("/nbo.v1.DecisionService/WatchOffers", &[Offers], Public, Stream),
+    row("/nbo.v1.DecisionService/WatchOffers", &[Offers], Public, Answers),
     row("/nbo.v1.DecisionService/ReplayDecision", &[Operate], Admin, Unary),
     row("/nbo.v1.BehaviourService/RecordEvents", &[Events], Public, Unary),
     row("/nbo.v1.BehaviourService/RecordEventsStream", &[Events], Public, Stream),
@@ -218,12 +220,12 @@ pub const TABLE: [Row; 34] = [
     ),
     row("/nbo.v1.ContactService/GetContactBudget", &[Offers], Public, Unary),
     row("/nbo.v1.ContactService/ForecastLimits", &[Catalog], Admin, Unary),
-    row("/nbo.v1.ContactService/ExportContacts", &[Operate], Admin, Stream),
-    row("/nbo.v1.CampaignService/RankCustomers", &[Catalog], Admin, Stream),
+    row("/nbo.v1.ContactService/ExportContacts", &[Operate], Admin, Answers),
+    row("/nbo.v1.CampaignService/RankCustomers", &[Catalog], Admin, Answers),
     row("/nbo.v1.OperationsService/GetStatus", &[Operate], Admin, Unary),
     open("/grpc.health.v1.Health/Check", For::Everybody, Unary),
     open("/grpc.health.v1.Health/List", For::Everybody, Unary),
-    open("/grpc.health.v1.Health/Watch", For::Everybody, Stream),
+    open("/grpc.health.v1.Health/Watch", For::Everybody, Answers),
     open(
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         For::Known,
@@ -266,8 +268,11 @@ mod tests {
         for file in &files {
             for service in &file.service {
                 for method in &service.method {
-                    let streams = method.client_streaming() || method.server_streaming();
-                    let shape = if streams { Stream } else { Unary };
+                    let shape = match (method.client_streaming(), method.server_streaming()) {
+                        (true, _) => Stream,
+                        (false, true) => Answers,
+                        (false, false) => Unary,
+                    };
                     methods.push((
                         format!("/{}.{}/{}", file.package(), service.name(), method.name()),
                         shape,

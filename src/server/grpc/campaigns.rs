@@ -108,7 +108,10 @@ impl Run {
                 let token = std::mem::take(&mut *self.token.lock());
                 Ok(campaigns::summary(&summary, &self.order, &self.given, token))
             }
-            Err(Stopped::Gone) => return,
+            Err(Stopped::Gone) => {
+                drop(place);
+                return self.desk.meters.campaign_runs(told());
+            }
             Err(Stopped::Unfit(faults)) => Err(self.desk.refuse(faults.into())),
             Err(Stopped::NameReused) => Err(self.desk.refuse(Refusal::RunIdReused)),
             Err(Stopped::NotWritten(why)) => Err(self.desk.refuse(Rejection::NotWritten(why).into())),

@@ -62,13 +62,18 @@ pub(super) async fn taken(headers: &HeaderMap, body: Body, max: usize) -> Result
     let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(ROOM_MAX));
     let mut data = body.into_data_stream();
     while let Some(part) = data.next().await {
-        let part = part.map_err(|error| Status::cancelled(format!("the body broke off: {error}")))?;
+        let part = part.map_err(|error| broken_off(error.into()))?;
         if bytes.len() + part.len() > max {
             return Err(too_large(max));
         }
         bytes.extend_from_slice(&part);
     }
     Ok(bytes)
+}
+
+/// Says why the rest of a body does not come: the server may have refused it ([`crate::server::bodies`]).
+fn broken_off(error: tonic::codegen::StdError) -> Status {
+    Status::try_from_error(error).unwrap_or_else(|error| Status::cancelled(format!("the body broke off: {error}")))
 }
 
 fn too_large(max: usize) -> Refused {

@@ -71,6 +71,8 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(text(&self.status)));
         *response.status_mut() = self.http.unwrap_or_else(|| http_status(self.status.code()));
+        // HTTP's own statuses are fewer than the codes; whoever counts calls looks here.
+        response.extensions_mut().insert(self.status.code());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, JSON);
         if let Some(allow) = self.allow {

@@ -44,6 +44,19 @@ use super::grpc::Services;
 use error::JSON;
 use methods::{Call, Kind, Method};
 
+/// What the fuzzers reach that nobody else does.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Reads a body as the canonical JSON of a message.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, tonic::Status> {
+        super::body::read(bytes)
+    }
+}
+
 /// How the addresses of the contract begin.
 const CONTRACT: &str = "/nbo.v1.";
 

@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 pub(super) const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running server; it is killed when a test gives up on it, and what it said is told then.
-pub(super) struct Program {
+pub(crate) struct Program {
     child: Child,
     /// What it said so far; closed when it has ended.
     said: watch::Receiver<String>,
@@ -52,12 +52,16 @@ impl Program {
             .arg(folder.join("models"))
             // There is no model, so what loads them would only take time.
             .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
-            .env_remove("NBO_FAIL")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .env_remove("NBO_FAIL");
         if let Some(fail) = fail {
             command.env("NBO_FAIL", fail);
         }
+        Self::run(command)
+    }
+
+    /// Starts a server by a command.
+    pub(crate) fn run(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let begun = Instant::now();
         let mut child = command.spawn().unwrap();
         let saying = Arc::new(watch::Sender::default());
@@ -67,16 +71,16 @@ impl Program {
         Self { child, said, begun }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.said.borrow().clone()
     }
 
     /// Waits until it listens; returns where, and how long it took.
-    pub(super) async fn ready(&mut self) -> (String, Duration) {
+    pub(crate) async fn ready(&mut self) -> (String, Duration) {
         let listening = self.said.wait_for(|said| address(said).is_some());
         let found = match timeout(READY_WITHIN, listening).await {
             Ok(Ok(said)) => address(&said).unwrap().to_owned(),
@@ -90,7 +94,7 @@ impl Program {
     }
 
     /// Connects to it, as a program of its own would.
-    pub(super) async fn connect(address: &str) -> Result<Channel, tonic::transport::Error> {
+    pub(crate) async fn connect(address: &str) -> Result<Channel, tonic::transport::Error> {
         Channel::from_shared(address.to_owned()).unwrap().connect().await
     }
 
@@ -109,7 +113,7 @@ impl Program {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub(super) async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         let asked = Command::new("kill").arg(self.id().to_string()).status().unwrap();
         assert!(asked.success());
         let status = self.ended(READY_WITHIN).await.expect("it stops when it is asked to");

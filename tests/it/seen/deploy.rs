@@ -166,3 +166,68 @@ fn whoever_stops_it_waits_for_the_calls_under_way_and_the_last_checkpoint() {
         assert!(seconds(file, key) >= SHUTDOWN_GRACE.as_secs() + 120, "{file}");
     }
 }
+
+/// The settings of a manifest that begin with `NBO_`, as its lines say them.
+fn settings(text: &str) -> Vec<(String, String)> {
+    let lines = text.lines().map(|line| line.trim().trim_end_matches('\\').trim());
+    let pairs = lines.filter_map(|line| line.split_once(": ").or_else(|| line.split_once('=')));
+    let ours = pairs.filter(|(name, _)| name.starts_with("NBO_"));
+    ours.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_container_starts_with_its_own_settings_as_soon_as_it_has_a_certificate_and_tokens_and_not_before() {
+    for file in ["kubernetes/nbo.yaml", "docker/Dockerfile"] {
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = rcgen::generate_simple_self_signed(["nbo".to_owned()]).unwrap();
+        let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        put("tls.crt", &certificate.cert.pem());
+        put("tls.key", &certificate.signing_key.serialize_pem());
+        let token = Command::new(env!("CARGO_BIN_EXE_nbo"))
+            .args(["token", "new", "--name", "a", "--roles", "operate", "--line-to"])
+            .arg(folder.path().join("tokens"))
+            .output()
+            .unwrap();
+        assert!(token.status.success());
+        let root = env!("CARGO_MANIFEST_DIR");
+        let serve = |is_whole: bool| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_nbo"));
+            command
+                .args(["serve", "--customers", "0"])
+                .stderr(std::process::Stdio::null());
+            for (name, value) in settings(&text(file)) {
+                let name_of_file = value.rsplit('/').next().unwrap_or_default().to_owned();
+                let value = match name.as_str() {
+                    "NBO_LISTEN" | "NBO_ADMIN" => value.replace(":50051", ":0").replace(":50052", ":0"),
+                    "NBO_RULES" => format!("{root}/rules/bank"),
+                    "NBO_MODELS" => format!("{root}/models"),
+                    "NBO_DATA" => folder.path().join("data").display().to_string(),
+                    "NBO_TLS_CERT" | "NBO_TLS_KEY" | "NBO_TOKENS" => {
+                        if !is_whole && name == "NBO_TOKENS" {
+                            continue;
+                        }
+                        folder.path().join(name_of_file).display().to_string()
+                    }
+                    _ => value,
+                };
+                command.env(name, value);
+            }
+            command
+        };
+        let refused = serve(false).output().unwrap();
+        assert!(!refused.status.success(), "{file} serves strangers");
+        let mut child = serve(true).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let (mut told, mut line) = (String::new(), String::new());
+        while std::io::BufRead::read_line(&mut out, &mut line).unwrap() > 0 && !line.contains("ready") {
+            told.push_str(&std::mem::take(&mut line));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        assert!(
+            line.contains("https://") && line.contains("ready"),
+            "{file}: {told}{line}"
+        );
+    }
+}

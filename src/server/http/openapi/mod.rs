@@ -64,7 +64,10 @@ pub fn document() -> Value {
         },
         "tags": tags,
         "paths": paths,
+        // Where the server knows its callers; health is open to all, and so is everything on a loopback port without tokens.
+        "security": [{"bearer": []}, {}],
         "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             "schemas": schemas::all(&files),
             "responses": {
                 "Refused": {

@@ -1,0 +1,48 @@
+//! Makes the checksums of changed files right again.
+
+/// The bytes of a segment's header, of which the last four are its checksum.
+const HEADER_BYTES: usize = 32;
+/// The bytes before a record: length 4, checksum 4, sequence number 8, synced mark 8.
+const FRAME_BYTES: usize = 24;
+/// The bytes before the chunks of a checkpoint.
+const MAGIC_BYTES: usize = 16;
+
+fn length(bytes: &[u8]) -> usize {
+    bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | usize::from(byte))
+}
+
+/// Mends the header and every frame of a segment whose length fits.
+pub(crate) fn segment(bytes: &mut [u8]) {
+    let Some(header) = bytes.get_mut(..HEADER_BYTES) else {
+        return;
+    };
+    let sum = crc32fast::hash(&header[..HEADER_BYTES - 4]);
+    header[HEADER_BYTES - 4..].copy_from_slice(&sum.to_le_bytes());
+    let mut at = HEADER_BYTES;
+    while let Some(frame) = bytes.get(at..at + FRAME_BYTES) {
+        let end = at + FRAME_BYTES + length(&frame[..4]);
+        let Some(whole) = bytes.get_mut(at..end) else {
+            return;
+        };
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&whole[..4]);
+        sum.update(&whole[8..]);
+        let sum = sum.finalize().to_le_bytes();
+        whole[4..8].copy_from_slice(&sum);
+        at = end;
+    }
+}
+
+/// Mends every chunk of a checkpoint whose length fits.
+pub(crate) fn checkpoint(bytes: &mut [u8]) {
+    let mut at = MAGIC_BYTES;
+    while let Some(frame) = bytes.get(at..at + 8) {
+        let end = at + 8 + length(&frame[..4]);
+        let Some(whole) = bytes.get_mut(at..end) else {
+            return;
+        };
+        let sum = crc32fast::hash(&whole[8..]).to_le_bytes();
+        whole[4..8].copy_from_slice(&sum);
+        at = end;
+    }
+}
