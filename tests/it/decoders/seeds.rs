@@ -233,7 +233,6 @@ fn calls() {
         &wire::GetContactBudgetRequest {
             customer: Some(customer("anna")),
             channel: "web".to_owned(),
-            ..Default::default()
         },
     );
     let answer = wire::GetOffersResponse {
