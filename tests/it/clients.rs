@@ -88,6 +88,7 @@ fn the_python_package_is_installed_by_pip_and_keeps_its_promises() {
     run("python3", &["-m", "venv", "venv"], folder.path());
     let python = folder.path().join("venv/bin/python");
     run(&python, &["-m", "pip", "install", "--quiet", ".[test]"], &package);
+    let _alone = crate::CORES.blocking_lock();
     run(
         &python,
         &["-m", "unittest", "discover", "--start-directory", "tests"],
@@ -106,5 +107,6 @@ fn the_typescript_package_is_built_by_npm_and_keeps_its_promises() {
     let package = folder.path().join("clients/typescript");
     run("npm", &["ci", "--no-audit", "--no-fund"], &package);
     run("npm", &["run", "build"], &package);
+    let _alone = crate::CORES.blocking_lock();
     run("npm", &["test"], &package);
 }

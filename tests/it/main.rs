@@ -54,3 +54,7 @@ mod simulator;
 mod tidy;
 #[cfg(test)]
 mod what_if;
+
+/// Held by a test that takes all cores for a while, and by those whose clients wait for answers no longer than people would.
+#[cfg(test)]
+static CORES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

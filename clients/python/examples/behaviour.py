@@ -4,7 +4,7 @@ import sys
 
 import nbo
 
-with nbo.Client(*sys.argv[1:]) as client:
+with nbo.Client(*sys.argv[1:], timeout=10.0) as client:
     search = nbo.event("search", {"category": "fund"}, channel="web")
     answer = client.record_events(
         "demo-000002", [search], offers={"channel": "call_centre", "placements": [("best_offers", 3)]}

@@ -54,7 +54,7 @@ class Contract:
             self.relay.calls.clear()
 
         def open(self, **options: Any) -> Any:
-            client = type(self).connect(self.relay.address, timeout=5.0, **options)
+            client = type(self).connect(self.relay.address, timeout=15.0, **options)
             self.addCleanup(client.close)
             return client
 

@@ -24,7 +24,7 @@ class Watching(unittest.TestCase):
     def setUp(self) -> None:
         self.relay = served.Relay()
         self.addCleanup(self.relay.close)
-        self.client = nbo.Client(self.relay.address, timeout=5.0)
+        self.client = nbo.Client(self.relay.address, timeout=15.0)
         self.addCleanup(self.client.close)
         self.customer = f"watched-{uuid.uuid4()}"
         self.client.upsert_profile(self.customer, attributes={"age": 40})
@@ -77,7 +77,7 @@ class Watching(unittest.TestCase):
 
     def test_the_same_holds_in_an_event_loop(self) -> None:
         async def watch() -> None:
-            async with nbo.AsyncClient(self.relay.address, timeout=5.0) as client:
+            async with nbo.AsyncClient(self.relay.address, timeout=15.0) as client:
                 lists = client.watch_offers(self.customer, channel="call_centre", placements=[("best_offers", 3)])
                 await anext(lists)
                 self.relay.streams[0].cancel()

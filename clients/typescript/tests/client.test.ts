@@ -35,7 +35,7 @@ for (const [kind, connect] of kinds) {
     const opened: Client[] = [];
 
     const open = (options: Settings & { token?: string } = {}) => {
-      const made = connect(served.address, { timeoutMs: 5_000, interceptors: [road.interceptor], ...options });
+      const made = connect(served.address, { timeoutMs: 15_000, interceptors: [road.interceptor], ...options });
       opened.push(made);
       return made;
     };

@@ -141,6 +141,7 @@ fn raise_file_limit() {
 
 /// Starts a server of its own for an attack, and returns what is left of the polite client's rate.
 async fn survive(attack: &Attack, lasting: Duration) -> f64 {
+    let _alone = crate::CORES.lock().await;
     raise_file_limit();
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules");
