@@ -69,16 +69,8 @@ fn code<B>(answer: &Response<B>) -> Code {
     }
     match answer.status() {
         status if status.is_success() || status.is_redirection() => Code::Ok,
-        StatusCode::BAD_REQUEST => Code::InvalidArgument,
-        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
-        StatusCode::FORBIDDEN => Code::PermissionDenied,
-        StatusCode::NOT_FOUND => Code::NotFound,
-        StatusCode::METHOD_NOT_ALLOWED => Code::Unimplemented,
-        StatusCode::CONFLICT => Code::AlreadyExists,
-        StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+        // The page that says whether calls are taken; refusals have their code with them.
         StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
-        StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => Code::DeadlineExceeded,
-        StatusCode::INTERNAL_SERVER_ERROR => Code::Internal,
         _ => Code::Unknown,
     }
 }

@@ -128,7 +128,7 @@ fn whatever_a_loss_of_power_leaves_every_synced_record_is_there_and_none_that_wa
 }
 
 #[test]
-#[ignore = "takes minutes; for the nightly run"]
+#[ignore = "takes minutes: `cargo test --release --lib power -- --ignored`"]
 fn whatever_a_loss_of_power_leaves_after_many_histories_every_synced_record_is_there() {
     let (states, repairs) = cut_power_everywhere(1_000..1_040, 60);
     assert!(

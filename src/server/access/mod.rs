@@ -3,7 +3,7 @@
 //! **Who calls.** A token decides when there is one: one that is not good is refused, whatever certificate the
 //! connection showed. Static tokens and the names of certificates stand in a file ([`tokens`]), tokens of an issuer are
 //! judged by its keys ([`jwt`]). Both files are read again when they change; a token that was taken out is refused from
-//! the next call on. A stream that was let in goes on until it ends.
+//! the first call after the change was seen (within some two seconds). A stream that was let in goes on until it ends.
 //!
 //! **What they may do** stands in one table ([`table`]), and the gate asks it ([`gate`]).
 //!

@@ -32,7 +32,7 @@ fn root() -> PathBuf {
 }
 
 #[test]
-#[ignore = "writes the corpora; to be run when a format has changed"]
+#[ignore = "writes the corpora, when a format has changed: `cargo test --test it decoders::seeds -- --ignored`"]
 fn the_corpora_are_written_anew() {
     texts();
     journal();
