@@ -17,6 +17,9 @@ use crate::load::figures::{Errors, Measured, Paced, Report, Shares, Top};
 use crate::load::own::{OwnServer, threads_beside_the_generator};
 use crate::load::{self, Rate, Settings, Step};
 
+/// Bytes of one MiB.
+const MIB: f64 = 1_048_576.0;
+
 /// The p99 that offers over gRPC should stay below, in microseconds.
 const P99_US_WANTED: f64 = 1_000.0;
 
@@ -29,6 +32,7 @@ const P99_US_WANTED: f64 = 1_000.0;
 #[command(after_help = "Examples:
   nbo load                                 a server of its own: top rate, then latencies at half of it
   nbo load --calls floor,events --rate 2000 --duration 30s
+  nbo load --calls offers --overload 10    ten times as much as it can answer
   nbo load --to http://127.0.0.1:50051     a server that runs already")]
 pub struct Args {
     /// The server to measure, as in `http://127.0.0.1:50051`; without it a process of its own serves the built-in bank
@@ -45,6 +49,9 @@ pub struct Args {
     /// Calls due per second; `max` for the top rate only, `half` for the top rate and then the latencies at half of it
     #[arg(long, default_value = "half", value_parser = rate)]
     rate: Rate,
+    /// Measure each kind of call at so many times its top rate as well: what is answered, how fast, and what is refused
+    #[arg(long, value_name = "TIMES", value_parser = times)]
+    overload: Option<f64>,
     /// How long to measure each kind of call, as in `10s`; for the top rate and for the latencies each
     #[arg(long, default_value = "5s", value_parser = duration)]
     duration: Duration,
@@ -81,6 +88,13 @@ fn rate(text: &str) -> Result<Rate, String> {
         (_, Ok(rate)) if (1.0..=1e6).contains(&rate) => Ok(Rate::Fixed(rate)),
         _ => Err("give calls per second from 1 to 1000000, `max` or `half`".to_owned()),
     }
+}
+
+fn times(text: &str) -> Result<f64, String> {
+    let times = text.parse().ok();
+    times
+        .filter(|times| (1.0..=1_000.0).contains(times))
+        .ok_or_else(|| "give 1 to 1000".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -144,6 +158,7 @@ impl Args {
             connections: usize::from(self.connections),
             calls: self.calls.clone(),
             rate: self.rate,
+            overload: self.overload,
             duration: self.duration,
             customers: self.customers as usize,
             channel: self.channel.clone(),
@@ -248,8 +263,45 @@ pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
         )?;
         beside_the_floor(calls, out)?;
     }
+    under_overload(calls, out)?;
     for (what, errors) in failures(report) {
         writeln!(out, "failed: {what}: {} calls; {}", grouped(errors.count), errors.first)?;
+    }
+    Ok(())
+}
+
+/// Says what became of more calls than can be answered, beside what is normal.
+fn under_overload(calls: &[Measured], out: &mut impl Write) -> Result<()> {
+    let flooded: Vec<_> = calls
+        .iter()
+        .filter_map(|one| Some((one, one.flooded.as_ref()?)))
+        .collect();
+    if flooded.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n{:<14}{:>10}{:>11}{:>12}{:>9}{:>11} {:>9} {:>9}  µs from sending{:>12}",
+        "under overload", "offered/s", "of top", "answered/s", "of top", "refused", "p50", "p99", "memory"
+    )?;
+    for (Measured { call, top, .. }, flooded) in flooded {
+        let top = top.as_ref().map_or(f64::NAN, |top| top.rate);
+        let memory = flooded.resident_bytes.map_or_else(
+            || "-".to_owned(),
+            |(before, after)| format!("{} -> {} MiB", whole(before / MIB), whole(after / MIB)),
+        );
+        writeln!(
+            out,
+            "{call:<14}{:>10}{:>11.1}{:>12}{:>9.2}{:>11} {:>9} {:>9}{:17}{memory:>12}",
+            whole(flooded.rate_offered),
+            flooded.rate_offered / top,
+            whole(flooded.rate),
+            flooded.rate / top,
+            grouped(flooded.refused),
+            whole(flooded.latency_us.p50),
+            whole(flooded.latency_us.p99),
+            "",
+        )?;
     }
     Ok(())
 }
@@ -295,10 +347,18 @@ fn described(shares: &Shares) -> String {
 /// Returns the calls that failed, by kind and code.
 fn failures(report: &Report) -> BTreeMap<String, Errors> {
     let mut failures: BTreeMap<String, Errors> = BTreeMap::new();
-    for Measured { call, top, paced, .. } in &report.calls {
+    for Measured {
+        call,
+        top,
+        paced,
+        flooded,
+        ..
+    } in &report.calls
+    {
         let top = top.iter().flat_map(|top| &top.errors);
         let paced = paced.iter().flat_map(|paced| &paced.errors);
-        for (code, errors) in top.chain(paced) {
+        let flooded = flooded.iter().flat_map(|flooded| &flooded.errors);
+        for (code, errors) in top.chain(paced).chain(flooded) {
             let first = || Errors {
                 count: 0,
                 first: errors.first.clone(),

@@ -176,6 +176,11 @@ impl Caller {
         }
     }
 
+    /// Returns how much memory the server uses, when it tells.
+    pub(super) async fn resident_bytes(&self) -> Option<f64> {
+        json::resident_bytes(self.connection.clone()).await
+    }
+
     /// Makes call `number` of a run: the same number is the same call. Returns what came back, or why it failed.
     pub(super) async fn call(&self, call: Call, number: u64) -> Result<Answer, Failure> {
         let mut draw = Draw::new(self.traffic.seed, number);

@@ -175,6 +175,27 @@ pub struct Paced {
     pub shares: Shares,
 }
 
+/// What became of calls that fell due at a rate above the top rate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Flooded {
+    /// Calls due per second.
+    pub rate_wanted: f64,
+    /// Calls sent per second: the generator may not manage more.
+    pub rate_offered: f64,
+    /// Calls answered per second.
+    pub rate: f64,
+    /// Calls answered.
+    pub calls: u64,
+    /// Calls refused for lack of room.
+    pub refused: u64,
+    /// Calls that failed otherwise, by their code.
+    pub errors: BTreeMap<&'static str, Errors>,
+    /// From sending a call to its answer, of those that were answered.
+    pub latency_us: Quantiles,
+    /// The server's memory before and after, when it tells.
+    pub resident_bytes: Option<(f64, f64)>,
+}
+
 /// Everything about one kind of call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measured {
@@ -186,6 +207,8 @@ pub struct Measured {
     pub share_of_floor: Option<f64>,
     /// The latencies at a fixed rate, when they were measured.
     pub paced: Option<Paced>,
+    /// What became of more than it can answer, when that was asked for.
+    pub flooded: Option<Flooded>,
 }
 
 /// The result of a run.

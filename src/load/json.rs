@@ -3,10 +3,11 @@
 use std::future::poll_fn;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{Request, header};
+use axum::http::{Request, StatusCode, header};
+use tonic::Code;
 use tower::Service as _;
 
-use super::calls::{Answer, Failure};
+use super::calls::{Answer, Failure, code_name};
 use crate::server::client::{self, Connection};
 use crate::server::wire;
 
@@ -33,6 +34,17 @@ pub(super) async fn offers(connection: Connection, request: &wire::GetOffersRequ
     Ok(Answer::of(&answer))
 }
 
+/// Asks how much memory the server uses, in bytes; `None` when it does not tell this caller.
+pub(super) async fn resident_bytes(connection: Connection) -> Option<f64> {
+    let request = Request::get("/metrics").body(tonic::body::Body::empty());
+    let numbers = send(connection, request).await.ok()?;
+    let numbers = str::from_utf8(&numbers).ok()?;
+    let value = numbers
+        .lines()
+        .find_map(|line| line.strip_prefix("nbo_resident_bytes "))?;
+    value.parse().ok()
+}
+
 async fn send(
     mut connection: Connection,
     request: Result<Request<tonic::body::Body>, axum::http::Error>,
@@ -48,10 +60,13 @@ async fn send(
     let body = to_bytes(Body::new(body), ANSWER_BYTES_MAX).await;
     let body = body.map_err(|error| failure("broken off", &error))?;
     if parts.status.is_success() {
-        Ok(body)
-    } else {
-        Err(Failure::new("refused", &String::from_utf8_lossy(&body)))
+        return Ok(body);
     }
+    let code = match parts.status {
+        StatusCode::TOO_MANY_REQUESTS => code_name(Code::ResourceExhausted),
+        _ => "refused",
+    };
+    Err(Failure::new(code, &String::from_utf8_lossy(&body)))
 }
 
 fn failure(what: &'static str, error: &dyn std::fmt::Display) -> Failure {

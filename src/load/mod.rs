@@ -7,6 +7,8 @@
 //!
 //! **The top rate** is measured by a closed loop: a fixed number of calls always under way.
 //!
+//! **Overload** is measured on request, at a multiple of the top rate ([`flood`]).
+//!
 //! **The floor** is a call that does nothing, the standard health check, over the same connections, to the same server
 //! and in the same run: what gRPC, the kernel and the shared cores cost. On shared machines the ratio to the floor is the
 //! result and the absolute figures are a remark, so the kinds of calls take turns, in short slices.
@@ -21,6 +23,7 @@
 
 pub mod calls;
 pub mod figures;
+mod flood;
 mod json;
 mod latencies;
 pub mod own;

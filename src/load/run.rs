@@ -62,6 +62,8 @@ pub struct Settings {
     pub calls: Vec<Call>,
     /// The rate.
     pub rate: Rate,
+    /// At which multiple of its top rate each kind is measured as well, when that rate is known.
+    pub overload: Option<f64>,
     /// How long each kind is measured, for the top rate and for the latencies each.
     pub duration: Duration,
     /// How many customers of the demo population take part, 2 or more.
@@ -113,7 +115,8 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
     let paced = settings.rate != Rate::Top;
     let kinds = kinds(settings, top);
     let rounds = if top { SLICES as usize } else { 0 };
-    let of = 1 + kinds.len() * (rounds + usize::from(paced));
+    let overload = settings.overload.filter(|_| top);
+    let of = 1 + kinds.len() * (rounds + usize::from(paced) + usize::from(overload.is_some()));
     let mut number = 0;
     let mut step = |call, rate| {
         number += 1;
@@ -149,12 +152,18 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
             step(Some(call), Some(rate));
             paced = Some(runner.open(call, rate).await?.paced(rate));
         }
+        let mut flooded = None;
+        if let Some((times, top)) = overload.zip(top.as_ref()) {
+            step(Some(call), Some(top.rate * times));
+            flooded = Some(runner.flood(call, top.rate * times).await?);
+        }
         let share_of_floor = top.as_ref().zip(floor).map(|(top, floor)| top.rate / floor);
         report.calls.push(Measured {
             call,
             top,
             share_of_floor,
             paced,
+            flooded,
         });
     }
     Ok(report)

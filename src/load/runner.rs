@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::calls::{Call, Caller};
-use super::figures::Tally;
+use super::figures::{Flooded, Tally};
+use super::flood::flood;
 use super::pacer::{self, Schedule, now};
 
 /// Calls that each connection has under way at most, and always while the top rate is measured: well under the number of
@@ -82,6 +83,16 @@ impl Runner {
         let mut tally = settled(tally);
         tally.elapsed += now().duration_since(begun);
         tally
+    }
+
+    /// Makes calls at a rate that the server cannot answer.
+    pub(super) async fn flood(&mut self, call: Call, rate: f64) -> Result<Flooded, CreationError> {
+        let before = self.callers[0].resident_bytes().await;
+        let (mut flooded, calls) = flood(&self.callers, call, rate, self.duration, self.numbers).await?;
+        self.numbers += calls;
+        let after = self.callers[0].resident_bytes().await;
+        flooded.resident_bytes = before.zip(after);
+        Ok(flooded)
     }
 
     /// Makes calls that fall due at a fixed rate, whatever becomes of those before. Calls that are due while as many as may

@@ -90,3 +90,31 @@ async fn top_rates_are_measured_in_turns_with_the_floor() {
     }
     assert_eq!(calls[0]["share_of_floor"], 1.0);
 }
+
+#[tokio::test]
+async fn more_than_can_be_answered_is_counted_as_answered_or_refused() {
+    let served = Served::start().await;
+    let options = [
+        "--rate",
+        "max",
+        "--overload",
+        "5",
+        "--duration",
+        "300ms",
+        "--calls",
+        "offers-cached",
+    ];
+    let (good, report) = run(&served, &options).await;
+    assert!(good, "{report:#}");
+    for call in report["calls"].as_array().unwrap() {
+        let (top, flooded) = (&call["top"], &call["flooded"]);
+        let wanted = flooded["rate_wanted"].as_f64().unwrap() / top["rate"].as_f64().unwrap();
+        assert!((wanted - 5.0).abs() < 1e-6, "{report:#}");
+        assert!(flooded["calls"].as_u64().unwrap() > 0, "{report:#}");
+        assert!(flooded["refused"].is_u64() && flooded["errors"].as_object().unwrap().is_empty());
+        assert!(
+            flooded["rate_offered"].as_f64() >= flooded["rate"].as_f64(),
+            "{report:#}"
+        );
+    }
+}
