@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use tonic::Status;
 
-use super::access::table::{Shape, row_of};
+use super::access::table::{Row, Shape};
 
 /// The header in which a gRPC caller says how long it waits.
 const HEADER: &str = "grpc-timeout";
@@ -34,9 +34,9 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
 
 /// Returns how long a call may take until its answer begins: one that takes a stream as long as its caller waits, any other at
 /// most `unary_max`, what does not exist included.
-pub(super) fn bound(path: &str, headers: &HeaderMap, unary_max: Duration) -> Option<Duration> {
+pub(super) fn bound(row: Option<&Row>, headers: &HeaderMap, unary_max: Duration) -> Option<Duration> {
     let waits = of(headers);
-    if row_of(path).is_some_and(|row| row.shape == Shape::Stream) {
+    if row.is_some_and(|row| row.shape == Shape::Stream) {
         return waits;
     }
     Some(waits.map_or(unary_max, |waits| waits.min(unary_max)))
@@ -51,15 +51,34 @@ pub(super) async fn within<R>(
     let Some(deadline) = deadline else {
         return answering.await;
     };
-    tokio::time::timeout(deadline, answering).await.unwrap_or_else(|_| {
-        let message = format!("no answer within {deadline:?}, as long as the caller or the server waits");
-        over(Status::deadline_exceeded(message))
-    })
+    let answered = tokio::time::timeout(deadline, answering).await;
+    answered.unwrap_or_else(|_| over(passed(deadline)))
+}
+
+/// Takes off a deadline what a call has waited for its turn.
+///
+/// # Errors
+/// When nobody waits for it any more: it is not to be begun.
+pub(super) fn left(deadline: Option<Duration>, waited: Duration) -> Result<Option<Duration>, Status> {
+    let Some(deadline) = deadline else {
+        return Ok(None);
+    };
+    match deadline.checked_sub(waited) {
+        Some(left) if !left.is_zero() => Ok(Some(left)),
+        _ => Err(passed(deadline)),
+    }
+}
+
+fn passed(deadline: Duration) -> Status {
+    Status::deadline_exceeded(format!(
+        "no answer within {deadline:?}, as long as the caller or the server waits"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::access::table::row_of;
 
     fn waits(text: &str) -> Option<Duration> {
         let mut headers = HeaderMap::new();
@@ -82,19 +101,28 @@ mod tests {
     #[test]
     fn a_call_without_a_stream_has_a_bound_whatever_its_caller_says() {
         let (get, stream) = (
-            "/nbo.v1.DecisionService/GetOffers",
-            "/nbo.v1.BehaviourService/RecordEventsStream",
+            row_of("/nbo.v1.DecisionService/GetOffers"),
+            row_of("/nbo.v1.BehaviourService/RecordEventsStream"),
         );
         let minute = Duration::from_mins(1);
         let mut headers = HeaderMap::new();
         assert_eq!(bound(get, &headers, minute), Some(minute));
-        assert_eq!(bound("/nowhere", &headers, minute), Some(minute));
+        assert_eq!(bound(None, &headers, minute), Some(minute));
         assert_eq!(bound(stream, &headers, minute), None);
         headers.insert(HEADER, "2H".parse().unwrap());
         assert_eq!(bound(get, &headers, minute), Some(minute));
         assert_eq!(bound(stream, &headers, minute), Some(Duration::from_hours(2)));
         headers.insert(HEADER, "5S".parse().unwrap());
         assert_eq!(bound(get, &headers, minute), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_call_whose_caller_gave_up_while_it_waited_for_its_turn_is_not_begun() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+        assert_eq!(left(Some(minute), second).unwrap(), Some(Duration::from_secs(59)));
+        assert_eq!(left(None, minute).unwrap(), None);
+        let late = left(Some(second), second).unwrap_err();
+        assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
     }
 
     #[tokio::test]

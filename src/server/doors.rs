@@ -15,6 +15,7 @@ use super::front::{Behind, Front};
 use super::http::CorsOrigin;
 use super::limits::Bounds;
 use super::listen::{self, Door};
+use super::overload::Queue;
 use super::tls::Tls;
 
 /// The ports of a server.
@@ -52,11 +53,13 @@ impl Doors {
         desk: &Arc<Desk>,
         down: &watch::Sender<bool>,
     ) {
+        // One for both ports: they share the threads.
+        let queue = Queue::new(&self.bounds);
         let front = |port| {
             let gate = Gate::new(Arc::clone(&self.access), Arc::clone(desk), port);
             // No page of another origin has business with administration.
             let cors_origins = if port == Port::Admin { &[] } else { cors_origins };
-            Front::new(desk, behind.clone(), gate, cors_origins)
+            Arc::new(Front::new(desk, behind.clone(), gate, cors_origins, &queue))
         };
         let port = if self.admin.is_some() { Port::Public } else { Port::Only };
         let door = Door {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Bytes, HttpBody};
 use axum::middleware::from_fn_with_state;
-use axum::routing::future::RouteFuture;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic_health::pb::health_server::{self, HealthServer};
@@ -20,6 +21,7 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use super::access::gate::{Gate, gated};
+use super::access::table::{Class, Row, row_of};
 use super::bodies::{Counted, Room};
 use super::deadline;
 use super::desk::Desk;
@@ -27,6 +29,7 @@ use super::grpc::behaviour::Behaviour;
 use super::grpc::decisions::Decisions;
 use super::http::{self, CorsOrigin};
 use super::observe;
+use super::overload::{Excess, Queue, Waiting};
 use super::wire::behaviour_service_server::{self, BehaviourServiceServer};
 use super::wire::decision_service_server::{self, DecisionServiceServer};
 
@@ -44,18 +47,24 @@ pub(super) struct Behind {
 }
 
 /// All that answers requests, behind the gate of a port.
-#[derive(Clone)]
 pub(super) struct Front {
     gate: Gate,
     behind: Behind,
     desk: Arc<Desk>,
     room: Arc<Room>,
+    queue: Arc<Queue>,
 }
 
 impl Front {
     /// Puts a gate in front of the services. Around it pages of other origins are let in: a browser asks for leave before it can
     /// say who it is.
-    pub(super) fn new(desk: &Arc<Desk>, behind: Behind, gate: Gate, cors_origins: &[CorsOrigin]) -> Self {
+    pub(super) fn new(
+        desk: &Arc<Desk>,
+        behind: Behind,
+        gate: Gate,
+        cors_origins: &[CorsOrigin],
+        queue: &Arc<Queue>,
+    ) -> Self {
         let all = behind.all.layer(from_fn_with_state(gate.clone(), gated));
         let all = http::allowing(all, cors_origins);
         Self {
@@ -63,6 +72,7 @@ impl Front {
             behind: Behind { all, ..behind },
             desk: Arc::clone(desk),
             room: Arc::new(Room::new(&desk.meters)),
+            queue: Arc::clone(queue),
         }
     }
 
@@ -76,46 +86,78 @@ impl Front {
         self.desk.meters.refused_connection();
     }
 
-    /// Answers a request within the time that its caller waits, and within `request_time` when it is no stream.
+    /// Answers a request within the time that its caller waits, and within `request_time` when it is no stream; or refuses it,
+    /// before anything of it is read, when there are too many.
     pub(super) fn answer(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         request_time: Duration,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
-        let deadline = deadline::bound(request.uri().path(), request.headers(), request_time);
+        let arrived = Instant::now();
+        let row = row_of(request.uri().path());
+        // What does not exist is what can best be done without.
+        let waiting = self.queue.arrive(row.map_or(Class::Bulk, |row| row.class), arrived);
+        let front = Arc::clone(self);
+        let method = self.desk.meters.calls.method(request.uri().path());
+        let traced = observe::trace(&self.desk, request.headers());
+        let desk = Arc::clone(&self.desk);
+        let answering = async move {
+            let deadline = deadline::bound(row, request.headers(), request_time);
+            let turn = waiting.and_then(Waiting::begin);
+            match turn {
+                Ok(waited) => front.begin(row, request, deadline::left(deadline, waited)).await,
+                Err(excess) => front.refuse(request, excess).await,
+            }
+        };
+        observe::observed(desk, method, traced, arrived, answering)
+    }
+
+    /// Answers a call whose turn has come, and whose caller still waits.
+    async fn begin(
+        &self,
+        row: Option<&Row>,
+        request: Request<Incoming>,
+        deadline: Result<Option<Duration>, Status>,
+    ) -> Result<Response<Body>, Infallible> {
         let (head, body) = request.into_parts();
         let body = Counted::new(body, &head.headers, &self.room);
         let mut request = Request::from_parts(head, body);
-        let method = self.desk.meters.calls.method(request.uri().path());
-        let traced = observe::trace(&self.desk, request.headers());
-        let way = if let Some(service) = straight(&request) {
-            match self.gate.pass(&mut request) {
-                Ok(()) => Way::Straight(self.behind.call(service, request)),
-                Err(status) => Way::Refused(status),
-            }
-        } else {
-            let routed = self.behind.all.clone().call(request.map(axum::body::Body::new));
-            Way::Routed(Box::new(routed))
+        let Some(service) = straight(&request) else {
+            // It looks after deadlines itself, in the caller's form.
+            return self.routed(request).await;
         };
-        let answering = async move {
-            match way {
-                Way::Straight(answering) => {
-                    deadline::within(deadline, answering, |status| Ok(status.into_http())).await
-                }
-                // It looks after deadlines itself, in the caller's form.
-                Way::Routed(answering) => Ok(answering.await?.map(Body::new)),
-                Way::Refused(status) => Ok(status.into_http()),
+        let admitted = deadline.and_then(|deadline| self.gate.pass(row, &mut request).map(|()| deadline));
+        match admitted {
+            Ok(deadline) => {
+                let answering = self.behind.call(service, request);
+                deadline::within(deadline, answering, |status| Ok(status.into_http())).await
             }
-        };
-        observe::observed(Arc::clone(&self.desk), method, traced, answering)
+            Err(status) => Ok(status.into_http()),
+        }
     }
-}
 
-/// Which way a request goes.
-enum Way {
-    Straight(Answering),
-    Routed(Box<RouteFuture<Infallible>>),
-    Refused(Status),
+    /// Refuses a call for which there is no room.
+    async fn refuse(&self, mut request: Request<Incoming>, excess: Excess) -> Result<Response<Body>, Infallible> {
+        self.desk.meters.refused_by_overload(excess.0 as usize);
+        if let Some(held) = self.queue.hold() {
+            held.over().await;
+        }
+        if straight(&request).is_some() {
+            return Ok(excess.status().into_http());
+        }
+        // In the caller's form, and so that pages of other origins may read it.
+        request.extensions_mut().insert(excess);
+        self.routed(request).await
+    }
+
+    async fn routed<B>(&self, request: Request<B>) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let answer = self.behind.all.clone().call(request.map(axum::body::Body::new)).await?;
+        Ok(answer.map(Body::new))
+    }
 }
 
 /// The services to which there is a straight way.
@@ -127,7 +169,7 @@ enum Hot {
 }
 
 /// Returns the service that a gRPC call names, when there is a straight way to it.
-fn straight(request: &Request<Counted>) -> Option<Hot> {
+fn straight<B>(request: &Request<B>) -> Option<Hot> {
     let kind = request.headers().get(hyper::header::CONTENT_TYPE)?.as_bytes();
     if kind != b"application/grpc" && !kind.starts_with(b"application/grpc+") {
         return None;

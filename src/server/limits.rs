@@ -159,6 +159,17 @@ pub const KEEP_ALIVE_RETRIES: u32 = 3;
 /// themselves are cut then.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
+/// How long a server that was told to stop goes on while it says that it is not ready: balancers that ask every few seconds
+/// need some; without any, clients find out by connecting elsewhere.
+pub const DRAIN_DELAY: Duration = Duration::ZERO;
+
+/// Calls that wait for their turn at a time: some kB each, and at fifty microseconds a call the work of most of a second.
+pub const WAITING_MAX: usize = 16_384;
+
+/// How long a page view may wait for its turn while more is asked than can be answered: five times what a decision should
+/// take in all, so that what is answered is answered in time.
+pub const WAIT_MAX: Duration = Duration::from_millis(5);
+
 /// The shortest time after which a watcher is told again that time has passed, whatever `valid_until` says.
 pub const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
@@ -191,6 +202,14 @@ pub struct Bounds {
     pub age: Option<Duration>,
     /// [`AGE_GRACE`].
     pub age_grace: Duration,
+    /// [`WAITING_MAX`].
+    pub waiting: usize,
+    /// [`WAIT_MAX`].
+    pub wait: Duration,
+    /// [`DRAIN_DELAY`].
+    pub drain_delay: Duration,
+    /// [`SHUTDOWN_GRACE`].
+    pub grace: Duration,
 }
 
 impl Default for Bounds {
@@ -205,6 +224,10 @@ impl Default for Bounds {
             request_time: REQUEST_TIME_MAX,
             age: None,
             age_grace: AGE_GRACE,
+            waiting: WAITING_MAX,
+            wait: WAIT_MAX,
+            drain_delay: DRAIN_DELAY,
+            grace: SHUTDOWN_GRACE,
         }
     }
 }

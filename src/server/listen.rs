@@ -46,7 +46,7 @@ pub(super) struct Door {
 
 /// Serves connections until `down` becomes true and the calls that are under way then have ended. The listener is closed
 /// first, so that new callers go elsewhere at once. While all places are taken the system keeps callers waiting.
-pub(super) async fn serve(listener: TcpListener, door: Door, front: Front, mut down: watch::Receiver<bool>) {
+pub(super) async fn serve(listener: TcpListener, door: Door, front: Arc<Front>, mut down: watch::Receiver<bool>) {
     let free = Arc::new(Semaphore::new(door.bounds.connections));
     let places = Places::new(door.bounds.connections_per_address);
     let builder = Arc::new(builder(&door.bounds));
@@ -72,7 +72,7 @@ pub(super) async fn serve(listener: TcpListener, door: Door, front: Front, mut d
             front.refused_connection();
             continue;
         };
-        let (door, builder, front) = (Arc::clone(&door), Arc::clone(&builder), front.clone());
+        let (door, builder, front) = (Arc::clone(&door), Arc::clone(&builder), Arc::clone(&front));
         let down = down.clone();
         connections.spawn(async move {
             // A caller that is gone already is found out by reading.
@@ -82,7 +82,7 @@ pub(super) async fn serve(listener: TcpListener, door: Door, front: Front, mut d
             #[cfg(target_os = "linux")]
             let _ = socket.set_tcp_user_timeout(Some(UNANSWERED_MAX));
             let _connected = front.connected();
-            open(&door, &builder, stream, front.clone(), down).await;
+            open(&door, &builder, stream, front, down).await;
             drop((place, free));
         });
     }
@@ -137,7 +137,7 @@ async fn open(
     door: &Door,
     builder: &Builder<TokioExecutor>,
     stream: TcpStream,
-    front: Front,
+    front: Arc<Front>,
     mut down: watch::Receiver<bool>,
 ) {
     let Some(tls) = &door.tls else {
@@ -167,7 +167,7 @@ async fn connection<I>(
     builder: &Builder<TokioExecutor>,
     stream: I,
     peer: Option<Arc<Peer>>,
-    front: Front,
+    front: Arc<Front>,
     mut down: watch::Receiver<bool>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,

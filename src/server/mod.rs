@@ -5,8 +5,11 @@
 //! synchronous engine call, and [`convert`] back. Who may call what is judged before, in [`access`]. What the server
 //! takes at most stands in [`limits`], what it refuses with in [`status`].
 //!
-//! Shutting down: no new connection is accepted, calls under way finish, watchers are told to go elsewhere; streams that
-//! their callers keep open are cut after [`limits::SHUTDOWN_GRACE`].
+//! When more is asked than can be answered, the excess is refused at once ([`overload`]).
+//!
+//! Shutting down: the server says that it is not ready and goes on for [`limits::Bounds::drain_delay`]; then no new connection
+//! is accepted, calls under way finish, watchers are told to go elsewhere; streams that their callers keep open are cut after
+//! [`limits::Bounds::grace`]. Whoever cannot wait asks a second time.
 
 pub mod access;
 mod activity;
@@ -25,6 +28,7 @@ mod listen;
 mod look;
 mod observe;
 mod operate;
+mod overload;
 mod places;
 mod policies;
 pub mod reload;
@@ -55,7 +59,7 @@ use durability::{CheckpointLog, Durability};
 use front::Behind;
 use grpc::Services;
 use http::CorsOrigin;
-use limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, QUESTION_BYTES_MAX, SHUTDOWN_GRACE};
+use limits::{Bounds, CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, QUESTION_BYTES_MAX};
 use operate::Readiness;
 use policies::{PolicyLog, Rebuild};
 use reload::{Loading, ReloadStatus, Reloader};
@@ -196,6 +200,20 @@ impl Server {
     /// # Errors
     /// When the contract's own description is broken.
     pub async fn serve_at(self, doors: Doors, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        self.serve_until(doors, shutdown, std::future::pending()).await
+    }
+
+    /// Serves at these doors until `shutdown` is done; when `hasten` is done after it, nothing is waited for any longer.
+    ///
+    /// # Errors
+    /// When the contract's own description is broken.
+    pub async fn serve_until(
+        self,
+        doors: Doors,
+        shutdown: impl Future<Output = ()>,
+        hasten: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let Bounds { drain_delay, grace, .. } = doors.bounds;
         let (behind, health) = behind(&self.desk, doors.bounds.request_time).await?;
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
@@ -207,6 +225,7 @@ impl Server {
             for service in SERVICES {
                 health.set_service_status(service, ServingStatus::NotServing).await;
             }
+            tokio::time::sleep(drain_delay).await;
             hub.close();
             down.send_replace(true);
             std::future::pending::<()>().await;
@@ -222,13 +241,19 @@ impl Server {
         };
         let overdue = async {
             let _ = is_down.wait_for(|down| *down).await;
-            tokio::time::sleep(SHUTDOWN_GRACE).await;
+            tokio::time::sleep(grace).await;
+        };
+        let mut readiness = self.desk.ready.subscribe();
+        let hastened = async {
+            let _ = readiness.wait_for(|ready| *ready == Readiness::ShuttingDown).await;
+            hasten.await;
         };
         tokio::select! {
             () = serving => {}
             () = stopping => {}
             () = failing => {}
             () = overdue => {}
+            () = hastened => {}
             () = operate::upkeep(&self.desk) => {}
         }
         operate::last_spans(&self.desk).await;

@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::{HeaderMap, Response, StatusCode};
+use tokio::time::Instant;
 use tonic::Code;
 
 use super::desk::Desk;
-use crate::telemetry::{MethodAt, OneCall, Traced};
+use crate::telemetry::{MethodAt, OneCall, Stopwatch, Traced};
 
 /// The header in which a caller says which trace its call belongs to.
 const TRACE_PARENT: &str = "traceparent";
@@ -30,11 +31,12 @@ impl Drop for Tracing<'_> {
     }
 }
 
-/// Answers a call, and takes note of it.
+/// Answers a call that arrived some time ago, and takes note of it.
 pub(super) async fn observed<F, B>(
     desk: Arc<Desk>,
     method: MethodAt,
     traced: Option<Traced>,
+    arrived: Instant,
     answering: F,
 ) -> Result<Response<B>, Infallible>
 where
@@ -43,7 +45,7 @@ where
     let mut tracing = Tracing {
         desk: &desk,
         traced,
-        call: desk.meters.calls.begin(method),
+        call: desk.meters.calls.begin(method, Stopwatch::since(arrived.into_std())),
     };
     let mut answering = pin!(answering);
     let answer =

@@ -14,6 +14,7 @@
 //! | the request id was used for another request | `ALREADY_EXISTS` | with an id of its own |
 //! | the request was answered, and the answer is no longer kept | `ABORTED` | with another id, after a cancellation |
 //! | no room: customers, watchers, campaign runs | `RESOURCE_EXHAUSTED` | later |
+//! | more is asked than can be answered ([`super::overload`]) | `RESOURCE_EXHAUSTED`, with `google.rpc.RetryInfo` | after the time it says |
 //! | the journal has no room on its disk | `RESOURCE_EXHAUSTED` | later |
 //! | the journal has stopped | `UNAVAILABLE` | elsewhere |
 //! | a past decision is not in the journal any more | `NOT_FOUND` | not unchanged |

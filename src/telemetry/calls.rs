@@ -81,13 +81,13 @@ impl Calls {
         MethodAt(position.unwrap_or(self.methods.len() - 1))
     }
 
-    /// Begins to measure a call.
+    /// Measures a call that began some time ago.
     #[must_use]
-    pub fn begin(&self, method: MethodAt) -> OneCall<'_> {
+    pub const fn begin(&self, method: MethodAt, began: Stopwatch) -> OneCall<'_> {
         OneCall {
             calls: self,
             method: method.0,
-            began: Stopwatch::start(),
+            began,
             code: GONE,
         }
     }

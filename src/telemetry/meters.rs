@@ -56,6 +56,7 @@ pub struct Meters {
     refused_callers: [Counter; REFUSED_CALLERS.len()],
     refused_connections: Counter,
     refused_bodies: Counter,
+    overloads: [Counter; OVERLOADS.len()],
     renewals: [Counter; 2],
     erasures: [Counter; 3],
     watchers: Gauge,
@@ -76,6 +77,8 @@ const REFUSED_CALLERS: [(Code, &str); 3] = [
     (Code::PermissionDenied, "permission_denied"),
     (Code::Unimplemented, "unimplemented"),
 ];
+/// The classes of calls in the order of their importance, as the server's table has them.
+const OVERLOADS: [&str; 4] = ["vital", "report", "page", "bulk"];
 const CACHED: [&str; 2] = ["false", "true"];
 const STAGES: [(Stage, &str); 6] = [
     (Stage::HardSuppression, "hard_suppression"),
@@ -253,6 +256,11 @@ impl Meters {
         self.refused_bodies.increment(1);
     }
 
+    /// Counts a call for which there was no room, by its class; 0 is the most important.
+    pub fn refused_by_overload(&self, class: usize) {
+        self.overloads[class].increment(1);
+    }
+
     /// Counts a change of the files with certificates, tokens and keys, by whether it came into force.
     pub fn renewed(&self, is_applied: bool) {
         self.renewals[usize::from(!is_applied)].increment(1);
@@ -336,6 +344,7 @@ impl Meters {
             refused_callers: REFUSED_CALLERS.map(|(_, code)| counter!("nbo_refused_callers_total", "code" => code)),
             refused_connections: counter!("nbo_refused_connections_total"),
             refused_bodies: counter!("nbo_refused_bodies_total"),
+            overloads: OVERLOADS.map(|class| counter!("nbo_overload_refused_total", "class" => class)),
             renewals: ["applied", "refused"].map(|result| counter!("nbo_secrets_reloads_total", "result" => result)),
             refused: ["caller", "server"].map(|by| counter!("nbo_refused_total", "because_of" => by)),
             erasures: ["erased", "unknown", "refused"].map(|result| counter!("nbo_erasures_total", "result" => result)),

@@ -6,7 +6,7 @@
 //!
 //! | numbers | of what |
 //! |---|---|
-//! | `nbo_calls_total`, `nbo_call_seconds`, `nbo_connections`, `nbo_refused_total`, `nbo_refused_callers_total`, `nbo_refused_connections_total`, `nbo_refused_bodies_total`, `nbo_secrets_reloads_total` | calls, by method and code |
+//! | `nbo_calls_total`, `nbo_call_seconds`, `nbo_connections`, `nbo_refused_total`, `nbo_refused_callers_total`, `nbo_refused_connections_total`, `nbo_refused_bodies_total`, `nbo_overload_refused_total`, `nbo_secrets_reloads_total` | calls, by method and code |
 //! | `nbo_decisions_total`, `nbo_decision_seconds`, `nbo_channel_decisions_total`, `nbo_shown_offers_total`, `nbo_fallbacks_total`, `nbo_replayed_answers_total` | decisions, by rung, channel and group |
 //! | `nbo_stage_seconds` | stages: `convert`, those of [`Step`](crate::engine::Step), `answer` |
 //! | `nbo_withheld_offers_total`, `nbo_stopped_offers_total`, `nbo_binding_limits_total` | what keeps offers out |
@@ -114,6 +114,12 @@ impl Stopwatch {
     #[expect(clippy::disallowed_methods, reason = "measuring only; nothing is decided by it")]
     pub fn start() -> Self {
         Self(Instant::now())
+    }
+
+    /// Began at a moment that was measured before.
+    #[must_use]
+    pub const fn since(began: Instant) -> Self {
+        Self(began)
     }
 
     /// Returns the seconds since the start.

@@ -39,7 +39,7 @@ const fn of(kind: Kind, name: &'static str, labels: &'static [&'static str], hel
 }
 
 /// All of them.
-pub const NAMES: [Name; 63] = [
+pub const NAMES: [Name; 64] = [
     // Calls
     of(
         Counter,
@@ -77,6 +77,12 @@ pub const NAMES: [Name; 63] = [
         "nbo_refused_bodies_total",
         &[],
         "Requests that were refused since unfinished ones took all the memory that they may",
+    ),
+    of(
+        Counter,
+        "nbo_overload_refused_total",
+        &["class"],
+        "Calls refused because more was asked than could be answered, by how much they matter",
     ),
     of(
         Counter,

@@ -83,7 +83,7 @@ volumes:
 ";
 
 /// A folder with rules and data; it is kept when the test fails.
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -95,7 +95,7 @@ impl Drop for Place {
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("rules")).unwrap();
         std::fs::create_dir(folder.path().join("models")).unwrap();
@@ -103,7 +103,7 @@ impl Place {
         Self(folder)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -284,6 +284,60 @@ impl Life {
         }
         died
     }
+}
+
+/// Lets callers work until each goes away, at a moment of its own, some with their connection; and then finds out what became of
+/// the calls that they did not wait for.
+async fn until_gone(life: &mut Life, clients: &mut Clients, address: &str, round: usize, random: &mut Pcg64Mcg) {
+    life.book.lock().unwrap().round = round;
+    let shared = Program::connect(address).await.unwrap();
+    let mut callers: Vec<JoinHandle<Doubt>> = Vec::new();
+    for number in 0..CALLERS {
+        let own = if number % 2 == 0 {
+            shared.clone()
+        } else {
+            Program::connect(address).await.unwrap()
+        };
+        let caller = Caller::new(number, round, Clients::new(&own), Arc::clone(&life.book));
+        let after = Duration::from_micros(random.random_range(0..40_000));
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + after, after.max(POINT_WITHIN));
+        callers.push(tokio::spawn(caller.call_until(async move {
+            ticks.tick().await;
+        })));
+    }
+    let mut doubts = Vec::new();
+    for caller in callers {
+        doubts.push(caller.await.unwrap());
+    }
+    settle(clients, &life.book, &doubts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_for_callers_who_had_gone_is_in_the_journal_once_and_no_limit_is_exceeded() {
+    let mut life = Life::new();
+    let mut random = Pcg64Mcg::seed_from_u64(6);
+    for (first, durability) in [(0, "process"), (10, "power"), (20, "process"), (30, "power")] {
+        // Everything is compared and recounted at each start, after the program before was killed.
+        let plan = Plan {
+            durability,
+            point: None,
+            after: Duration::ZERO,
+        };
+        let (mut program, address, _) = life.start(&plan, usize::MAX).await;
+        let mut clients = Clients::new(&Program::connect(&address).await.unwrap());
+        for round in first..first + 10 {
+            until_gone(&mut life, &mut clients, &address, round, &mut random).await;
+        }
+        program.kill();
+    }
+    let plan = Plan {
+        durability: "process",
+        point: None,
+        after: Duration::ZERO,
+    };
+    let (program, _, _) = life.start(&plan, usize::MAX).await;
+    assert!(life.book.lock().unwrap().acknowledged > 100);
+    program.stop().await;
 }
 
 fn nbo(arguments: &[&str]) -> std::process::Output {

@@ -35,6 +35,8 @@ mod load;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod population;
 #[cfg(test)]
 mod rights;

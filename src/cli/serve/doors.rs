@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::server::access::Access;
 use crate::server::access::jwt::Expected;
 use crate::server::doors::Doors;
 use crate::server::limits::{
-    AGE_GRACE, Bounds, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, STREAMS_PER_CONNECTION_MAX,
+    AGE_GRACE, Bounds, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, STREAMS_PER_CONNECTION_MAX, WAITING_MAX,
 };
 use crate::server::renewed::{self, Renew};
 use crate::server::tls::{self, Tls};
@@ -133,16 +134,36 @@ struct BoundArgs {
     /// How old a connection may grow until it is told to go, so that clients spread over new servers [default: any age]
     #[arg(long, env = "NBO_CONNECTION_AGE", value_name = "TIME", value_parser = span)]
     connection_age: Option<Duration>,
+    /// Calls that wait for their turn at a time; page views have a quarter of the places
+    #[arg(long, env = "NBO_WAITING_CALLS", value_name = "COUNT", default_value_t = WAITING_MAX as u32, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    waiting_calls: u32,
+    /// How long a page view may wait for its turn while more is asked than can be answered; then it is refused
+    #[arg(long, env = "NBO_WAITING_TIME", value_name = "TIME", default_value = "5ms", value_parser = short)]
+    waiting_time: Duration,
+    /// How long to go on, not ready, after being told to stop, so that balancers notice
+    #[arg(long, env = "NBO_DRAIN_DELAY", value_name = "TIME", default_value = "0s", value_parser = short)]
+    drain_delay: Duration,
+    /// How long calls under way may take to finish after that; streams that go on are cut then
+    #[arg(long, env = "NBO_GRACE", value_name = "TIME", default_value = "5s", value_parser = span)]
+    grace: Duration,
 }
 
 /// Reads a span of time as people write it.
 fn span(text: &str) -> Result<Duration, String> {
+    let allowed = Duration::from_millis(100)..=Duration::from_hours(24 * 30);
+    within(text, &allowed).ok_or_else(|| "give 100ms to 720h, as in `30s` or `10m`".to_owned())
+}
+
+/// Reads one that may be short, or none.
+fn short(text: &str) -> Result<Duration, String> {
+    let allowed = Duration::ZERO..=Duration::from_mins(10);
+    within(text, &allowed).ok_or_else(|| "give 0s to 10m, as in `5ms` or `10s`".to_owned())
+}
+
+fn within(text: &str, allowed: &RangeInclusive<Duration>) -> Option<Duration> {
     let parsed = text.parse::<jiff::SignedDuration>().ok();
     let parsed = parsed.and_then(|span| Duration::try_from(span).ok());
-    let allowed = Duration::from_millis(100)..=Duration::from_hours(24 * 30);
-    parsed
-        .filter(|span| allowed.contains(span))
-        .ok_or_else(|| "give 100ms to 720h, as in `30s` or `10m`".to_owned())
+    parsed.filter(|span| allowed.contains(span))
 }
 
 impl BoundArgs {
@@ -157,6 +178,10 @@ impl BoundArgs {
             request_time: self.request_time,
             age: self.connection_age,
             age_grace: AGE_GRACE,
+            waiting: self.waiting_calls as usize,
+            wait: self.waiting_time,
+            drain_delay: self.drain_delay,
+            grace: self.grace,
         }
     }
 }

@@ -59,7 +59,8 @@ const CHECKPOINT_AFTER_MIB_MAX: f64 = 1_048_576.0;
   nbo serve --durability power                    an answer waits until what it changed is on the disk
   nbo serve --durability none                     keep nothing: the next start begins anew
 
-SIGHUP reads the files again, those with certificates and tokens as well; Ctrl-C or SIGTERM finishes the calls under way and stops.")]
+SIGHUP reads the files again, those with certificates and tokens as well; Ctrl-C or SIGTERM finishes the calls under
+way and stops, a second one does not wait for them.")]
 pub struct Args {
     /// The folder with the catalog's YAML files; without it the built-in bank is served
     #[arg(long, env = "NBO_RULES", value_name = "FOLDER")]
@@ -170,11 +171,11 @@ impl Args {
         let _watcher = self.files_step(&reloader, &requests, out)?;
         tokio::spawn(reloader.run(requested));
         reload_on_hangup(vec![requests, opened.renewing(&server)])?;
-        let stop = told_to_stop()?;
+        let (stop, hasten) = told_to_stop()?;
         let doors = opened.listen(whole, out).await?;
         self.invite(&doors, &engine, out)?;
         out.flush()?;
-        server.serve_at(doors, stop).await?;
+        server.serve_until(doors, stop, hasten).await?;
         if let Some(taking) = taking {
             taking.abort();
         }

@@ -53,6 +53,8 @@ pub struct Server {
     pub connections: f64,
     /// Open watches.
     pub watchers: f64,
+    /// Calls refused a second because more is asked than can be answered.
+    pub excess: f64,
 }
 
 /// Calls of one method.
@@ -232,7 +234,10 @@ impl Figures {
         let seconds = now.seconds_since(before);
         let two = Between { before, now, seconds };
         Self {
-            server: server(now),
+            server: Server {
+                excess: two.rate("nbo_overload_refused_total", &[]),
+                ..server(now)
+            },
             calls: calls(&two),
             decisions: decisions(&two),
             stages: stages(&two),
@@ -272,6 +277,7 @@ fn server(now: &Numbers) -> Server {
         uptime: value("nbo_uptime_seconds"),
         connections: value("nbo_connections"),
         watchers: value("nbo_watchers"),
+        excess: 0.0,
     }
 }
 

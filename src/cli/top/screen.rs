@@ -50,6 +50,13 @@ fn title<'a>(figures: &'a Figures, fault: Option<&'a str>) -> Vec<Line<'a>> {
             server.connections,
             server.watchers
         )),
+        if server.excess > 0.0 {
+            format!("  OVERLOAD: {} refused a second", rate(server.excess))
+                .red()
+                .bold()
+        } else {
+            Span::default()
+        },
     ]);
     let second = match fault {
         Some(fault) => Line::from(fault.red()),

@@ -17,6 +17,7 @@ use super::caller::{Caller, Peer};
 use super::table::{For, Place, Row, row_of};
 use crate::server::desk::Desk;
 use crate::server::http::{Form, nowhere};
+use crate::server::overload::Excess;
 use crate::server::status::Refusal;
 
 /// What kind of port a gate stands at.
@@ -45,19 +46,22 @@ impl Gate {
         Self { access, desk, port }
     }
 
-    /// Lets a call in, with who calls among its extensions, and counts whom it does not.
+    /// Lets a call of this row in, with who calls among its extensions, and counts whom it does not.
     ///
     /// # Errors
     /// With the status to answer.
-    pub(in crate::server) fn pass<B>(&self, request: &mut hyper::Request<B>) -> Result<(), Status> {
-        self.admit(request).map_err(|status| {
+    pub(in crate::server) fn pass<B>(
+        &self,
+        row: Option<&Row>,
+        request: &mut hyper::Request<B>,
+    ) -> Result<(), Status> {
+        self.admit(row, request).map_err(|status| {
             self.desk.meters.refused_caller(status.code());
             *status
         })
     }
 
-    fn admit<B>(&self, request: &mut hyper::Request<B>) -> Result<(), Box<Status>> {
-        let row = row_of(request.uri().path());
+    fn admit<B>(&self, row: Option<&Row>, request: &mut hyper::Request<B>) -> Result<(), Box<Status>> {
         if row.is_some_and(|row| row.whom == For::Everybody) {
             return Ok(());
         }
@@ -123,9 +127,12 @@ fn token(headers: &HeaderMap) -> Result<Option<&str>, Box<Status>> {
     is_bearer.then(|| Some(token.trim())).ok_or_else(malformed)
 }
 
-/// Lets in what is routed, or refuses it as the caller speaks.
+/// Lets in what is routed, or refuses it as the caller speaks: when the gate does not let it pass, or when there was no room for it.
 pub(in crate::server) async fn gated(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    match gate.pass(&mut request) {
+    if let Some(excess) = request.extensions().get::<Excess>() {
+        return Form::of(request.headers()).refusal(excess.status());
+    }
+    match gate.pass(row_of(request.uri().path()), &mut request) {
         Ok(()) => next.run(request).await,
         Err(status) if status.code() == Code::Unimplemented => nowhere(request).await,
         Err(status) => Form::of(request.headers()).refusal(status),

@@ -11,6 +11,10 @@
 //! undone, tells of the machine or takes long is administration: once there is a port for it, the public one refuses
 //! it.
 //!
+//! **Classes.** When more is asked than can be answered, what is refused first is what can best be done without
+//! ([`crate::server`] measures it): campaigns and exports, then page views, which a website fills with a fallback. A report of
+//! what was shown is lost for good, and a person waits in the call centre; what operates the server is never refused.
+//!
 //! **Open.** Health tells an orchestrator yes or no, so that it needs no secret. The contract (reflection, OpenAPI)
 //! is shown to everybody who is known, whatever the role.
 
@@ -154,6 +158,35 @@ pub enum Shape {
     Stream,
 }
 
+/// How much a method matters when not all can be answered, the most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Tells of the server, runs it, or is a person's right.
+    Vital,
+    /// Reports what happened, or serves a person who waits for an employee.
+    Report,
+    /// Fills a page.
+    Page,
+    /// Has its own time.
+    Bulk,
+}
+
+impl Class {
+    /// All classes.
+    pub const ALL: [Self; 4] = [Self::Vital, Self::Report, Self::Page, Self::Bulk];
+
+    /// Returns the name, as numbers have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vital => "vital",
+            Self::Report => "report",
+            Self::Page => "page",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
 /// What holds for one method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -165,84 +198,152 @@ pub struct Row {
     pub place: Place,
     /// How it is answered.
     pub shape: Shape,
+    /// How much it matters when not all can be answered.
+    pub class: Class,
 }
 
-const fn row(path: &'static str, roles: &[Role], place: Place, shape: Shape) -> Row {
+const fn row(path: &'static str, roles: &[Role], place: Place, shape: Shape, class: Class) -> Row {
     let whom = For::Any(Roles::of(roles));
     Row {
         path,
         whom,
         place,
         shape,
+        class,
     }
 }
 
-const fn open(path: &'static str, whom: For, shape: Shape) -> Row {
+const fn open(path: &'static str, whom: For, shape: Shape, class: Class) -> Row {
     let place = Public;
     Row {
         path,
         whom,
         place,
         shape,
+        class,
     }
 }
 
+use Class::{Bulk, Page, Report, Vital};
 use Place::{Admin, Public};
 use Role::{Catalog, Erase, Events, Offers, Operate, Profiles};
 use Shape::{Answers, Stream, Unary};
 
 /// Every path that is served.
 pub const TABLE: [Row; 34] = [
-    row("/nbo.v1.DecisionService/GetOffers", &[Offers], Public, Unary),
-    row("/nbo.v1.DecisionService/GetOffersStream", &[Offers], Public, Stream),
-    row("/nbo.v1.DecisionService/WatchOffers", &[Offers], Public, Answers),
-    row("/nbo.v1.DecisionService/ReplayDecision", &[Operate], Admin, Unary),
-    row("/nbo.v1.BehaviourService/RecordEvents", &[Events], Public, Unary),
-    row("/nbo.v1.BehaviourService/RecordEventsStream", &[Events], Public, Stream),
-    row("/nbo.v1.BehaviourService/RecordOutcome", &[Events], Public, Unary),
-    row("/nbo.v1.BehaviourService/RecordOutcomes", &[Events], Public, Unary),
-    row("/nbo.v1.BehaviourService/Cancel", &[Events], Public, Unary),
-    row("/nbo.v1.ProfileService/UpsertProfile", &[Profiles], Public, Unary),
-    row("/nbo.v1.ProfileService/GetProfile", &[Profiles], Public, Unary),
-    row("/nbo.v1.ProfileService/MergeCustomers", &[Profiles], Public, Unary),
-    row("/nbo.v1.ProfileService/UnmergeCustomers", &[Profiles], Public, Unary),
-    row("/nbo.v1.ProfileService/ImportProfiles", &[Profiles], Admin, Stream),
-    row("/nbo.v1.ProfileService/DeleteProfile", &[Erase], Admin, Unary),
-    row("/nbo.v1.ProfileService/EraseCustomer", &[Erase], Admin, Unary),
-    row("/nbo.v1.ProfileService/ExportCustomer", &[Erase], Admin, Unary),
+    row("/nbo.v1.DecisionService/GetOffers", &[Offers], Public, Unary, Page),
+    row(
+        "/nbo.v1.DecisionService/GetOffersStream",
+        &[Offers],
+        Public,
+        Stream,
+        Page,
+    ),
+    row("/nbo.v1.DecisionService/WatchOffers", &[Offers], Public, Answers, Report),
+    row("/nbo.v1.DecisionService/ReplayDecision", &[Operate], Admin, Unary, Bulk),
+    row(
+        "/nbo.v1.BehaviourService/RecordEvents",
+        &[Events],
+        Public,
+        Unary,
+        Report,
+    ),
+    row(
+        "/nbo.v1.BehaviourService/RecordEventsStream",
+        &[Events],
+        Public,
+        Stream,
+        Report,
+    ),
+    row(
+        "/nbo.v1.BehaviourService/RecordOutcome",
+        &[Events],
+        Public,
+        Unary,
+        Report,
+    ),
+    row(
+        "/nbo.v1.BehaviourService/RecordOutcomes",
+        &[Events],
+        Public,
+        Unary,
+        Report,
+    ),
+    row("/nbo.v1.BehaviourService/Cancel", &[Events], Public, Unary, Report),
+    row(
+        "/nbo.v1.ProfileService/UpsertProfile",
+        &[Profiles],
+        Public,
+        Unary,
+        Report,
+    ),
+    row("/nbo.v1.ProfileService/GetProfile", &[Profiles], Public, Unary, Report),
+    row(
+        "/nbo.v1.ProfileService/MergeCustomers",
+        &[Profiles],
+        Public,
+        Unary,
+        Report,
+    ),
+    row(
+        "/nbo.v1.ProfileService/UnmergeCustomers",
+        &[Profiles],
+        Public,
+        Unary,
+        Report,
+    ),
+    row(
+        "/nbo.v1.ProfileService/ImportProfiles",
+        &[Profiles],
+        Admin,
+        Stream,
+        Bulk,
+    ),
+    row("/nbo.v1.ProfileService/DeleteProfile", &[Erase], Admin, Unary, Vital),
+    row("/nbo.v1.ProfileService/EraseCustomer", &[Erase], Admin, Unary, Vital),
+    row("/nbo.v1.ProfileService/ExportCustomer", &[Erase], Admin, Unary, Vital),
     // The names that calls may use: every client may have to look them up.
-    open("/nbo.v1.CatalogService/GetCatalog", For::Known, Unary),
+    open("/nbo.v1.CatalogService/GetCatalog", For::Known, Unary, Report),
     row(
         "/nbo.v1.CatalogService/GetReloadStatus",
         &[Catalog, Operate],
         Admin,
         Unary,
+        Vital,
     ),
-    row("/nbo.v1.ContactService/GetContactBudget", &[Offers], Public, Unary),
-    row("/nbo.v1.ContactService/ForecastLimits", &[Catalog], Admin, Unary),
-    row("/nbo.v1.ContactService/ExportContacts", &[Operate], Admin, Answers),
-    row("/nbo.v1.CampaignService/RankCustomers", &[Catalog], Admin, Answers),
-    row("/nbo.v1.OperationsService/GetStatus", &[Operate], Admin, Unary),
-    open("/grpc.health.v1.Health/Check", For::Everybody, Unary),
-    open("/grpc.health.v1.Health/List", For::Everybody, Unary),
-    open("/grpc.health.v1.Health/Watch", For::Everybody, Answers),
+    row(
+        "/nbo.v1.ContactService/GetContactBudget",
+        &[Offers],
+        Public,
+        Unary,
+        Report,
+    ),
+    row("/nbo.v1.ContactService/ForecastLimits", &[Catalog], Admin, Unary, Bulk),
+    row("/nbo.v1.ContactService/ExportContacts", &[Operate], Admin, Answers, Bulk),
+    row("/nbo.v1.CampaignService/RankCustomers", &[Catalog], Admin, Answers, Bulk),
+    row("/nbo.v1.OperationsService/GetStatus", &[Operate], Admin, Unary, Vital),
+    open("/grpc.health.v1.Health/Check", For::Everybody, Unary, Vital),
+    open("/grpc.health.v1.Health/List", For::Everybody, Unary, Vital),
+    open("/grpc.health.v1.Health/Watch", For::Everybody, Answers, Vital),
     open(
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         For::Known,
         Stream,
+        Page,
     ),
     open(
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         For::Known,
         Stream,
+        Page,
     ),
     // Plain HTTP: the contract, an orchestrator's questions, the numbers.
-    open("/openapi.json", For::Known, Unary),
+    open("/openapi.json", For::Known, Unary, Page),
     // What it is, and nothing else.
-    open("/", For::Everybody, Unary),
-    open("/healthz", For::Everybody, Unary),
-    open("/readyz", For::Everybody, Unary),
-    row("/metrics", &[Operate], Admin, Unary),
+    open("/", For::Everybody, Unary, Page),
+    open("/healthz", For::Everybody, Unary, Vital),
+    open("/readyz", For::Everybody, Unary, Vital),
+    row("/metrics", &[Operate], Admin, Unary, Vital),
 ];
 
 /// Finds the row of a path, which is compared byte by byte: what is written in another way has none.

@@ -39,6 +39,7 @@ pub(super) use cors::allowing;
 pub use cors::{CorsOrigin, NoOrigin};
 pub(super) use error::Refused;
 
+use super::access::table::row_of;
 use super::deadline;
 use super::grpc::Services;
 use error::JSON;
@@ -138,7 +139,7 @@ pub(super) fn in_front(grpc: Router, services: Arc<Services>, request_time: Dura
 
 async fn answer(State(front): State<Arc<Front>>, request: Request<Body>) -> Response {
     let form = Form::of(request.headers());
-    let deadline = deadline::bound(request.uri().path(), request.headers(), front.request_time);
+    let deadline = deadline::bound(row_of(request.uri().path()), request.headers(), front.request_time);
     deadline::within(deadline, answer_in(form, front, request), |status| form.refusal(status)).await
 }
 

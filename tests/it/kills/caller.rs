@@ -76,6 +76,20 @@ impl Caller {
         }
     }
 
+    /// Calls until `gone` is done, and returns the call that it did not wait for.
+    pub(super) async fn call_until(mut self, gone: impl Future<Output = ()>) -> Doubt {
+        let mut gone = std::pin::pin!(gone);
+        loop {
+            self.made += 1;
+            let (name, call) = self.next();
+            tokio::select! {
+                made = self.make(&name, &call) => made.unwrap(),
+                () = &mut gone => return (name, call),
+            }
+            self.book.lock().unwrap().acknowledged += 1;
+        }
+    }
+
     /// The customer of this caller alone; another one after some rounds, so that no history outgrows what is kept.
     fn own(&self) -> String {
         format!("own-{}-{}", self.number, self.round / 3)

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 
 /// How long a start may take; each replays some hundred records.
-pub(super) const READY_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running server; it is killed when a test gives up on it, and what it said is told then.
 pub(crate) struct Program {
@@ -32,10 +32,22 @@ impl Drop for Program {
 
 impl Program {
     /// Starts a server on a data folder and the rules beside it.
-    pub(super) fn start(folder: &Path, durability: &str, fail: Option<&str>) -> Self {
+    pub(crate) fn start(folder: &Path, durability: &str, fail: Option<&str>) -> Self {
+        Self::start_at(folder, "127.0.0.1:0", durability, fail, &[])
+    }
+
+    /// Starts it at an address, with more options.
+    pub(crate) fn start_at(
+        folder: &Path,
+        address: &str,
+        durability: &str,
+        fail: Option<&str>,
+        options: &[&str],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nbo"));
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--customers", "0"])
+            .args(["serve", "--listen", address, "--customers", "0"])
+            .args(options)
             .args([
                 "--durability",
                 durability,
@@ -99,23 +111,28 @@ impl Program {
     }
 
     /// Ends it without a warning, wherever it is.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Waits until it ends by itself, which closes its output; `None` when it has not after `within`.
-    pub(super) async fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
+    pub(crate) async fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
         let closed = self.said.wait_for(|_| false);
         timeout(within, closed).await.ok()?.err()?;
         Some(self.child.wait().unwrap())
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub(crate) async fn stop(mut self) {
+    /// Asks it to stop.
+    pub(crate) fn ask_to_stop(&self) {
         let asked = Command::new("kill").arg(self.id().to_string()).status().unwrap();
         assert!(asked.success());
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) async fn stop(mut self) {
+        self.ask_to_stop();
         let status = self.ended(READY_WITHIN).await.expect("it stops when it is asked to");
         assert!(status.success(), "{status}");
     }
