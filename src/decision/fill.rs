@@ -7,6 +7,7 @@
 //! obstacle is the reason, and nothing further is asked; an explanation has all of them. What the [`Barrier`] stops is not shown
 //! whatever else is so: everything after an opt-out and while a contact history is full.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -271,7 +272,7 @@ impl Filling<'_> {
             let mut fits_placement = true;
             let mut full = None;
             let mut stopped = None;
-            for obstacle in self.obstacles(wanted.placement, offer, first_chosen) {
+            let _ = self.obstacles(wanted.placement, offer, first_chosen, |obstacle| {
                 is_free = false;
                 fits_placement &= !matches!(obstacle, Obstacle::Plain(_));
                 match &obstacle {
@@ -282,14 +283,15 @@ impl Filling<'_> {
                 let Some(reasons) = reasons.as_deref_mut() else {
                     full = self.used_up(&obstacle);
                     stopped = Some(obstacle.short());
-                    break;
+                    return ControlFlow::Break(());
                 };
                 if let Obstacle::Limit(reached) = &obstacle {
                     // A reason also says how many contacts count.
                     valid_until = valid_until.min(reached.count_changes_at);
                 }
                 reasons.push(self.reason(offer, at, obstacle));
-            }
+                ControlFlow::Continue(())
+            });
             // Where the offer cannot stand anyway, nobody asks what time it is, except for all reasons.
             if !self.catalog.offers[offer].is_exempt() && (fits_placement || reasons.is_some()) {
                 valid_until = valid_until.min(self.quiet.valid_until);
@@ -357,35 +359,39 @@ impl Filling<'_> {
         }
     }
 
-    /// Finds what keeps an offer out of a placement, in the order of the reasons, one after the other as they are asked for.
-    fn obstacles(&self, placement: usize, offer: usize, first_chosen: usize) -> impl Iterator<Item = Obstacle> + '_ {
-        let is_met = move |rule: &usize| self.is_met(*rule, placement, offer, first_chosen);
-        let of_placement = (0..OF_PLACEMENT.len()).filter(is_met).map(|rule| OF_PLACEMENT[rule]);
+    /// Visits what keeps an offer out of a placement, in the order of the reasons, until the visitor breaks off.
+    fn obstacles(
+        &self,
+        placement: usize,
+        offer: usize,
+        first_chosen: usize,
+        mut visit: impl FnMut(Obstacle) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for (rule, &name) in OF_PLACEMENT.iter().enumerate() {
+            if self.is_met(rule, placement, offer, first_chosen) {
+                visit(Obstacle::Plain(name))?;
+            }
+        }
+        if let Some(entry) = self.quiet.entry
+            && !self.catalog.offers[offer].is_exempt()
+        {
+            visit(Obstacle::Quiet(entry))?;
+        }
         let candidate = Candidate {
             offer,
             placement: self.catalog.placements[placement].symbol,
         };
-        let is_exempt = self.catalog.offers[offer].is_exempt();
-        let quiet = self.quiet.entry.filter(|_| !is_exempt).map(Obstacle::Quiet);
-        let volumes = self
+        // Of a visitor without any id also the limits that cannot count.
+        if self.request.customer.is_none() {
+            self.limits_of_nobody(candidate).into_iter().try_for_each(&mut visit)?;
+        } else {
+            let mut limits = self.ledger.reached(&self.chosen, candidate);
+            limits.try_for_each(|reached| visit(Obstacle::Limit(reached)))?;
+        }
+        let mut volumes = self
             .rooms
             .used_up(self.catalog, &self.chosen, self.asked.channel, offer);
-        let of_policy = quiet.into_iter().chain(self.limits(candidate));
-        let of_policy = of_policy.chain(volumes.map(Obstacle::Volume));
-        of_placement.map(Obstacle::Plain).chain(of_policy)
-    }
-
-    /// Finds the limits that stop a candidate, in their order; of a visitor without any id also those that cannot count.
-    fn limits(&self, candidate: Candidate) -> impl Iterator<Item = Obstacle> + '_ {
-        let is_nobody = self.request.customer.is_none();
-        let of_nobody = if is_nobody {
-            self.limits_of_nobody(candidate)
-        } else {
-            Vec::new()
-        };
-        let counted = (!is_nobody).then(|| self.ledger.reached(&self.chosen, candidate));
-        let counted = counted.into_iter().flatten().map(Obstacle::Limit);
-        of_nobody.into_iter().chain(counted)
+        volumes.try_for_each(|used| visit(Obstacle::Volume(used)))
     }
 
     fn limits_of_nobody(&self, candidate: Candidate) -> Vec<Obstacle> {

@@ -14,11 +14,17 @@
 //! whatever they waited; those of more wait up to [`PATIENCE`] times as long; health and administration are never refused.
 //! The class of each method stands in its row ([`Class`]).
 //!
+//! **A refusal has a price too**: reading and answering a call that does nothing costs up to half of what a page view from the
+//! cache costs. So if every refusal were told at once, callers that come again at once would leave no time for the others. At once
+//! are told [`AT_ONCE`] in [`WINDOW`]; any other is held back for [`HELD`], which costs nothing, and meanwhile takes one of the
+//! streams that its connection may have: a caller that floods waits for its own refusals. At most [`HELD_MAX`] are held.
+//!
 //! **However it is** no more than [`Bounds::waiting`](super::limits::Bounds) calls wait, which bounds their memory: of page views
 //! a quarter of that, of the least important a sixteenth.
 //!
 //! Over HTTP/1 a connection has one call at a time, which begins as soon as it is read: such calls do not wait here, and what
-//! bounds them is the number of connections.
+//! bounds them is the number of connections. What waits in a socket's buffer is not seen either; it is little, since a connection
+//! takes all that has come when its turn comes.
 //!
 //! A call whose caller does not wait any longer when its turn comes is not begun either ([`super::deadline`]). The items of
 //! a stream are read one by one, so a stream holds back its own caller.
@@ -112,7 +118,11 @@ impl Queue {
 
     /// Holds a refusal back, unless it may be told at once: because few were, or because too many are held back already.
     pub(super) fn hold(&self) -> Option<Held<'_>> {
-        let window = micros(self.began.elapsed()) / micros(WINDOW);
+        self.hold_at(self.began.elapsed())
+    }
+
+    fn hold_at(&self, now: Duration) -> Option<Held<'_>> {
+        let window = micros(now) / micros(WINDOW);
         let taken = self.at_once.try_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
             let of_window = if before >> 20 == window { before & 0xf_ffff } else { 0 };
             (of_window < AT_ONCE).then_some(window << 20 | (of_window + 1))
@@ -321,6 +331,20 @@ mod tests {
         assert!(take(Class::Report).is_ok());
         waiting.clear();
         assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn some_refusals_are_told_at_once_and_more_are_held_back_up_to_a_bound() {
+        let queue = queue();
+        for window in [0, 7] {
+            let now = WINDOW * window;
+            let at_once = (0..AT_ONCE).filter(|_| queue.hold_at(now).is_none()).count();
+            assert_eq!(at_once as u64, AT_ONCE);
+            let held: Vec<_> = (0..=HELD_MAX).map(|_| queue.hold_at(now)).collect();
+            assert_eq!(held.iter().flatten().count(), HELD_MAX);
+            assert!(held.last().is_some_and(Option::is_none));
+        }
+        assert_eq!(queue.held.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -50,11 +50,7 @@ impl Gate {
     ///
     /// # Errors
     /// With the status to answer.
-    pub(in crate::server) fn pass<B>(
-        &self,
-        row: Option<&Row>,
-        request: &mut hyper::Request<B>,
-    ) -> Result<(), Status> {
+    pub(in crate::server) fn pass<B>(&self, row: Option<&Row>, request: &mut hyper::Request<B>) -> Result<(), Status> {
         self.admit(row, request).map_err(|status| {
             self.desk.meters.refused_caller(status.code());
             *status
