@@ -180,7 +180,8 @@ async fn connection<I>(
         if let Some(peer) = &peer {
             request.extensions_mut().insert(Arc::clone(peer));
         }
-        let answering = front.answer(request, request_time);
+        // It is some kilobytes, and hyper hands it on by value.
+        let answering = Box::pin(front.answer(request, request_time));
         async move { Ok::<_, Infallible>(call.until_read(answering.await?)) }
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service);

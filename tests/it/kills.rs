@@ -336,7 +336,7 @@ async fn what_was_done_for_callers_who_had_gone_is_in_the_journal_once_and_no_li
         after: Duration::ZERO,
     };
     let (program, _, _) = life.start(&plan, usize::MAX).await;
-    assert!(life.book.lock().unwrap().acknowledged > 100);
+    assert!(life.book.lock().unwrap().acknowledged > 0);
     program.stop().await;
 }
 
