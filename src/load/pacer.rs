@@ -59,7 +59,11 @@ pub(super) async fn keep(schedule: Schedule, permits: Rc<Semaphore>) {
         }
         match schedule.due_at(told).saturating_duration_since(now).checked_sub(NEAR) {
             Some(far) if !far.is_zero() => tokio::time::sleep(far).await,
-            _ => tokio::task::yield_now().await,
+            _ => {
+                // The system's own thread that delivers packets would wait for this one to use up its time.
+                std::thread::yield_now();
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
