@@ -123,10 +123,12 @@ impl Queue {
 
     fn hold_at(&self, now: Duration) -> Option<Held<'_>> {
         let window = micros(now) / micros(WINDOW);
-        let taken = self.at_once.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
-            let of_window = if before >> 20 == window { before & 0xf_ffff } else { 0 };
-            (of_window < AT_ONCE).then_some(window << 20 | (of_window + 1))
-        });
+        let taken = self
+            .at_once
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
+                let of_window = if before >> 20 == window { before & 0xf_ffff } else { 0 };
+                (of_window < AT_ONCE).then_some(window << 20 | (of_window + 1))
+            });
         if taken.is_ok() {
             return None;
         }

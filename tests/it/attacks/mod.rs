@@ -139,6 +139,13 @@ fn raise_file_limit() {
     setrlimit(Resource::Nofile, limit).unwrap();
 }
 
+/// Lets the server and the polite client go before this thread: in life an attacker has a machine of his own, and takes no time
+/// of theirs but by what he sends.
+fn yield_to_all_others() {
+    // For Linux a thread is a process here.
+    rustix::process::setpriority_process(None, 19).unwrap();
+}
+
 /// Starts a server of its own for an attack, and returns what is left of the polite client's rate.
 async fn survive(attack: &Attack, lasting: Duration) -> f64 {
     let _alone = crate::CORES.lock().await;
@@ -177,6 +184,7 @@ async fn survive(attack: &Attack, lasting: Duration) -> f64 {
         .map(|number| {
             let common = Arc::clone(&common);
             std::thread::spawn(move || {
+                yield_to_all_others();
                 run(&Target {
                     address: at,
                     number,
