@@ -52,9 +52,17 @@ fn is_there(program: &str, arguments: &[&str]) -> bool {
     found
 }
 
+/// Tells whether Python can make environments of its own; says so when not.
+pub(crate) fn python_is_there() -> bool {
+    is_there(
+        "python3",
+        &["-c", "import ensurepip, sys; assert sys.version_info >= (3, 11)"],
+    )
+}
+
 /// Runs a program to its end, which must be a good one; what it said is told otherwise.
 #[track_caller]
-fn run(program: impl Into<PathBuf>, arguments: &[&str], folder: &Path) {
+pub(crate) fn run(program: impl Into<PathBuf>, arguments: &[&str], folder: &Path) {
     let program = program.into();
     let ended = Command::new(&program)
         .args(arguments)
@@ -77,10 +85,7 @@ fn run(program: impl Into<PathBuf>, arguments: &[&str], folder: &Path) {
 
 #[test]
 fn the_python_package_is_installed_by_pip_and_keeps_its_promises() {
-    if !is_there(
-        "python3",
-        &["-c", "import ensurepip, sys; assert sys.version_info >= (3, 11)"],
-    ) {
+    if !python_is_there() {
         return;
     }
     let folder = copied("clients/python");

@@ -5,6 +5,7 @@ mod exposition;
 mod health;
 mod logs;
 mod numbers;
+mod public_checkers;
 mod top;
 mod traces;
 
