@@ -87,12 +87,31 @@ pub fn embedded() -> Files {
     }
 }
 
+/// How often the files are read until nothing has changed meanwhile.
+const READS_MAX: usize = 10;
+
 /// Reads every `*.yaml` and `*.yml` file in `rules` and its folders, and of each folder in `models` the manifest and the
 /// file that it names. A folder of models that does not exist has none.
 ///
+/// They are read until two readings agree, so that folders that are exchanged at that moment do not give the rules of one
+/// delivery and the models of another.
+///
 /// # Errors
-/// When a file or folder cannot be read; the message names it.
+/// When a file or folder cannot be read, the message names it; and when they do not stop changing.
 pub fn read(rules: &Path, models: &Path) -> io::Result<Files> {
+    let mut before = read_once(rules, models)?;
+    for _ in 1..READS_MAX {
+        let files = read_once(rules, models)?;
+        if files == before {
+            return Ok(files);
+        }
+        before = files;
+    }
+    let changing = io::Error::other("the files in it, or the models, do not stop changing; try again when they have");
+    Err(named(rules, &changing))
+}
+
+fn read_once(rules: &Path, models: &Path) -> io::Result<Files> {
     if rules.is_file() {
         return Err(named(
             rules,

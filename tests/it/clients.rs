@@ -20,7 +20,7 @@ fn copied(package: &str) -> tempfile::TempDir {
     folder
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
