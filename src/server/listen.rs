@@ -34,6 +34,7 @@ use super::limits::{
 };
 use super::places::Places;
 use super::tls::Tls;
+use super::turns::InTurns;
 
 /// How long to wait after a failed accept, which is nearly always a lack of file handles that others have to give back.
 const AFTER_FAULT: Duration = Duration::from_millis(100);
@@ -184,7 +185,7 @@ async fn connection<I>(
         let answering = Box::pin(front.answer(request, request_time));
         async move { Ok::<_, Infallible>(call.until_read(answering.await?)) }
     });
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let serving = builder.serve_connection(TokioIo::new(InTurns::new(stream)), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => Some(ended),

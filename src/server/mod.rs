@@ -35,6 +35,7 @@ pub mod reload;
 pub mod renewed;
 pub mod status;
 pub mod tls;
+mod turns;
 pub mod watch;
 pub mod wire;
 

@@ -9,6 +9,8 @@ use std::sync::{Arc, LazyLock};
 use axum::http::Extensions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
@@ -24,6 +26,11 @@ use crate::server::wire::decision_service_server::{self, DecisionService as _};
 use crate::server::wire::operations_service_server::{self, OperationsService as _};
 use crate::server::wire::profile_service_server::{self, ProfileService as _};
 
+/// A body up to this long is read in some ten microseconds, however it is made.
+const SHORT_BYTES: usize = 16 * 1024;
+/// How many longer ones are read at a time: what is made of them takes several times their memory.
+const LONG_READERS: usize = 2;
+
 /// A call over HTTP, as far as a service needs it.
 pub(super) struct Call {
     pub(super) metadata: MetadataMap,
@@ -33,9 +40,18 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Reads the message and makes of it what a service takes.
-    fn request<T: DeserializeOwned>(self) -> Result<Request<T>, Status> {
-        let message = read(&self.json)?;
+    /// Reads the message and makes of it what a service takes. A long one is read beside the threads that serve calls.
+    async fn request<T: DeserializeOwned + Send + 'static>(self) -> Result<Request<T>, Status> {
+        static READERS: Semaphore = Semaphore::const_new(LONG_READERS);
+        let json = self.json;
+        let message = if json.len() <= SHORT_BYTES {
+            read(&json)?
+        } else {
+            let _turn = READERS.acquire().await;
+            let reading = spawn_blocking(move || read(&json));
+            let read = reading.await;
+            read.unwrap_or_else(|error| Err(Status::internal(format!("the body could not be read: {error}"))))?
+        };
         Ok(Request::from_parts(self.metadata, self.extensions, message))
     }
 }
@@ -87,18 +103,18 @@ macro_rules! methods {
     };
     (@unary $own:ident $call:ident) => {
         Kind::Unary(|services, call| Box::pin(async move {
-            let answer = services.$own.$call(call.request()?).await?;
+            let answer = services.$own.$call(call.request().await?).await?;
             written(answer.get_ref())
         }))
     };
     (@stream $own:ident $call:ident) => {
         Kind::Stream(|services, call| Box::pin(async move {
-            Ok(each_written(services.$own.$call(call.request()?).await?.into_inner()))
+            Ok(each_written(services.$own.$call(call.request().await?).await?.into_inner()))
         }))
     };
     (@watch $own:ident $call:ident) => {
         Kind::Watch(|services, call| Box::pin(async move {
-            Ok(each_written(services.$own.$call(call.request()?).await?.into_inner()))
+            Ok(each_written(services.$own.$call(call.request().await?).await?.into_inner()))
         }))
     };
     (@grpc $own:ident $call:ident) => {

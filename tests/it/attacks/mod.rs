@@ -139,7 +139,7 @@ fn raise_file_limit() {
     setrlimit(Resource::Nofile, limit).unwrap();
 }
 
-/// Lets the server and the polite client go before this thread: in life an attacker has a machine of his own, and takes no time
+/// Lets the server and the polite client go before this thread, when rates are judged: in life an attacker has a machine of his own, and takes no time
 /// of theirs but by what he sends.
 fn yield_to_all_others() {
     // For Linux a thread is a process here.
@@ -180,11 +180,14 @@ async fn survive(attack: &Attack, lasting: Duration) -> f64 {
 
     let common = Arc::new(Common::default());
     let (run, at) = (attack.run, address.trim_start_matches("http://").parse().unwrap());
+    let is_judged = lasting == LONG;
     let attackers: Vec<_> = (0..attack.attackers)
         .map(|number| {
             let common = Arc::clone(&common);
             std::thread::spawn(move || {
-                yield_to_all_others();
+                if is_judged {
+                    yield_to_all_others();
+                }
                 run(&Target {
                     address: at,
                     number,
