@@ -51,27 +51,27 @@ pub(super) async fn within<R>(
     let Some(deadline) = deadline else {
         return answering.await;
     };
+    if deadline.is_zero() {
+        return over(passed(deadline));
+    }
     let answered = tokio::time::timeout(deadline, answering).await;
     answered.unwrap_or_else(|_| over(passed(deadline)))
 }
 
-/// Takes off a deadline what a call has waited for its turn.
-///
-/// # Errors
-/// When nobody waits for it any more: it is not to be begun.
-pub(super) fn left(deadline: Option<Duration>, waited: Duration) -> Result<Option<Duration>, Status> {
-    let Some(deadline) = deadline else {
-        return Ok(None);
-    };
-    match deadline.checked_sub(waited) {
-        Some(left) if !left.is_zero() => Ok(Some(left)),
-        _ => Err(passed(deadline)),
+/// What is left of a call's time when its turn has come, among a request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left(pub(super) Option<Duration>);
+
+impl Left {
+    /// Takes off a deadline what a call has waited. When nothing is left nobody waits for it, and it is not to be begun.
+    pub(super) fn of(deadline: Option<Duration>, waited: Duration) -> Self {
+        Self(deadline.map(|deadline| deadline.saturating_sub(waited)))
     }
 }
 
 fn passed(deadline: Duration) -> Status {
     Status::deadline_exceeded(format!(
-        "no answer within {deadline:?}, as long as the caller or the server waits"
+        "no answer within {deadline:?}, as long as the caller or the server still waited"
     ))
 }
 
@@ -116,13 +116,14 @@ mod tests {
         assert_eq!(bound(get, &headers, minute), Some(Duration::from_secs(5)));
     }
 
-    #[test]
-    fn a_call_whose_caller_gave_up_while_it_waited_for_its_turn_is_not_begun() {
+    #[tokio::test]
+    async fn a_call_whose_caller_gave_up_while_it_waited_for_its_turn_is_not_begun() {
         let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
-        assert_eq!(left(Some(minute), second).unwrap(), Some(Duration::from_secs(59)));
-        assert_eq!(left(None, minute).unwrap(), None);
-        let late = left(Some(second), second).unwrap_err();
-        assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
+        assert_eq!(Left::of(Some(minute), second).0, Some(Duration::from_secs(59)));
+        assert_eq!(Left::of(None, minute).0, None);
+        let begun = async { panic!("it is begun") };
+        let code = within(Left::of(Some(second), minute).0, begun, |status| status.code()).await;
+        assert_eq!(code, tonic::Code::DeadlineExceeded);
     }
 
     #[tokio::test]

@@ -6,15 +6,15 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Bytes, HttpBody};
 use axum::middleware::from_fn_with_state;
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::body::Body;
 use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_health::server::HealthService;
@@ -23,7 +23,7 @@ use tower::Service as _;
 use super::access::gate::{Gate, gated};
 use super::access::table::{Class, Row, row_of};
 use super::bodies::{Counted, Room};
-use super::deadline;
+use super::deadline::{self, Left};
 use super::desk::Desk;
 use super::grpc::behaviour::Behaviour;
 use super::grpc::decisions::Decisions;
@@ -92,12 +92,19 @@ impl Front {
         self: &Arc<Self>,
         request: Request<Incoming>,
         request_time: Duration,
+        held: &Arc<AtomicUsize>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
         let arrived = Instant::now();
         let row = row_of(request.uri().path());
         // What does not exist is what can best be done without.
-        let waiting = self.queue.arrive(row.map_or(Class::Bulk, |row| row.class), arrived);
-        let front = Arc::clone(self);
+        let class = match row {
+            // A browser asks for leave in front of a call: it does not wait for long, and is no call.
+            _ if request.method() == Method::OPTIONS => Class::Vital,
+            Some(row) => row.class,
+            None => Class::Bulk,
+        };
+        let waiting = self.queue.arrive(class, arrived);
+        let (front, held) = (Arc::clone(self), Arc::clone(held));
         let method = self.desk.meters.calls.method(request.uri().path());
         let traced = observe::trace(&self.desk, request.headers());
         let desk = Arc::clone(&self.desk);
@@ -105,8 +112,8 @@ impl Front {
             let deadline = deadline::bound(row, request.headers(), request_time);
             let turn = waiting.and_then(Waiting::begin);
             match turn {
-                Ok(waited) => front.begin(row, request, deadline::left(deadline, waited)).await,
-                Err(excess) => front.refuse(request, excess).await,
+                Ok(waited) => front.begin(row, request, Left::of(deadline, waited)).await,
+                Err(excess) => front.refuse(request, excess, deadline, &held).await,
             }
         };
         observe::observed(desk, method, traced, arrived, answering)
@@ -117,33 +124,41 @@ impl Front {
         &self,
         row: Option<&Row>,
         request: Request<Incoming>,
-        deadline: Result<Option<Duration>, Status>,
+        left: Left,
     ) -> Result<Response<Body>, Infallible> {
         let (head, body) = request.into_parts();
         let body = Counted::new(body, &head.headers, &self.room);
         let mut request = Request::from_parts(head, body);
         let Some(service) = straight(&request) else {
             // It looks after deadlines itself, in the caller's form.
+            request.extensions_mut().insert(left);
             return self.routed(request).await;
         };
-        let admitted = deadline.and_then(|deadline| self.gate.pass(row, &mut request).map(|()| deadline));
-        match admitted {
-            Ok(deadline) => {
-                let answering = self.behind.call(service, request);
-                deadline::within(deadline, answering, |status| Ok(status.into_http())).await
-            }
-            Err(status) => Ok(status.into_http()),
+        if let Err(status) = self.gate.pass(row, &mut request) {
+            return Ok(status.into_http());
         }
+        let answering = self.behind.call(service, request);
+        deadline::within(left.0, answering, |status| Ok(status.into_http())).await
     }
 
     /// Refuses a call for which there is no room.
-    async fn refuse(&self, mut request: Request<Incoming>, excess: Excess) -> Result<Response<Body>, Infallible> {
+    async fn refuse(
+        &self,
+        request: Request<Incoming>,
+        excess: Excess,
+        deadline: Option<Duration>,
+        held: &AtomicUsize,
+    ) -> Result<Response<Body>, Infallible> {
         self.desk.meters.refused_by_overload(excess.0 as usize);
-        if let Some(held) = self.queue.hold() {
+        // Nobody reads the rest: it takes no memory meanwhile, nor the connection's window.
+        let mut request = request.map(|_| axum::body::Body::empty());
+        if let Some(held) = self.queue.hold(excess, deadline, held) {
             held.over().await;
         }
         if straight(&request).is_some() {
-            return Ok(excess.status().into_http());
+            let mut answer = excess.status().into_http();
+            answer.extensions_mut().insert(excess);
+            return Ok(answer);
         }
         // In the caller's form, and so that pages of other origins may read it.
         request.extensions_mut().insert(excess);

@@ -53,11 +53,11 @@ pub const AHEAD_MAX: Millis = CLOCK_SKEW_MAX;
 /// How long ago an event may have happened: a year and some weeks, longer than any window reaches back.
 pub const AGE_MAX: Millis = Millis::DAY.times(400);
 
-/// Bytes in one message: ten times what the largest allowed message of ordinary values needs. A longer one is refused
-/// before it is decoded.
-pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes in one message: twice what the largest allowed message of ordinary values needs. A longer one is refused
+/// before it is decoded; what is decoded can take a hundred times as much memory, since an event that says nothing is two bytes.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Bytes of all requests on one port that are not whole yet: four of the longest, some hundred thousand ordinary ones. A call
+/// Bytes of all requests on one port that are not whole yet: four of the longest that a campaign sends, some hundred thousand ordinary ones. A call
 /// that needs more is refused, and may come again; without this one connection could make the server keep a gigabyte.
 pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 

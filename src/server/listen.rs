@@ -176,13 +176,14 @@ async fn connection<I>(
     let activity = Arc::new(Activity::begin());
     let calls = Arc::clone(&activity);
     let request_time = bounds.request_time;
+    let held = Arc::default();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let call = calls.call();
         if let Some(peer) = &peer {
             request.extensions_mut().insert(Arc::clone(peer));
         }
         // It is some kilobytes, and hyper hands it on by value.
-        let answering = Box::pin(front.answer(request, request_time));
+        let answering = Box::pin(front.answer(request, request_time, &held));
         async move { Ok::<_, Infallible>(call.until_read(answering.await?)) }
     });
     let serving = builder.serve_connection(TokioIo::new(InTurns::new(stream)), service);

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::desk::Desk;
+use super::overload::Excess;
 use crate::telemetry::{MethodAt, OneCall, Stopwatch, Traced};
 
 /// The header in which a caller says which trace its call belongs to.
@@ -51,7 +52,8 @@ where
     let answer =
         std::future::poll_fn(|context| Traced::within(&mut tracing.traced, || answering.as_mut().poll(context)));
     let Ok(answer) = answer.await;
-    tracing.call.answered(code(&answer) as i32);
+    let is_excess = answer.extensions().get::<Excess>().is_some();
+    tracing.call.answered(code(&answer) as i32, !is_excess);
     Ok(answer)
 }
 

@@ -11,20 +11,23 @@
 //! **Then** a page view that has waited for longer than that is refused, before its message is read: it costs a tenth of
 //! the work or less. Those that waited less are answered, so the server goes on at its top rate and what it answers, it answers in
 //! time. (A fixed number of calls at a time would do neither on all machines.) Calls of less importance are refused
-//! whatever they waited; those of more wait up to [`PATIENCE`] times as long; health and administration are never refused.
+//! whatever they waited; those of more wait up to [`PATIENCE`] times as long; health, a person's rights and what operates the server are
+//! not refused.
 //! The class of each method stands in its row ([`Class`]).
 //!
 //! **A refusal has a price too**: reading and answering a call that does nothing costs up to half of what a page view from the
 //! cache costs. So if every refusal were told at once, callers that come again at once would leave no time for the others. At once
 //! are told [`AT_ONCE`] in [`WINDOW`]; any other is held back for [`HELD`], which costs nothing, and meanwhile takes one of the
-//! streams that its connection may have: a caller that floods waits for its own refusals. At most [`HELD_MAX`] are held.
+//! streams that its connection may have: a caller that floods waits for its own refusals. At most [`HELD_MAX`] are held, and
+//! [`HELD_OF_ONE_MAX`] of a connection, which has streams left for what matters more; a report is told at once, and everybody while
+//! he still waits.
 //!
 //! **However it is** no more than [`Bounds::waiting`](super::limits::Bounds) calls wait, which bounds their memory: of page views
 //! a quarter of that, of the least important a sixteenth.
 //!
 //! Over HTTP/1 a connection has one call at a time, which begins as soon as it is read: such calls do not wait here, and what
 //! bounds them is the number of connections. What waits in a socket's buffer is not seen either; it is little, since a connection
-//! takes all that has come when its turn comes.
+//! takes 64 KiB when its turn comes ([`super::turns`]).
 //!
 //! A call whose caller does not wait any longer when its turn comes is not begun either ([`super::deadline`]). The items of
 //! a stream are read one by one, so a stream holds back its own caller.
@@ -53,8 +56,12 @@ const AT_ONCE: u64 = 200;
 const WINDOW: Duration = Duration::from_millis(100);
 /// How long any other refusal is held back.
 const HELD: Duration = Duration::from_millis(200);
-/// How many calls are held back at a time: a connection's streams, some times over.
-const HELD_MAX: usize = 4_096;
+/// How many calls are held back at a time: each is a timer and headers.
+const HELD_MAX: usize = 16_384;
+/// How many of one connection: half of the streams that it has by default, so that it can call meanwhile.
+const HELD_OF_ONE_MAX: usize = 128;
+/// How many calls that are never refused may wait at a time: more are not asked by whoever operates a server.
+const VITAL_MAX: usize = 256;
 /// How many times as long as a page view a call that reports or serves may wait.
 const PATIENCE: u32 = 20;
 
@@ -65,6 +72,8 @@ pub(super) struct Queue {
     waiting_max: usize,
     wait: Duration,
     waiting: AtomicUsize,
+    /// Those of [`Class::Vital`], which take no place of others.
+    vital: AtomicUsize,
     /// Microseconds from the beginning to the last slow call.
     slow_at: AtomicU64,
     /// The same to the first of those without a pause between them.
@@ -81,6 +90,7 @@ impl Queue {
             waiting_max: bounds.waiting,
             wait: bounds.wait,
             waiting: AtomicUsize::new(0),
+            vital: AtomicUsize::new(0),
             slow_at: AtomicU64::new(0),
             slow_since: AtomicU64::new(0),
             at_once: AtomicU64::new(0),
@@ -88,18 +98,28 @@ impl Queue {
         })
     }
 
-    /// Takes a call in, to wait for its turn.
+    /// Takes a call in, to wait for its turn. What would never be refused is a page view like others when there is too much of
+    /// it: everybody may ask for health.
     ///
     /// # Errors
     /// When too many wait already.
     pub(super) fn arrive(self: &Arc<Self>, class: Class, at: Instant) -> Result<Waiting, Excess> {
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        // From here on it counts until this is dropped.
-        let waiting = Waiting {
+        let waiting = |class| Waiting {
             queue: Arc::clone(self),
             class,
             at,
         };
+        // From here on it counts until this is dropped.
+        if class == Class::Vital {
+            let before = self.vital.fetch_add(1, Ordering::Relaxed);
+            let vital = waiting(class);
+            if before < VITAL_MAX {
+                return Ok(vital);
+            }
+        }
+        let class = if class == Class::Vital { Class::Page } else { class };
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = waiting(class);
         if before < self.places(class) {
             Ok(waiting)
         } else {
@@ -109,19 +129,28 @@ impl Queue {
 
     fn places(&self, class: Class) -> usize {
         match class {
-            Class::Vital => usize::MAX,
-            Class::Report => self.waiting_max,
+            Class::Vital | Class::Report => self.waiting_max,
             Class::Page => self.waiting_max.div_ceil(4),
             Class::Bulk => self.waiting_max.div_ceil(16),
         }
     }
 
-    /// Holds a refusal back, unless it may be told at once: because few were, or because too many are held back already.
-    pub(super) fn hold(&self) -> Option<Held<'_>> {
-        self.hold_at(self.began.elapsed())
+    /// Holds a refusal back, unless it may be told at once: because few were, because too many are held back already, or because
+    /// it is of a call that reports. It is told while its caller, who waits until `deadline`, still listens. `own` counts
+    /// those of its connection.
+    pub(super) fn hold<'a>(
+        &'a self,
+        excess: Excess,
+        deadline: Option<Duration>,
+        own: &'a AtomicUsize,
+    ) -> Option<Held<'a>> {
+        let span = deadline.map_or(HELD, |deadline| HELD.min(deadline / 2));
+        (excess.0 != Class::Report && !self.is_told_at_once(self.began.elapsed()))
+            .then(|| self.held_back(span, own))
+            .flatten()
     }
 
-    fn hold_at(&self, now: Duration) -> Option<Held<'_>> {
+    fn is_told_at_once(&self, now: Duration) -> bool {
         let window = micros(now) / micros(WINDOW);
         let taken = self
             .at_once
@@ -129,11 +158,18 @@ impl Queue {
                 let of_window = if before >> 20 == window { before & 0xf_ffff } else { 0 };
                 (of_window < AT_ONCE).then_some(window << 20 | (of_window + 1))
             });
-        if taken.is_ok() {
-            return None;
-        }
-        let held = Held(&self.held);
-        (self.held.fetch_add(1, Ordering::Relaxed) < HELD_MAX).then_some(held)
+        taken.is_ok()
+    }
+
+    fn held_back<'a>(&'a self, span: Duration, own: &'a AtomicUsize) -> Option<Held<'a>> {
+        // From here on it counts until this is dropped.
+        let held = Held {
+            span,
+            counts: [&self.held, own],
+        };
+        let all = self.held.fetch_add(1, Ordering::Relaxed);
+        let of_one = own.fetch_add(1, Ordering::Relaxed);
+        (all < HELD_MAX && of_one < HELD_OF_ONE_MAX).then_some(held)
     }
 
     /// Judges a call that waited, `now` after the beginning, beside `others` that still do.
@@ -157,7 +193,7 @@ impl Queue {
     /// slow call puts it right.
     fn note_slow(&self, now: Duration) {
         let now = micros(now);
-        let before = self.slow_at.swap(now, Ordering::Relaxed);
+        let before = self.slow_at.fetch_max(now, Ordering::Relaxed);
         if now.saturating_sub(before) > micros(PAUSE) {
             self.slow_since.store(now, Ordering::Relaxed);
         }
@@ -195,7 +231,8 @@ impl Waiting {
         if waited <= queue.wait && self.class != Class::Bulk {
             return Ok(waited);
         }
-        let others = queue.waiting.load(Ordering::Relaxed).saturating_sub(1);
+        let own = usize::from(self.class != Class::Vital);
+        let others = queue.waiting.load(Ordering::Relaxed).saturating_sub(own);
         queue
             .judge(self.class, waited, others, queue.began.elapsed())
             .map(|()| waited)
@@ -204,24 +241,34 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.queue.waiting.fetch_sub(1, Ordering::Relaxed);
+        let count = match self.class {
+            Class::Vital => &self.queue.vital,
+            _ => &self.queue.waiting,
+        };
+        count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// A refusal that is held back, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Held<'a>(&'a AtomicUsize);
+pub(super) struct Held<'a> {
+    span: Duration,
+    /// All that are held, and those of the connection.
+    counts: [&'a AtomicUsize; 2],
+}
 
 impl Held<'_> {
     /// Waits until it may be told.
     pub(super) async fn over(self) {
-        tokio::time::sleep(HELD).await;
+        tokio::time::sleep(self.span).await;
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        for count in self.counts {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -336,17 +383,62 @@ mod tests {
     }
 
     #[test]
-    fn some_refusals_are_told_at_once_and_more_are_held_back_up_to_a_bound() {
+    fn some_refusals_are_told_at_once_and_more_are_held_back_up_to_a_bound_for_all_and_for_each_connection() {
         let queue = queue();
         for window in [0, 7] {
             let now = WINDOW * window;
-            let at_once = (0..AT_ONCE).filter(|_| queue.hold_at(now).is_none()).count();
+            let at_once = (0..=AT_ONCE).filter(|_| queue.is_told_at_once(now)).count();
             assert_eq!(at_once as u64, AT_ONCE);
-            let held: Vec<_> = (0..=HELD_MAX).map(|_| queue.hold_at(now)).collect();
-            assert_eq!(held.iter().flatten().count(), HELD_MAX);
-            assert!(held.last().is_some_and(Option::is_none));
         }
-        assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+        let own: Vec<AtomicUsize> = (0..=HELD_MAX / HELD_OF_ONE_MAX).map(|_| AtomicUsize::new(0)).collect();
+        let of_each = own.iter().map(|own| {
+            let held: Vec<_> = (0..=HELD_OF_ONE_MAX)
+                .map_while(|_| queue.held_back(HELD, own))
+                .collect();
+            held
+        });
+        let of_each: Vec<_> = of_each.collect();
+        assert!(
+            of_each[..HELD_MAX / HELD_OF_ONE_MAX]
+                .iter()
+                .all(|held| held.len() == HELD_OF_ONE_MAX)
+        );
+        assert!(of_each.last().is_some_and(Vec::is_empty));
+        drop(of_each);
+        let left = own
+            .iter()
+            .chain([&queue.held])
+            .map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(left.max(), Some(0));
+    }
+
+    #[test]
+    fn a_refusal_is_told_while_its_caller_still_waits_and_a_report_is_told_at_once() {
+        let (queue, own) = (queue(), AtomicUsize::new(0));
+        let span = |class, deadline| {
+            while queue.is_told_at_once(queue.began.elapsed()) {}
+            queue.hold(Excess(class), deadline, &own).map(|held| held.span)
+        };
+        assert_eq!(span(Class::Page, Some(ms(100))), Some(ms(50)));
+        assert_eq!(span(Class::Page, Some(ms(60_000))), Some(HELD));
+        assert_eq!(span(Class::Bulk, None), Some(HELD));
+        assert_eq!(span(Class::Report, None), None);
+    }
+
+    #[test]
+    fn what_is_never_refused_takes_no_place_of_others_and_has_a_bound_beyond_which_it_is_a_page_view() {
+        let queue = queue();
+        let take = |class| queue.arrive(class, Instant::now());
+        let vital: Vec<_> = (0..VITAL_MAX).map(|_| take(Class::Vital).unwrap()).collect();
+        assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
+        let pages: Vec<_> = (0..16).map(|_| take(Class::Vital).unwrap()).collect();
+        assert_eq!(take(Class::Vital).err(), Some(Excess(Class::Page)));
+        assert!(take(Class::Report).is_ok());
+        drop((vital, pages));
+        assert_eq!(
+            queue.vital.load(Ordering::Relaxed) + queue.waiting.load(Ordering::Relaxed),
+            0
+        );
     }
 
     #[test]

@@ -9,19 +9,21 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The bytes of a turn: some sixty page views, or a thousand pings.
-const TURN_BYTES: usize = 16 * 1024;
+/// The bytes of a turn: what a client may have sent of page views at a time.
+const TURN_BYTES: usize = 64 * 1024;
+/// What a write counts as: each is a call of the system, and a ping is answered by one of its own.
+const WRITE_BYTES: usize = 1024;
 
 /// A connection that gives way after each turn.
 pub(super) struct InTurns<I> {
     connection: I,
-    /// Bytes read in this turn.
-    read: usize,
+    /// Bytes of this turn so far.
+    spent: usize,
 }
 
 impl<I> InTurns<I> {
     pub(super) const fn new(connection: I) -> Self {
-        Self { connection, read: 0 }
+        Self { connection, spent: 0 }
     }
 }
 
@@ -31,18 +33,18 @@ impl<I: AsyncRead + Unpin> AsyncRead for InTurns<I> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read >= TURN_BYTES {
-            self.read = 0;
+        if self.spent >= TURN_BYTES {
+            self.spent = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.connection).poll_read(context, buffer);
         // Nothing is there: the next turn begins when something is.
-        self.read = if polled.is_pending() {
+        self.spent = if polled.is_pending() {
             0
         } else {
-            self.read + buffer.filled().len() - before
+            self.spent + buffer.filled().len() - before
         };
         ready!(polled)?;
         Poll::Ready(Ok(()))
@@ -51,6 +53,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for InTurns<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for InTurns<I> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.spent += WRITE_BYTES;
         Pin::new(&mut self.connection).poll_write(context, data)
     }
 
@@ -67,6 +70,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for InTurns<I> {
         context: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.spent += WRITE_BYTES;
         Pin::new(&mut self.connection).poll_write_vectored(context, data)
     }
 
@@ -101,9 +105,9 @@ mod tests {
 
     #[test]
     fn a_connection_that_always_has_more_gives_way_after_a_turn_and_loses_nothing() {
-        let data = vec![7; 40_000];
+        let data = vec![7; 160_000];
         let mut connection = InTurns::new(&data[..]);
         let turns = [turn(&mut connection), turn(&mut connection), turn(&mut connection)];
-        assert_eq!(turns, [17_000, 17_000, 6_000]);
+        assert_eq!(turns, [66_000, 66_000, 28_000]);
     }
 }

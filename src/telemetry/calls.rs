@@ -139,11 +139,14 @@ impl OneCall<'_> {
         &self.calls.methods[self.method].label
     }
 
-    /// Says that the answer begins, with this code of gRPC.
-    pub fn answered(&mut self, code: i32) {
+    /// Says that the answer begins, with this code of gRPC, and whether its time counts: that of a call for which there was no room
+    /// says nothing of those that are answered.
+    pub fn answered(&mut self, code: i32, is_timed: bool) {
         let code = usize::try_from(code).unwrap_or_default();
         self.code = if code < GONE { code } else { 2 };
-        self.calls.methods[self.method].seconds.record(self.began.seconds());
+        if is_timed {
+            self.calls.methods[self.method].seconds.record(self.began.seconds());
+        }
     }
 
     /// Returns the name of the code.

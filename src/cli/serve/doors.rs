@@ -138,7 +138,7 @@ struct BoundArgs {
     #[arg(long, env = "NBO_WAITING_CALLS", value_name = "COUNT", default_value_t = WAITING_MAX as u32, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     waiting_calls: u32,
     /// How long a page view may wait for its turn while more is asked than can be answered; then it is refused
-    #[arg(long, env = "NBO_WAITING_TIME", value_name = "TIME", default_value = "5ms", value_parser = short)]
+    #[arg(long, env = "NBO_WAITING_TIME", value_name = "TIME", default_value = "5ms", value_parser = wait)]
     waiting_time: Duration,
     /// How long to go on, not ready, after being told to stop, so that balancers notice
     #[arg(long, env = "NBO_DRAIN_DELAY", value_name = "TIME", default_value = "0s", value_parser = short)]
@@ -152,6 +152,12 @@ struct BoundArgs {
 fn span(text: &str) -> Result<Duration, String> {
     let allowed = Duration::from_millis(100)..=Duration::from_hours(24 * 30);
     within(text, &allowed).ok_or_else(|| "give 100ms to 720h, as in `30s` or `10m`".to_owned())
+}
+
+/// Reads a wait for a turn.
+fn wait(text: &str) -> Result<Duration, String> {
+    let allowed = Duration::from_millis(1)..=Duration::from_secs(10);
+    within(text, &allowed).ok_or_else(|| "give 1ms to 10s, as in `5ms`".to_owned())
 }
 
 /// Reads one that may be short, or none.

@@ -125,8 +125,10 @@ fn token(headers: &HeaderMap) -> Result<Option<&str>, Box<Status>> {
 
 /// Lets in what is routed, or refuses it as the caller speaks: when the gate does not let it pass, or when there was no room for it.
 pub(in crate::server) async fn gated(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    if let Some(excess) = request.extensions().get::<Excess>() {
-        return Form::of(request.headers()).refusal(excess.status());
+    if let Some(&excess) = request.extensions().get::<Excess>() {
+        let mut answer = Form::of(request.headers()).refusal(excess.status());
+        answer.extensions_mut().insert(excess);
+        return answer;
     }
     match gate.pass(row_of(request.uri().path()), &mut request) {
         Ok(()) => next.run(request).await,

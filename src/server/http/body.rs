@@ -1,12 +1,14 @@
 //! The body of a call over HTTP: taken in up to a limit, read as the canonical JSON of a message, and every way in which it can
 //! be wrong told with the field, the line and the column.
 
-use axum::body::Body;
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
-use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -52,17 +54,18 @@ pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Refused> {
     Err(Refused::with(StatusCode::UNSUPPORTED_MEDIA_TYPE, status))
 }
 
-/// Takes a body in, at most `max` bytes.
-pub(super) async fn taken(headers: &HeaderMap, body: Body, max: usize) -> Result<Vec<u8>, Refused> {
+/// Takes a body in, at most `max` bytes; its bytes are counted among those of unfinished requests until it is dropped.
+pub(super) async fn taken(headers: &HeaderMap, body: &mut Body, max: usize) -> Result<Vec<u8>, Refused> {
     let length = headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|length| length > max) {
         return Err(too_large(max));
     }
     let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(ROOM_MAX));
-    let mut data = body.into_data_stream();
-    while let Some(part) = data.next().await {
-        let part = part.map_err(|error| broken_off(error.into()))?;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let Ok(part) = frame.map_err(|error| broken_off(error.into()))?.into_data() else {
+            continue;
+        };
         if bytes.len() + part.len() > max {
             return Err(too_large(max));
         }

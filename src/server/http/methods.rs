@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
+use axum::body::Body;
 use axum::http::Extensions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,18 +38,25 @@ pub(super) struct Call {
     pub(super) extensions: Extensions,
     /// The canonical JSON of the request.
     pub(super) json: Vec<u8>,
+    /// What counts those bytes among unfinished requests, until they are read.
+    pub(super) counted: Body,
 }
 
 impl Call {
     /// Reads the message and makes of it what a service takes. A long one is read beside the threads that serve calls.
     async fn request<T: DeserializeOwned + Send + 'static>(self) -> Result<Request<T>, Status> {
         static READERS: Semaphore = Semaphore::const_new(LONG_READERS);
-        let json = self.json;
+        let (json, counted) = (self.json, self.counted);
         let message = if json.len() <= SHORT_BYTES {
             read(&json)?
         } else {
-            let _turn = READERS.acquire().await;
-            let reading = spawn_blocking(move || read(&json));
+            let turn = READERS.acquire().await;
+            // The turn ends with the reading, also when the caller has gone.
+            let reading = spawn_blocking(move || {
+                let message = read(&json);
+                drop((turn, counted));
+                message
+            });
             let read = reading.await;
             read.unwrap_or_else(|error| Err(Status::internal(format!("the body could not be read: {error}"))))?
         };

@@ -40,7 +40,7 @@ pub use cors::{CorsOrigin, NoOrigin};
 pub(super) use error::Refused;
 
 use super::access::table::row_of;
-use super::deadline;
+use super::deadline::{self, Left};
 use super::grpc::Services;
 use error::JSON;
 use methods::{Call, Kind, Method};
@@ -139,7 +139,9 @@ pub(super) fn in_front(grpc: Router, services: Arc<Services>, request_time: Dura
 
 async fn answer(State(front): State<Arc<Front>>, request: Request<Body>) -> Response {
     let form = Form::of(request.headers());
-    let deadline = deadline::bound(row_of(request.uri().path()), request.headers(), front.request_time);
+    let left = request.extensions().get::<Left>().map(|left| left.0);
+    let deadline =
+        left.unwrap_or_else(|| deadline::bound(row_of(request.uri().path()), request.headers(), front.request_time));
     deadline::within(deadline, answer_in(form, front, request), |status| form.refusal(status)).await
 }
 
@@ -163,7 +165,7 @@ async fn answer_in(form: Form, front: Arc<Front>, request: Request<Body>) -> Res
 
 /// Answers a call of a method by JSON.
 async fn call(front: Arc<Front>, request: Request<Body>) -> Result<Response, Refused> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let Some(method) = Method::find(parts.uri.path()) else {
         return Err(not_found(&parts.uri));
     };
@@ -185,13 +187,14 @@ async fn call(front: Arc<Front>, request: Request<Body>) -> Result<Response, Ref
         asked_for(&parts.uri)?
     } else {
         body::is_json(&parts.headers)?;
-        body::taken(&parts.headers, body, method.bytes_max).await?
+        body::taken(&parts.headers, &mut body, method.bytes_max).await?
     };
     let events = (by_get || stream::wants_events(&parts.headers)).then(|| stream::last_event(&parts.headers));
     let call = Call {
         metadata: MetadataMap::from_headers(parts.headers),
         extensions: parts.extensions,
         json,
+        counted: body,
     };
     let services = Arc::clone(&front.services);
     match method.kind {

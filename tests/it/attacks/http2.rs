@@ -132,9 +132,9 @@ pub(super) const LYING_LENGTHS: Attack = Attack {
             (message(false, u32::MAX, b"short"), "11"),
             // The smallest negative number, for whoever reads it so.
             (message(false, 1 << 31, b"short"), "11"),
-            (message(false, 4 * 1024 * 1024 + 1, b"short"), "11"),
+            (message(false, 1024 * 1024 + 1, b"short"), "11"),
             // Within the limit, but never sent.
-            (message(false, 4 * 1024 * 1024, b"short"), "13"),
+            (message(false, 1024 * 1024, b"short"), "13"),
             // A field that says it is longer than the message.
             (message(false, 6, &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]), "13"),
             // Neither compressed nor not.

@@ -15,7 +15,7 @@ async fn an_oversized_message_is_refused_with_the_limit() {
     };
     let status = served.decisions().get_offers(request).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange);
-    assert!(status.message().contains("limit is: 4194304 bytes"), "{status:?}");
+    assert!(status.message().contains("limit is: 1048576 bytes"), "{status:?}");
     served.decisions().get_offers(hero("anna")).await.unwrap();
 }
 
