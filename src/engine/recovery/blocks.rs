@@ -138,8 +138,8 @@ impl Shelf<'_> {
 }
 
 impl Found {
-    fn note_taken(&mut self, shelf: Shelf<'_>, about: Option<Who>, number: u64) {
-        if let Some(who) = about.filter(|who| shelf.taken.get(*who).is_some()) {
+    fn note_taken(&mut self, place: Shelf<'_>, about: Option<Who>, number: u64) {
+        if let Some(who) = about.filter(|who| place.taken.get(*who).is_some()) {
             self.taken.set(who, number);
         }
     }
