@@ -5,6 +5,8 @@
 //! checkpoint beside live calls; and a restart. The data lie in a folder of their own in the current one, which is removed
 //! afterwards: what a sync costs depends on the disk.
 
+mod callers;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
+
+use callers::all;
 
 use super::measure::{Meter, Timing, nanos_since, start};
 use super::scorers::{Free, TREES};
@@ -25,12 +29,13 @@ use crate::domain::ids::CustomerId;
 use crate::domain::request::OffersRequest;
 use crate::domain::symbol::Symbols;
 use crate::domain::time::Millis;
-use crate::engine::{Active, Engine, Limits, Recovery};
+use crate::engine::{Active, Engine, Limits, Recovered, Recovery};
 use crate::journal::Level;
 use crate::server::durability::Durability;
 
-/// Callers at once at the level `power`.
-const CALLERS: usize = 512;
+/// Callers at once at the level `power`. All share one thread, as calls share a server's: their own work for an event, some
+/// microseconds, adds up, so many of them wait for each other as long as for the disk.
+const CALLERS: [usize; 5] = [8, 16, 32, 64, 512];
 /// How long they call.
 const CONCURRENT: Duration = Duration::from_secs(3);
 /// How long live calls are timed without a checkpoint.
@@ -46,7 +51,7 @@ pub struct DurabilityReport {
     /// One caller, at each level.
     pub levels: Vec<LevelFigures>,
     /// Many callers at once.
-    pub concurrent: ConcurrentFigures,
+    pub concurrent: Vec<ConcurrentFigures>,
     /// A checkpoint.
     pub checkpoint: CheckpointFigures,
     /// Seconds until an engine with all customers is ready again.
@@ -75,8 +80,10 @@ pub struct ConcurrentFigures {
     pub rate: f64,
     /// From the call to the disk.
     pub event: Timing,
-    /// Syncs a second.
+    /// Syncs a second; they follow each other without a pause.
     pub syncs: f64,
+    /// How many syncs the p50 lasts.
+    pub p50_in_syncs: f64,
 }
 
 /// What a checkpoint takes, and what live decisions feel of it.
@@ -105,7 +112,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Dura
     )?;
     let root = Removed(PathBuf::from(format!("nbo-bench-{}", std::process::id())));
     let mut levels = Vec::new();
-    let mut concurrent = None;
+    let mut concurrent = Vec::new();
     let mut last = None;
     for (name, level) in [
         ("power", Some(Level::Power)),
@@ -115,15 +122,17 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Dura
         progress(&format!("durability {name}: {} customers", options.customers));
         let folder = root.0.join(name);
         let bench = Bench {
-            world: World::fill(engine(&catalog, level, &folder)?, &catalog, options.customers)?,
+            world: World::fill(engine(&catalog, level, &folder)?.0, &catalog, options.customers)?,
             catalog: Arc::clone(&catalog),
             calls: options.calls.min(options.customers / 2),
         };
         progress(&format!("durability {name}"));
         levels.push(bench.level(name)?);
         if level == Some(Level::Power) {
-            progress("durability power, many callers");
-            concurrent = Some(bench.concurrent()?);
+            for callers in CALLERS {
+                progress(&format!("durability power, {callers} callers"));
+                concurrent.push(bench.concurrent(callers)?);
+            }
         }
         if level == Some(Level::Process) {
             progress("a checkpoint beside live calls");
@@ -135,7 +144,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Dura
     let (checkpoint, folder) = last.ok_or_else(|| anyhow!("no level wrote a checkpoint"))?;
     progress("a restart");
     let began = start();
-    let again = engine(&catalog, Some(Level::Process), &folder)?;
+    let (again, _) = engine(&catalog, Some(Level::Process), &folder)?;
     let restart_seconds = seconds_since(began);
     anyhow::ensure!(
         again.customers() == options.customers,
@@ -146,14 +155,14 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Dura
         customers: options.customers,
         offers: options.offers,
         levels,
-        concurrent: concurrent.ok_or_else(|| anyhow!("nobody called at once"))?,
+        concurrent,
         checkpoint,
         restart_seconds,
     })
 }
 
 /// A folder that is removed when the bench is over, however it ends.
-struct Removed(PathBuf);
+pub(super) struct Removed(pub(super) PathBuf);
 
 impl Drop for Removed {
     fn drop(&mut self) {
@@ -167,20 +176,23 @@ fn seconds_since(began: std::time::Instant) -> f64 {
 }
 
 /// Begins an engine with what a folder holds.
-fn engine(catalog: &Arc<Catalog>, level: Option<Level>, folder: &Path) -> anyhow::Result<Engine> {
+pub(super) fn engine(
+    catalog: &Arc<Catalog>,
+    level: Option<Level>,
+    folder: &Path,
+) -> anyhow::Result<(Engine, Recovered)> {
     let active = Active {
         since: NOW,
         ..Active::new(Arc::clone(catalog), vec![Some(Free::shared())])
     };
     let Some(level) = level else {
-        return Ok(Engine::new(active, Limits::default()));
+        return Ok((Engine::new(active, Limits::default()), Recovered::default()));
     };
     let folder = DataFolder::take(folder)?;
     let (journal, _) = folder.journal(level)?;
     let recovery = Recovery::begin(journal, &folder.checkpoints(), &mut |_, _| {})?;
     let mut catalogs = |_: &_| Ok(Arc::clone(catalog));
-    let (engine, _) = recovery.finish(active, Limits::default(), &mut catalogs, &mut |_, _| {})?;
-    Ok(engine)
+    Ok(recovery.finish(active, Limits::default(), &mut catalogs, &mut |_, _| {})?)
 }
 
 struct Bench {
@@ -248,7 +260,7 @@ impl Bench {
         Ok(self.world.engine.journal().map_or(Ok(()), |journal| journal.settle())?)
     }
 
-    fn concurrent(&self) -> anyhow::Result<ConcurrentFigures> {
+    fn concurrent(&self, callers: usize) -> anyhow::Result<ConcurrentFigures> {
         let engine = &self.world.engine;
         let journal = engine.journal().context("there is no journal")?;
         let (active, durability) = (engine.active(), Durability::new(engine));
@@ -262,8 +274,8 @@ impl Bench {
                 let mut took = Vec::new();
                 let mut turn = 0_u64;
                 while began.elapsed() < CONCURRENT {
-                    let customer = &customers[(number + CALLERS * usize::try_from(turn)?) % customers.len()];
-                    let id_hash = turn << 32 | number as u64 | 1 << 31;
+                    let customer = &customers[(number + callers * usize::try_from(turn)?) % customers.len()];
+                    let id_hash = turn << 32 | (callers + number) as u64 | 1 << 31;
                     let events: Vec<Event> = template
                         .iter()
                         .map(|event| Event {
@@ -281,77 +293,62 @@ impl Bench {
             }
         };
         let mut event = Meter::new()?;
-        let all = runtime.block_on(futures_all((0..CALLERS).map(caller)));
+        let all = runtime.block_on(all((0..callers).map(caller)));
         let seconds = seconds_since(began);
         for took in all {
             took?.into_iter().for_each(|nanos| event.note(nanos));
         }
         let event = event.finish("event, on the disk");
+        let syncs = (journal.syncs() - syncs) as f64 / seconds;
         Ok(ConcurrentFigures {
-            callers: CALLERS,
+            callers,
             rate: event.calls as f64 / seconds,
+            p50_in_syncs: event.p50_ns as f64 / 1e9 * syncs,
             event,
-            syncs: (journal.syncs() - syncs) as f64 / seconds,
+            syncs,
         })
     }
 
     fn checkpoint(&self, folder: &Path) -> anyhow::Result<CheckpointFigures> {
         let active = self.world.engine.active();
         let requests = self.requests(0..self.calls, false);
-        let live = |name: &str, is_over: &dyn Fn() -> bool| -> anyhow::Result<Timing> {
-            let mut meter = Meter::new()?;
+        let live = |meter: &mut Meter, is_over: &dyn Fn() -> bool| -> anyhow::Result<()> {
             for request in requests.iter().cycle() {
                 if is_over() {
                     break;
                 }
                 meter.time(|| self.decide(&active, request))?;
             }
-            Ok(meter.finish(name))
+            Ok(())
         };
-        let began = start();
-        let alone = live("decisions alone", &|| began.elapsed() > ALONE)?;
+        let (mut alone, mut beside) = (Meter::new()?, Meter::new()?);
+        let for_a_while = |meter: &mut Meter| {
+            let began = start();
+            live(meter, &|| began.elapsed() > ALONE)
+        };
+        for_a_while(&mut alone)?;
         let is_over = AtomicBool::new(false);
         let folder = folder.join("checkpoints");
-        std::thread::scope(|scope| {
+        let (seconds, taken) = std::thread::scope(|scope| {
             let taking = scope.spawn(|| {
                 let began = start();
-                let taken = self.world.engine.checkpoint(&folder, u64::MAX);
+                // As a server takes it.
+                let taken = self.world.engine.checkpoint_gently(&folder, u64::MAX);
                 is_over.store(true, Ordering::Relaxed);
                 (seconds_since(began), taken)
             });
-            let beside = live("decisions beside a checkpoint", &|| is_over.load(Ordering::Relaxed))?;
-            let (seconds, taken) = taking.join().map_err(|_| anyhow!("taking the checkpoint died"))?;
-            Ok(CheckpointFigures {
-                seconds,
-                bytes: taken?.map_or(0, |taken| taken.bytes),
-                alone,
-                beside,
-            })
+            live(&mut beside, &|| is_over.load(Ordering::Relaxed))?;
+            taking.join().map_err(|_| anyhow!("taking the checkpoint died"))
+        })?;
+        // Before and after, so that a machine that gets slower or faster does not count for the checkpoint.
+        for_a_while(&mut alone)?;
+        Ok(CheckpointFigures {
+            seconds,
+            bytes: taken?.map_or(0, |taken| taken.bytes),
+            alone: alone.finish("decisions alone"),
+            beside: beside.finish("decisions beside a checkpoint"),
         })
     }
-}
-
-/// Waits for all of some futures at once.
-async fn futures_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut is_ready = true;
-        for (future, output) in &mut waiting {
-            if output.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *output = Some(value),
-                    std::task::Poll::Pending => is_ready = false,
-                }
-            }
-        }
-        if is_ready {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    waiting.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 impl DurabilityReport {
@@ -383,12 +380,24 @@ impl DurabilityReport {
                 bytes.1
             );
         }
-        let ConcurrentFigures {
-            callers,
-            rate,
-            event,
-            syncs,
-        } = &self.concurrent;
+        text.push_str(
+            "\n| `power`, callers at once | events a second on the disk | syncs a second | p50, µs | p99, µs | p50 in syncs |\n\
+             |---:|---:|---:|---:|---:|---:|\n",
+        );
+        for figures in &self.concurrent {
+            let ConcurrentFigures {
+                callers,
+                rate,
+                event,
+                syncs,
+                p50_in_syncs,
+            } = figures;
+            let (p50, p99) = (us(event.p50_ns), us(event.p99_ns));
+            let _ = writeln!(
+                text,
+                "| {callers} | {rate:.0} | {syncs:.0} | {p50:.0} | {p99:.0} | {p50_in_syncs:.1} |"
+            );
+        }
         let CheckpointFigures {
             seconds,
             bytes,
@@ -397,12 +406,8 @@ impl DurabilityReport {
         } = &self.checkpoint;
         let _ = write!(
             text,
-            "\n`power` with {callers} callers at once: {rate:.0} events a second on the disk, {syncs:.0} syncs a second, p50 {:.0} µs, \
-             p99 {:.0} µs\n\
-             a checkpoint: {seconds:.2} s, {:.1} MB; decisions meanwhile p50 {:.1} µs, p99 {:.1} µs (alone {:.1} and {:.1})\n\
+            "\na checkpoint: {seconds:.2} s, {:.1} MB; decisions meanwhile p50 {:.1} µs, p99 {:.1} µs (alone {:.1} and {:.1})\n\
              a restart: {:.2} s until all customers are there\n",
-            us(event.p50_ns),
-            us(event.p99_ns),
             *bytes as f64 / 1e6,
             us(beside.p50_ns),
             us(beside.p99_ns),

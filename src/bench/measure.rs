@@ -48,6 +48,18 @@ pub fn nanos_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Returns how many seconds all threads of the process had a core, where the system tells: neighbours add nothing to it.
+#[must_use]
+pub fn cpu_seconds() -> Option<f64> {
+    /// The unit in which Linux tells, whatever its own clock does.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in brackets, may hold spaces.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
+}
+
 /// Times calls.
 pub struct Meter {
     nanos: Histogram<u64>,

@@ -104,8 +104,18 @@ fn size(profile: &Profile) -> usize {
 /// Returns how much memory the process has now, in bytes, where the system tells.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {
+    of_status("VmRSS:")
+}
+
+/// Returns the most memory that the process ever had, in bytes, where the system tells.
+#[must_use]
+pub fn resident_bytes_max() -> Option<u64> {
+    of_status("VmHWM:")
+}
+
+fn of_status(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes * 1_024)
 }

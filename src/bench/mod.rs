@@ -16,6 +16,7 @@ pub mod engine;
 pub mod measure;
 pub mod memory;
 pub mod report;
+pub mod restart;
 pub mod scorers;
 pub mod stages;
 mod templates;

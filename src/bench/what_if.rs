@@ -2,7 +2,7 @@
 //!
 //! Every customer asks three times, an hour apart, and half of what is shown first is seen; the records lie in a folder of their own
 //! in the current one, which is removed afterwards. Then a changed catalog, with other levers and a lower cap, is tried on all of them,
-//! with the linear model and without any. A decision counts once, though it is made twice.
+//! with the linear model and without any. A recorded decision is made twice, by the catalog of then and by the other one.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use anyhow::ensure;
 use serde::Serialize;
 
 use super::catalog::Conditions;
-use super::measure::{nanos_since, start};
+use super::measure::{cpu_seconds, nanos_since, start};
 use super::scorers::{Files, LINEAR};
 use super::world::{self, NOW, World};
 use super::{Options, Progress, catalog};
@@ -55,6 +55,8 @@ pub struct RunFigures {
     pub seconds: f64,
     /// Recorded decisions a second, each made by both catalogs.
     pub rate: f64,
+    /// How many microseconds of a core each took, the reading included, where the system tells: what neighbours do not change.
+    pub cpu_us: Option<f64>,
     /// How many of them show something else with the changed catalog.
     pub changed: u64,
 }
@@ -184,9 +186,10 @@ impl Bench {
             read: &mut |visit| past.read(visit),
             build: &build,
         };
-        let began = start();
+        let (began, cpu_before) = (start(), cpu_seconds());
         let report = simulate(setting, traffic, &after, &mut |_| {})?;
         let seconds = nanos_since(began) as f64 / 1e9;
+        let cpu = cpu_seconds().zip(cpu_before).map(|(after, before)| after - before);
         let decisions = &report.decisions;
         ensure!(
             decisions.not_reproduced == 0 && decisions.left_out.is_empty(),
@@ -197,6 +200,7 @@ impl Bench {
             decisions: decisions.made,
             seconds,
             rate: decisions.made as f64 / seconds,
+            cpu_us: cpu.map(|seconds| seconds * 1e6 / decisions.made as f64),
             changed: decisions.list_changed,
         })
     }
@@ -217,15 +221,20 @@ impl WhatIfReport {
     pub fn table(&self) -> String {
         let mut text = format!(
             "{} customers, {} offers, {} threads\n\n\
-             | recorded decisions, each made by both catalogs | decisions a second | decisions | changed |\n\
-             |---|---:|---:|---:|\n",
+             | recorded traffic | recorded decisions a second | made a second, by both catalogs | µs of a core each | recorded | changed |\n\
+             |---|---:|---:|---:|---:|---:|\n",
             self.customers, self.offers, self.threads
         );
         for run in &self.runs {
             let _ = writeln!(
                 text,
-                "| {} | {:.0} | {} | {} |",
-                run.name, run.rate, run.decisions, run.changed
+                "| {} | {:.0} | {:.0} | {} | {} | {} |",
+                run.name,
+                run.rate,
+                2.0 * run.rate,
+                run.cpu_us.map_or_else(|| "?".to_owned(), |us| format!("{us:.1}")),
+                run.decisions,
+                run.changed
             );
         }
         text

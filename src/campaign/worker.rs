@@ -17,7 +17,7 @@ use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
-use crate::engine::{Before, Engine, Prospects, Rejection, Replay};
+use crate::engine::{Before, Engine, Prospects, Rejection, Replay, step_back};
 use crate::journal::NotWritten;
 use crate::rules::Truth;
 
@@ -105,18 +105,6 @@ pub(super) fn work<C: Caller>(engine: &Engine, caller: &C, tasks: &Tasks<Job, Do
         std::thread::yield_now();
     }
 }
-
-/// Lets live traffic go first: a lower priority for this thread, for good, so it must not be one that others use.
-fn step_back() {
-    // Only here a priority is a thread's own; elsewhere it is the whole process's. When it is refused, all stays as it was.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, NICENESS);
-}
-
-/// At 10, the share of a core is a tenth of that of a thread at 0, and all of it while nobody else wants it. Lower still,
-/// and a thread could be kept waiting long while it holds a customer's lock.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
 
 struct Worker<'a, C> {
     engine: &'a Engine,

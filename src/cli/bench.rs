@@ -1,6 +1,7 @@
 //! `nbo bench`: how fast it is on this machine.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -20,6 +21,8 @@ use crate::bench::{self, Options, catalog::Conditions};
   nbo bench --offers 10000 --conditions ten --customers 8000
                                  a large bank's catalog: 100,000 conditions
   nbo bench --durability         what it costs that nothing is lost
+  nbo bench --restart --customers 10000000
+                                 how long a restart takes, and how much memory
   nbo bench --what-if            how fast recorded traffic is decided again
   nbo bench --json > after.json  to compare with another run")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -47,6 +50,15 @@ pub struct Args {
     /// Measure how fast recorded traffic is decided again by a changed catalog
     #[arg(long, conflicts_with_all = ["campaign", "durability"])]
     what_if: bool,
+    /// Measure a restart in a process of its own: how long it takes, and how much memory
+    #[arg(long, conflicts_with_all = ["campaign", "durability", "what_if"])]
+    restart: bool,
+    /// Do one part of it
+    #[arg(long, hide = true, requires = "restart_folder")]
+    restart_part: Option<bench::restart::Part>,
+    /// Where its data lie
+    #[arg(long, hide = true)]
+    restart_folder: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -64,6 +76,10 @@ impl Args {
             conditions: self.conditions,
             calls: self.calls,
         };
+        if let (Some(part), Some(folder)) = (self.restart_part, &self.restart_folder) {
+            bench::restart::part(&options, part, folder, out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(std::time::Duration::from_millis(100));
         let progress = |what: &str| bar.set_message(what.to_owned());
@@ -81,6 +97,12 @@ impl Args {
         }
         if self.what_if {
             let report = bench::what_if::measure(&options, &progress);
+            bar.finish_and_clear();
+            let report = report?;
+            return self.tell(&report, &report.table(), out);
+        }
+        if self.restart {
+            let report = bench::restart::measure(&options, &progress);
             bar.finish_and_clear();
             let report = report?;
             return self.tell(&report, &report.table(), out);

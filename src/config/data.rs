@@ -25,6 +25,7 @@ use crate::catalog::{Catalog, load};
 use crate::domain::symbol::Symbols;
 use crate::engine::{Activation, Active};
 use crate::journal::checkpoint;
+use crate::journal::files::{self as steps, Written};
 use crate::journal::{Journal, Keys, KeysError, Level, LogError, OpenError, Opened, Options, SegmentLog, Tail};
 use crate::model::Runtime;
 
@@ -105,7 +106,7 @@ impl DataFolder {
                         path: folder.to_owned(),
                     });
                 }
-                replace(&format, line(FORMAT).as_bytes()).map_err(failed)?;
+                steps::write_anew(&format, line(FORMAT).as_bytes()).map_err(failed)?;
                 let whole = fs::canonicalize(folder).map_err(failed)?;
                 // Whoever may make a folder there need not be allowed to read what else is there.
                 if let Some(Ok(parent)) = whole.parent().map(File::open) {
@@ -134,7 +135,7 @@ impl DataFolder {
     /// Goes over to the format of this release: from here on an earlier one does not touch the folder.
     fn go_over(&self) -> io::Result<()> {
         Keys::note_plain(&self.keys())?;
-        replace(&self.folder.join("format"), line(FORMAT).as_bytes())
+        steps::write_anew(&self.folder.join("format"), line(FORMAT).as_bytes())
     }
 
     /// Opens the journal and the keys.
@@ -160,7 +161,7 @@ impl DataFolder {
         }
         let keys = Keys::open(&self.keys())?;
         // From here on all that is there is on the disk, and what follows is written with this promise.
-        replace(
+        steps::write_anew(
             &self.folder.join("durability"),
             format!("{}\n", level.name()).as_bytes(),
         )
@@ -235,15 +236,19 @@ impl DataFolder {
     /// When a file cannot be written.
     pub fn keep(&self, version: &str, files: &Files) -> io::Result<()> {
         let kept = self.version(version);
-        if kept.exists() {
+        // Whoever gives up old versions leaves one that is about to come into force again.
+        if let Ok(folder) = File::open(&kept)
+            && folder.set_modified(now()).is_ok()
+            && kept.exists()
+        {
             return Ok(());
         }
         let versions = self.folder.join("versions");
         let begun = versions.join(format!("{version}.begun"));
         if begun.exists() {
-            fs::remove_dir_all(&begun)?;
+            steps::remove_folder(&begun)?;
         }
-        fs::create_dir_all(begun.join("models"))?;
+        steps::make_folder(&begun.join("models"))?;
         for (name, text) in &files.catalog.rules {
             let name = name.strip_prefix(&files.catalog.folder).unwrap_or(name);
             write(&begun.join("rules").join(name), text.as_bytes())?;
@@ -256,9 +261,9 @@ impl DataFolder {
             }
         }
         sync_folders(&begun)?;
-        fs::rename(&begun, &kept)?;
-        File::open(&versions)?.sync_all()?;
-        File::open(&self.folder)?.sync_all()
+        steps::rename(&begun, &kept)?;
+        steps::sync_folder(&versions)?;
+        steps::sync_folder(&self.folder)
     }
 
     /// Builds the catalog of an activation again.
@@ -344,6 +349,11 @@ impl KeptVersions {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "files are as old as the machine's clock says")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Returns what the file `format` holds.
 fn line(format: u32) -> String {
     format!("nbo data {format}\n")
@@ -352,19 +362,11 @@ fn line(format: u32) -> String {
 /// Writes a file that is on the disk afterwards, with the folders above it.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        steps::make_folder(folder)?;
     }
-    let mut file = File::create(path)?;
+    let mut file = Written::create(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Writes a file in the place of another one, wholly or not at all; it is on the disk afterwards.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let begun = path.with_extension("begun");
-    write(&begun, bytes)?;
-    fs::rename(&begun, path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    file.sync()
 }
 
 /// Makes sure that the names in a folder and in all folders below it are on the disk.
@@ -375,7 +377,7 @@ fn sync_folders(folder: &Path) -> io::Result<()> {
             sync_folders(&path)?;
         }
     }
-    File::open(folder)?.sync_all()
+    steps::sync_folder(folder)
 }
 
 /// Tells whether a folder holds files of somebody; a new disk has one of the system's, and a start that broke off one of ours.

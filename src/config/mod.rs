@@ -4,6 +4,10 @@ pub mod assembly;
 pub mod data;
 pub mod files;
 pub mod past;
+pub mod restored;
+#[cfg(test)]
+mod restored_tests;
 pub mod upkeep;
 #[cfg(test)]
 mod upkeep_tests;
+pub mod versions;

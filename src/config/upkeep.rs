@@ -1,6 +1,6 @@
 //! What people do with a data folder besides serving from it: check it, copy it while it is used, bring a copy back.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::data::{DataError, DataFolder};
 use super::files;
+use super::past::Past;
 use crate::catalog::load;
 use crate::domain::symbol::Symbols;
 use crate::engine::erased_in;
@@ -50,6 +51,9 @@ pub struct Verified {
     /// The record at which keys were destroyed last.
     #[serde(skip)]
     books: Option<u64>,
+    /// The activations by which the records behind the newest good checkpoint were made.
+    #[serde(skip)]
+    generations: BTreeSet<u64>,
     /// What a start will put right by itself and report: the end of a write that was interrupted.
     pub notes: Vec<String>,
     /// What nobody may get over.
@@ -89,6 +93,11 @@ pub fn verify(path: &Path, progress: Progress<'_>) -> Result<Verified, DataError
                     marks = read.marks;
                 }
             }
+            Err(error @ checkpoint::CheckpointError::Io { .. }) => {
+                verified
+                    .damages
+                    .push(format!("{error}; a start refuses until it can be read"));
+            }
             Err(error) => verified.notes.push(format!("{error}; a start leaves it out")),
         }
     }
@@ -107,6 +116,7 @@ pub fn verify(path: &Path, progress: Progress<'_>) -> Result<Verified, DataError
         verify_records(&journal, &keys, (reach.unwrap_or(0), marks), &mut verified)?;
     }
     verify_versions(&folder, &mut verified);
+    verify_needed(&folder, &mut verified);
     Ok(verified)
 }
 
@@ -195,6 +205,9 @@ fn verify_records(
                 marks.extend(all.iter().map(|erased| format!("{:032x}", erased.mark)));
             }
             Ok(Record::Readmitted(mark)) if number > position => drop(marks.remove(&format!("{mark:032x}"))),
+            Ok(Record::Change { generation, .. }) if number > position => {
+                verified.generations.insert(generation);
+            }
             Ok(_) => {}
             Err(Unread::Destroyed(_)) => verified.unreadable += 1,
             Err(Unread::NoKey(slot) | Unread::WrongKey(slot)) => {
@@ -216,6 +229,25 @@ fn verify_records(
         ));
     }
     Ok(())
+}
+
+/// Looks whether the catalogs are kept that a start folds the records behind the checkpoint with.
+fn verify_needed(folder: &DataFolder, verified: &mut Verified) {
+    if verified.generations.is_empty() {
+        return;
+    }
+    // What cannot be read is told already.
+    let Ok(past) = Past::open(folder.path()) else { return };
+    for generation in &verified.generations {
+        let found = past.activations().iter().find(|one| one.generation == *generation);
+        let version = found.map(|activation| &activation.catalog);
+        if version.is_none_or(|version| !folder.path().join("versions").join(version).exists()) {
+            let version = version.map_or("unknown", |version| version);
+            verified.damages.push(format!(
+                "versions/{version}: it is missing, and records behind the checkpoint were made by it"
+            ));
+        }
+    }
 }
 
 fn verify_versions(folder: &DataFolder, verified: &mut Verified) {
@@ -249,9 +281,7 @@ fn verify_versions(folder: &DataFolder, verified: &mut Verified) {
 /// # Errors
 /// When the other place holds something already, a file cannot be copied, or the copy is not whole.
 pub fn copy(from: &Path, to: &Path, progress: Progress<'_>) -> Result<Verified, DataError> {
-    if fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(DataError::Occupied { path: to.to_owned() });
-    }
+    refuse_occupied(to)?;
     existing(from)?;
     let mut last = None;
     for _ in 0..ATTEMPTS {
@@ -281,6 +311,14 @@ pub fn copy(from: &Path, to: &Path, progress: Progress<'_>) -> Result<Verified, 
         path: from.to_owned(),
         error: io::Error::other(format!("no whole copy could be made: {damages}")),
     })
+}
+
+/// Refuses a place that holds something already.
+pub(super) fn refuse_occupied(to: &Path) -> Result<(), DataError> {
+    if fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(DataError::Occupied { path: to.to_owned() });
+    }
+    Ok(())
 }
 
 /// Empties the folder of a copy; the folder itself may be a disk of its own.

@@ -19,18 +19,23 @@ use crate::journal::Level;
 type Everybody = Vec<(CustomerId, Profile)>;
 
 /// Starts from a folder as `nbo serve` does; says why not.
-fn start(folder: &Path) -> Result<(Engine, DataFolder), String> {
+pub(super) fn start(folder: &Path) -> Result<(Engine, DataFolder), String> {
+    let files = files::Files {
+        catalog: base_files(),
+        ..files::Files::default()
+    };
+    start_with(folder, &files)
+}
+
+/// Starts with a catalog of one's own.
+pub(super) fn start_with(folder: &Path, files: &files::Files) -> Result<(Engine, DataFolder), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let data = DataFolder::take(folder).map_err(|error| text(&error))?;
     let (journal, _) = data.journal(Level::Process).map_err(|error| text(&error))?;
     let limits = Limits::default();
     let recovery = Recovery::begin(journal, &data.checkpoints(), &mut |_, _| {}).map_err(|error| text(&error))?;
-    let files = files::Files {
-        catalog: base_files(),
-        ..files::Files::default()
-    };
     let catalog = load(&files.catalog, &recovery.symbols()).map_err(|faults| format!("{} faults", faults.len()))?;
-    data.keep(&catalog.version, &files).map_err(|error| text(&error))?;
+    data.keep(&catalog.version, files).map_err(|error| text(&error))?;
     let active = Active {
         since: T0,
         ..Active::new(catalog.into(), Vec::new())
@@ -41,7 +46,7 @@ fn start(folder: &Path) -> Result<(Engine, DataFolder), String> {
     Ok((engine, data))
 }
 
-fn write(engine: &Engine, number: u32) {
+pub(super) fn write(engine: &Engine, number: u32) {
     let active = engine.active();
     let change = ProfileChange {
         attributes: vec![(symbol(&active.catalog, "age"), Value::Number(f64::from(number % 90)))],

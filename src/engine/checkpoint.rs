@@ -1,22 +1,34 @@
 //! Taking a checkpoint while calls go on.
 
 use std::io;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::Engine;
+use super::background::{Pace, step_back};
 use super::history::{Aside, Head};
-use crate::domain::ids::CustomerKey;
+use crate::journal::Journal;
 use crate::journal::checkpoint::{self, CheckpointWriter};
+use crate::journal::files;
 use crate::store::seal::Purpose;
 
 /// How many checkpoints are kept: when the newest one is damaged, the one before it and a longer log still give everything.
 pub(super) const CHECKPOINTS_KEPT: usize = 2;
 
-/// The keys of all customers.
-pub(super) const EVERYBODY: RangeInclusive<CustomerKey> =
-    CustomerKey::from_packed(0)..=CustomerKey::from_packed(u128::MAX);
+/// How many customers are copied, sealed and written in one step: half a millisecond or so.
+const STEP_CUSTOMERS: usize = 256;
+/// After so many bytes what was written is brought to the disk, so that it does not come in one flood at the end, which whoever waits
+/// for a sync of the journal would wait for as well.
+const SYNC_BYTES: u64 = 8 << 20;
+
+/// How a checkpoint is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// As fast as can be: nobody calls, or somebody waits for it.
+    Fast,
+    /// In small steps on a thread of low priority, each followed by a rest as long as there are calls.
+    Gentle,
+}
 
 /// What a checkpoint came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +56,26 @@ impl Engine {
     /// # Errors
     /// When a file cannot be written; what was there before is as good as it was.
     pub fn checkpoint(&self, folder: &Path, keep_from: u64) -> io::Result<Option<Checkpoint>> {
+        self.checkpoint_in(Haste::Fast, folder, keep_from)
+    }
+
+    /// Does the same so that calls feel little of it: takes several times as long while there are any.
+    ///
+    /// # Errors
+    /// As [`Engine::checkpoint`].
+    pub fn checkpoint_gently(&self, folder: &Path, keep_from: u64) -> io::Result<Option<Checkpoint>> {
+        std::thread::scope(|scope| {
+            let gently = || {
+                step_back();
+                self.checkpoint_in(Haste::Gentle, folder, keep_from)
+            };
+            let taking = std::thread::Builder::new().name("nbo-checkpoint".to_owned());
+            let taken = taking.spawn_scoped(scope, gently)?.join();
+            taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn checkpoint_in(&self, haste: Haste, folder: &Path, keep_from: u64) -> io::Result<Option<Checkpoint>> {
         let Some(journal) = &self.conductor.journal else {
             return Ok(None);
         };
@@ -71,24 +103,7 @@ impl Engine {
         let mut writer = CheckpointWriter::begin(folder, position, &head)?;
         let mut customers = 0;
         let mut write = || {
-            let mut keys = Vec::new();
-            self.store.keys(&EVERYBODY, &mut keys);
-            let (mut block, mut sealed) = (Vec::new(), Vec::new());
-            for key in keys {
-                // Who came since has begun behind the position, and who went is not missed.
-                let mut copied = self.store.copy(key, &mut block, || journal.written());
-                if copied.is_some_and(|(seal, _)| seal.is_none()) {
-                    // Customers who were put in past the journal.
-                    self.store.seal_all(|| journal.keys().take())?;
-                    copied = self.store.copy(key, &mut block, || journal.written());
-                }
-                if let Some((seal, number)) = copied {
-                    customers += 1;
-                    sealed.clear();
-                    seal.seal(journal.keys().nonces(), Purpose::Block, &block, &mut sealed);
-                    writer.block(number, &sealed)?;
-                }
-            }
+            customers = self.write_blocks(journal, haste, &mut writer)?;
             // The blocks must not be ahead of the records that are on the disk: after a loss of power their numbers would be given
             // out again.
             let reaches = journal.sync().map_err(io::Error::other)?;
@@ -115,6 +130,36 @@ impl Engine {
         }))
     }
 
+    /// Writes all customers, and returns how many there were.
+    fn write_blocks(&self, journal: &Journal, haste: Haste, writer: &mut CheckpointWriter) -> io::Result<u64> {
+        let (mut block, mut sealed) = (Vec::new(), Vec::new());
+        let mut pace = Pace::new(haste == Haste::Gentle, journal.written());
+        let (mut customers, mut synced) = (0, 0);
+        // Who came since has begun behind the position, and who went is not missed.
+        for keys in self.store.everybody().chunks(STEP_CUSTOMERS) {
+            for &key in keys {
+                let mut copied = self.store.copy(key, &mut block, || journal.written());
+                if copied.is_some_and(|(seal, _)| seal.is_none()) {
+                    // Customers who were put in past the journal.
+                    self.store.seal_all(|| journal.keys().take())?;
+                    copied = self.store.copy(key, &mut block, || journal.written());
+                }
+                if let Some((seal, number)) = copied {
+                    customers += 1;
+                    sealed.clear();
+                    seal.seal(journal.keys().nonces(), Purpose::Block, &block, &mut sealed);
+                    writer.block(number, &sealed)?;
+                }
+            }
+            if haste == Haste::Gentle && writer.bytes() - synced >= SYNC_BYTES {
+                synced = writer.bytes();
+                writer.sync()?;
+            }
+            pace.step(journal.written());
+        }
+        Ok(customers)
+    }
+
     /// Gives up older checkpoints, and the records before number `keep_from` that no checkpoint needs.
     ///
     /// # Errors
@@ -126,7 +171,7 @@ impl Engine {
         let all = checkpoint::list(folder)?;
         let (kept, given_up) = all.split_at(all.len().min(CHECKPOINTS_KEPT));
         for file in given_up {
-            std::fs::remove_file(&file.path)?;
+            files::remove(&file.path)?;
         }
         if let [.., oldest] = kept
             && kept.len() == CHECKPOINTS_KEPT

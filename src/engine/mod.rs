@@ -21,8 +21,10 @@
 //! **The ladder.** When a model fails, the propensity is the last good one of the customer's cached list, whatever its
 //! age, else the start propensity; the answer names the rung.
 
+mod again;
 mod aliases;
 mod answers;
+mod background;
 mod changes;
 mod checkpoint;
 mod conductor;
@@ -74,7 +76,9 @@ use aliases::{Aliases, Whom};
 use conductor::{Call, Conductor};
 use steps::{records_known_only, unanswered};
 
-pub use checkpoint::Checkpoint;
+pub use again::{Gone, GoneAgain};
+pub use background::step_back;
+pub use checkpoint::{Checkpoint, Haste};
 pub use erasure::Erasure;
 pub use history::{Activation, erased_in};
 pub use joining::{Merged, Unmerged};

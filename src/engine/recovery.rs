@@ -13,6 +13,7 @@
 //! a damage. At the end, the keys of all who are not known any more are destroyed, which ends an erasure that a crash broke
 //! off; and what an earlier release wrote unsealed is sealed.
 
+mod ahead;
 mod blocks;
 mod ending;
 mod replay;
@@ -29,11 +30,13 @@ use crate::catalog::Catalog;
 use crate::domain::ids::CustomerKey;
 use crate::domain::symbol::Symbols;
 use crate::journal::checkpoint::{self, CheckpointError, CheckpointFile, CheckpointReader};
+use crate::journal::files;
 use crate::journal::{Found, Journal, KeysError, LogError, NotWritten, Table};
 use crate::store::Store;
 use crate::store::record::{self, Who};
 use crate::store::seal::{NO_SLOT, Seal};
-use blocks::Blocks;
+use ahead::read_ahead;
+use blocks::Shelf;
 use replay::Replay;
 
 /// Why an engine cannot begin where the last one ended. Nothing was changed.
@@ -45,6 +48,18 @@ pub enum RecoveryError {
     /// The folder of the checkpoints cannot be read.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// A checkpoint cannot be read, which says nothing of whether it is good.
+    #[error(
+        "{path}: {error}; nothing was changed: let this user read it, or, when its disk is broken, move it out of the folder, so that an older \
+         checkpoint and the records behind it serve, and start again",
+        path = .path.display()
+    )]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// There is no checkpoint that fits the records.
     #[error(
         "the records begin at number {first}, and no good checkpoint reaches that far{damages}; restore the data from a \
@@ -134,13 +149,49 @@ struct Tail {
     records: u64,
     bytes: u64,
     /// For each customer of whom there are records, the number of the last one that the block has already.
-    taken: HashMap<Who, u64>,
+    taken: Taken,
     /// Who has the slots that records or open reservations name, as far as the checkpoint knows.
     names: HashMap<u32, CustomerKey>,
     /// Who may have visitors, as far as the checkpoint knows.
     joined: Vec<CustomerKey>,
     /// How many blocks cannot be read because their people are gone.
     unreadable: u64,
+}
+
+/// A number for each of many customers, by slot or by key: apart, since with millions of them every byte counts.
+#[derive(Debug, Default)]
+struct Taken {
+    slots: HashMap<u32, u64>,
+    keys: HashMap<CustomerKey, u64>,
+}
+
+impl Taken {
+    /// Notes somebody; what is known of them stays.
+    fn note(&mut self, who: Who) {
+        match who {
+            Who::Slot(slot) => drop(self.slots.entry(slot).or_default()),
+            Who::Key(key) => drop(self.keys.entry(key).or_default()),
+        }
+    }
+
+    fn get(&self, who: Who) -> Option<u64> {
+        match who {
+            Who::Slot(slot) => self.slots.get(&slot).copied(),
+            Who::Key(key) => self.keys.get(&key).copied(),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.slots.extend(other.slots);
+        self.keys.extend(other.keys);
+    }
+
+    fn set(&mut self, who: Who, number: u64) {
+        match who {
+            Who::Slot(slot) => drop(self.slots.insert(slot, number)),
+            Who::Key(key) => drop(self.keys.insert(key, number)),
+        }
+    }
 }
 
 /// Told of progress: how far it is, and how far it goes.
@@ -152,7 +203,7 @@ impl Recovery {
     /// # Errors
     /// When that is not enough to know everything that was acknowledged.
     pub fn begin(journal: Journal, folder: &Path, progress: Progress<'_>) -> Result<Self, RecoveryError> {
-        std::fs::create_dir_all(folder)?;
+        files::make_folder(folder)?;
         let first = journal.first();
         let (mut damages, mut spoilt) = (Vec::new(), Vec::new());
         let keys = journal.keys().table();
@@ -226,27 +277,22 @@ impl Recovery {
         let later_books = later_books(journal, file.position).map_err(Unloaded::Other)?;
         let later = later_books.iter().flat_map(|(_, aside)| aside.books.slots());
         let mut named: HashSet<u32> = head.books.slots().chain(later).collect();
-        named.extend(tail.taken.keys().filter_map(|who| match who {
-            Who::Slot(slot) => Some(slot),
-            Who::Key(_) => None,
-        }));
+        named.extend(tail.taken.slots.keys());
         let joined: HashSet<u32> = head.joined.iter().copied().collect();
         let store = Store::new(usize::MAX);
-        let mut blocks = Blocks {
+        let shelf = Shelf {
             store: &store,
             keys,
             is_sealed: reader.is_sealed(),
+            taken: &tail.taken,
             named: &named,
             joined: &joined,
-            tail: &mut tail,
-            is_good: true,
-            fault: None,
         };
-        while reader.blocks(|number, block| blocks.take(number, block))? {
-            let (at, size) = reader.progress();
-            progress(at, size);
-        }
-        let Blocks { is_good, fault, .. } = blocks;
+        let found = shelf.fill(&mut reader, progress)?;
+        tail.taken.add(found.taken);
+        tail.names.extend(found.names);
+        tail.joined.extend(found.joined);
+        tail.unreadable += found.unreadable;
         if reader.reaches() > journal.written() {
             let damage = format!(
                 "{}: it knows of record {}, and the journal ends at {}",
@@ -256,11 +302,11 @@ impl Recovery {
             );
             return Err(Unloaded::Checkpoint(damage));
         }
-        if let Some((slot, why)) = fault {
+        if let Some((slot, why)) = found.fault {
             let what = format!("a customer in {}", path.display());
             return Err(Unloaded::Other(RecoveryError::Key { what, slot, why }));
         }
-        if !is_good {
+        if found.is_bad {
             let damage = format!("{}: a customer in it cannot be read", path.display());
             return Err(Unloaded::Checkpoint(damage));
         }
@@ -278,6 +324,12 @@ impl Recovery {
     pub fn symbols(&self) -> Symbols {
         let last = self.loaded.head.activations.last();
         last.map_or_else(Symbols::default, |activation| Symbols::from(activation.symbols.clone()))
+    }
+
+    /// Returns what was in force last; nothing when there was nothing yet.
+    #[must_use]
+    pub fn last(&self) -> Option<&Activation> {
+        self.loaded.head.activations.last()
     }
 
     /// Returns how many customers were in the checkpoint.
@@ -353,30 +405,20 @@ impl Recovery {
             unreadable: 0,
             unfinished: false,
         };
-        let (mut done, mut failed) = (0, None);
-        journal.read(position + 1, &mut |number, bytes| {
+        let mut done = 0;
+        read_ahead(&journal, &keys, position + 1, &mut |number, record| {
             if later_books.as_ref().is_some_and(|(at, _)| number > *at)
                 && let Some((_, aside)) = later_books.take()
             {
                 replay.restore(aside);
             }
-            match replay.bytes(number, bytes) {
-                Ok(()) => {
-                    done += 1;
-                    if done % 4_096 == 0 {
-                        progress(done, tail.records);
-                    }
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
+            replay.read(number, record)?;
+            done += 1;
+            if done % 4_096 == 0 {
+                progress(done, tail.records);
             }
+            Ok(())
         })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
         if let Some((_, aside)) = later_books {
             replay.restore(aside);
         }
@@ -402,7 +444,7 @@ impl Recovery {
 
 impl Tail {
     fn has_plain(&self) -> bool {
-        self.taken.keys().any(|who| matches!(who, Who::Key(_)))
+        !self.taken.keys.is_empty()
     }
 }
 
@@ -462,7 +504,11 @@ enum Unloaded {
 
 impl From<CheckpointError> for Unloaded {
     fn from(error: CheckpointError) -> Self {
-        Self::Checkpoint(error.to_string())
+        match error {
+            // It may be as good as ever, and set aside it would be lost by the next checkpoint but one.
+            CheckpointError::Io { path, error } => Self::Other(RecoveryError::Unreadable { path, error }),
+            CheckpointError::Damaged { .. } | CheckpointError::Foreign { .. } => Self::Checkpoint(error.to_string()),
+        }
     }
 }
 
@@ -475,12 +521,12 @@ fn look_through(journal: &Journal, position: u64, head: &mut Head) -> Result<Tai
         tail.bytes += bytes.len() as u64;
         match record::about(bytes) {
             Some(record::About::Customer(who)) => {
-                tail.taken.insert(who, 0);
+                tail.taken.note(who);
             }
             // They are named, so that what is still there of them is found.
             Some(record::About::Erased(all)) => {
                 let slots = all.iter().map(|erased| erased.slot).filter(|&slot| slot != NO_SLOT);
-                slots.for_each(|slot| _ = tail.taken.entry(Who::Slot(slot)).or_default());
+                slots.for_each(|slot| tail.taken.note(Who::Slot(slot)));
             }
             Some(record::About::Other) => {}
             Some(record::About::Activation(bytes)) => match serde_json::from_slice(bytes) {

@@ -1,5 +1,6 @@
 //! What a restart gives back: everything that was acknowledged, and nothing else.
 
+mod cuts;
 mod replays;
 
 use std::ops::ControlFlow;

@@ -14,6 +14,7 @@ use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::failpoints::fail_point;
+use super::files::{self, Written};
 
 /// What a file begins with; the digits are the version of the format.
 const MAGIC: &[u8; 16] = b"nbo checkpoint 2";
@@ -88,7 +89,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<CheckpointFile>> {
 pub struct CheckpointWriter {
     folder: PathBuf,
     begun: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<Written>,
     position: u64,
     chunk: Vec<u8>,
     blocks: u64,
@@ -101,9 +102,9 @@ impl CheckpointWriter {
     /// # Errors
     /// When the file cannot be written.
     pub fn begin(folder: &Path, position: u64, head: &[u8]) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        files::make_folder(folder)?;
         let begun = folder.join("begun.tmp");
-        let file = BufWriter::with_capacity(1 << 16, File::create(&begun)?);
+        let file = BufWriter::with_capacity(1 << 16, Written::create(&begun)?);
         let mut writer = Self {
             folder: folder.to_owned(),
             begun,
@@ -161,11 +162,26 @@ impl CheckpointWriter {
         Ok(())
     }
 
+    /// Returns how many bytes were written so far.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Brings what was written so far to the disk; the checkpoint is not ended by that.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync()
+    }
+
     /// Removes what was written, for a checkpoint that cannot be ended: a full disk has better use for the room.
     pub fn give_up(self) {
         drop(self.file);
         // It is overwritten by the next one in any case.
-        let _ = fs::remove_file(&self.begun);
+        let _ = files::remove(&self.begun);
     }
 
     /// Ends the checkpoint: it is whole and on the disk afterwards. `reaches` is the number of a record that is on the disk, and that
@@ -178,12 +194,12 @@ impl CheckpointWriter {
         let end = [self.blocks.to_le_bytes(), reaches.to_le_bytes()].concat();
         self.chunk(END, &end)?;
         self.file.flush()?;
-        self.file.get_ref().sync_all()?;
+        self.file.get_ref().sync()?;
         let path = self.folder.join(format!("{:020}.checkpoint", self.position));
         fail_point("checkpoint::before_rename");
-        fs::rename(&self.begun, &path)?;
+        files::rename(&self.begun, &path)?;
         fail_point("checkpoint::after_rename");
-        File::open(&self.folder)?.sync_all()?;
+        files::sync_folder(&self.folder)?;
         let file = CheckpointFile {
             path,
             position: self.position,
@@ -264,9 +280,22 @@ impl CheckpointReader {
     /// When the file is damaged here; what was visited before was not.
     pub fn blocks(&mut self, mut visit: impl FnMut(u64, &[u8])) -> Result<bool, CheckpointError> {
         let mut chunk = std::mem::take(&mut self.head);
-        let kind = self.next(&mut chunk)?;
+        let is_more = self.chunk(&mut chunk)?;
+        if is_more {
+            blocks_in(&chunk).for_each(|(number, block)| visit(number, block));
+        }
+        self.head = chunk;
+        Ok(is_more)
+    }
+
+    /// Reads on: puts some blocks into `chunk`, for [`blocks_in`]; tells whether there were any more.
+    ///
+    /// # Errors
+    /// When the file is damaged here; what was read before was not.
+    pub fn chunk(&mut self, chunk: &mut Vec<u8>) -> Result<bool, CheckpointError> {
+        let kind = self.next(chunk)?;
         if kind == END {
-            return self.end(&chunk);
+            return self.end(chunk);
         }
         if kind != BLOCKS {
             return Err(self.damaged("a chunk of a kind that does not exist"));
@@ -274,10 +303,8 @@ impl CheckpointReader {
         let mut rest = chunk.as_slice();
         while !rest.is_empty() {
             self.blocks += 1;
-            let block = split(&mut rest).ok_or_else(|| self.damaged("a block is cut short"))?;
-            visit(block.0, block.1);
+            split(&mut rest).ok_or_else(|| self.damaged("a block is cut short"))?;
         }
-        self.head = chunk;
         Ok(true)
     }
 
@@ -344,6 +371,11 @@ impl CheckpointReader {
             what,
         }
     }
+}
+
+/// Goes through the blocks that [`CheckpointReader::chunk`] gave, with their numbers.
+pub fn blocks_in(mut chunk: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    std::iter::from_fn(move || split(&mut chunk))
 }
 
 fn split<'a>(rest: &mut &'a [u8]) -> Option<(u64, &'a [u8])> {

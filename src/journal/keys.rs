@@ -14,13 +14,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
 use super::failpoints::fail_point;
+use super::files::{self, Written};
 use crate::store::seal::{KEY_BYTES, NO_SLOT, Nonces, Seal, random};
 
 /// The length of a slot, in bytes: a divisor of every disk's sector, so that none is written by halves.
@@ -84,34 +85,90 @@ pub struct Keys {
 }
 
 /// What is in each slot.
-#[derive(Debug, Default)]
-pub struct Table(Vec<Found>);
+#[derive(Default)]
+pub struct Table {
+    /// Apart from what they are, since with millions of them every byte counts.
+    keys: Vec<[u8; KEY_BYTES]>,
+    slots: Vec<Slot>,
+}
+
+/// What a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Live,
+    Destroyed,
+    Unknown,
+}
+
+impl std::fmt::Debug for Table {
+    /// Tells how many there are, and no key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({:?})", self.counts())
+    }
+}
 
 impl Table {
+    /// Makes room for so many slots, of which the first is [`NO_SLOT`].
+    fn begin(slots: usize) -> Self {
+        let mut table = Self {
+            keys: Vec::with_capacity(slots),
+            slots: Vec::with_capacity(slots),
+        };
+        table.push(Found::Unknown);
+        table
+    }
+
+    fn push(&mut self, found: Found) {
+        let (key, slot) = match found {
+            Found::Live(seal) => (*seal.key(), Slot::Live),
+            Found::Destroyed => ([0; KEY_BYTES], Slot::Destroyed),
+            Found::Unknown => ([0; KEY_BYTES], Slot::Unknown),
+        };
+        self.keys.push(key);
+        self.slots.push(slot);
+    }
+
     /// Returns what is in a slot.
     #[must_use]
     pub fn find(&self, slot: u32) -> Found {
-        self.0.get(slot as usize).copied().unwrap_or(Found::Unknown)
+        match self.slots.get(slot as usize) {
+            Some(Slot::Live) => Found::Live(Seal::new(slot, self.keys[slot as usize])),
+            Some(Slot::Destroyed) => Found::Destroyed,
+            Some(Slot::Unknown) | None => Found::Unknown,
+        }
+    }
+
+    /// Returns how many slots there are, [`NO_SLOT`] included.
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// Returns how many keys there are, and how many were destroyed.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
-        let destroyed = self.0.iter().filter(|found| **found == Found::Destroyed).count();
-        (self.live().count() as u64, destroyed as u64)
+        (self.live().count() as u64, self.destroyed().count() as u64)
+    }
+
+    /// Returns the slots whose keys were destroyed.
+    pub fn destroyed(&self) -> impl Iterator<Item = u32> {
+        self.which(Slot::Destroyed)
     }
 
     /// Returns the slots with a key.
     pub fn live(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().filter_map(|found| match found {
-            Found::Live(seal) => Some(seal.slot()),
-            Found::Destroyed | Found::Unknown => None,
-        })
+        self.which(Slot::Live)
+    }
+
+    fn which(&self, wanted: Slot) -> impl Iterator<Item = u32> {
+        (0..)
+            .zip(&self.slots)
+            .filter_map(move |(number, slot)| (*slot == wanted).then_some(number))
     }
 }
 
 struct State {
-    file: File,
+    file: Written,
     /// How many slots there are.
     slots: u32,
     /// Keys on the disk that nobody has yet, the next one last.
@@ -134,14 +191,15 @@ impl Keys {
             path: path.clone(),
             error,
         };
-        fs::create_dir_all(folder).map_err(failed)?;
+        files::make_folder(folder).map_err(failed)?;
         let salt = salt(folder)?;
         if !path.exists() {
-            super::write_anew(&path, MAGIC).map_err(failed)?;
+            files::write_anew(&path, MAGIC).map_err(failed)?;
         }
-        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
-        let mut table = vec![Found::Unknown];
-        let slots = read_slots(&path, &mut file, &mut |_, found| table.push(found))?;
+        let mut file = Written::open(&path).map_err(failed)?;
+        let bytes = file.file().metadata().map_err(failed)?.len();
+        let mut table = Table::begin(usize::try_from(bytes).unwrap_or_default() / SLOT_BYTES);
+        let slots = read_slots(&path, file.file(), &mut |_, found| table.push(found))?;
         let books = read_books(folder)?.map_or(0, |(number, _)| number);
         let nonces = Nonces::new().map_err(io::Error::other).map_err(failed)?;
         Ok(Self {
@@ -156,7 +214,7 @@ impl Keys {
                 retired: Vec::new(),
                 books,
             }),
-            table: Mutex::new(Table(table)),
+            table: Mutex::new(table),
         })
     }
 
@@ -171,8 +229,8 @@ impl Keys {
     /// # Errors
     /// When it cannot be written.
     pub fn note_plain(folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        super::write_anew(&folder.join(PLAIN), b"unsealed records of format 1 are being sealed\n")
+        files::make_folder(folder)?;
+        files::write_anew(&folder.join(PLAIN), b"unsealed records of format 1 are being sealed\n")
     }
 
     /// Tells whether what an earlier release wrote unsealed is still there.
@@ -230,10 +288,7 @@ impl Keys {
             return Ok(Found::Unknown);
         }
         let mut bytes = [0; SLOT_BYTES];
-        let read = state
-            .file
-            .seek(SeekFrom::Start(offset(slot)))
-            .and_then(|_| state.file.read_exact(&mut bytes));
+        let read = state.file.read_at(offset(slot), &mut bytes);
         drop(state);
         if let Err(error) = read {
             return Err(KeysError::Io { path, error });
@@ -269,11 +324,10 @@ impl Keys {
         let State { file, retired, .. } = &mut *state;
         let gone: Vec<u32> = retired.iter().filter(|one| one.1 <= number).map(|one| one.0).collect();
         for &slot in &gone {
-            file.seek(SeekFrom::Start(offset(slot)))?;
-            file.write_all(&pack(slot, None))?;
+            file.write_at(offset(slot), &pack(slot, None))?;
             fail_point("keys::destroying");
         }
-        file.sync_data()?;
+        file.sync()?;
         retired.retain(|one| one.1 > number);
         Ok(gone.len() as u64)
     }
@@ -290,7 +344,7 @@ impl Keys {
         bytes.extend_from_slice(&number.to_le_bytes());
         bytes.extend_from_slice(books);
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-        super::write_anew(&self.folder.join("books"), &bytes)?;
+        files::write_anew(&self.folder.join("books"), &bytes)?;
         self.state.lock().books = number;
         Ok(())
     }
@@ -316,9 +370,8 @@ impl State {
             bytes.extend_from_slice(&pack(slot, Some(&seal)));
             drawn.push(seal);
         }
-        self.file.seek(SeekFrom::Start(offset(self.slots)))?;
-        self.file.write_all(&bytes)?;
-        self.file.sync_data()?;
+        self.file.write_at(offset(self.slots), &bytes)?;
+        self.file.sync()?;
         drawn.reverse();
         self.ready = drawn;
         self.slots += count;
@@ -337,16 +390,11 @@ pub fn inspect(folder: &Path) -> Result<(Table, Option<u64>), KeysError> {
         path: path.clone(),
         error,
     })?;
-    let mut table = vec![Found::Unknown];
+    let bytes = file.metadata().map_or(0, |about| about.len());
+    let mut table = Table::begin(usize::try_from(bytes).unwrap_or_default() / SLOT_BYTES);
     read_slots(&path, &mut file, &mut |_, found| table.push(found))?;
-    if !folder.join("salt").exists() {
-        return Err(KeysError::Io {
-            path: folder.join("salt"),
-            error: io::Error::new(io::ErrorKind::NotFound, "no such file"),
-        });
-    }
-    salt(folder)?;
-    Ok((Table(table), read_books(folder)?.map(|(number, _)| number)))
+    salt_of(folder)?;
+    Ok((table, read_books(folder)?.map(|(number, _)| number)))
 }
 
 fn offset(slot: u32) -> u64 {
@@ -425,34 +473,43 @@ fn read_slots(path: &Path, file: &mut File, each: &mut dyn FnMut(u32, Found)) ->
     Ok(u32::MAX)
 }
 
-/// Reads the salt, or draws it when there is none yet.
-fn salt(folder: &Path) -> Result<[u8; SALT_BYTES], KeysError> {
+/// Reads what the marks of erased people are made with, and changes nothing.
+///
+/// # Errors
+/// When it is damaged, or cannot be read.
+pub fn salt_of(folder: &Path) -> Result<[u8; SALT_BYTES], KeysError> {
     let path = folder.join("salt");
-    let failed = |error| KeysError::Io {
-        path: path.clone(),
-        error,
-    };
     let damaged = || KeysError::Damaged {
         path: path.clone(),
         at: 0,
         what: "it is no salt with its checksum",
     };
-    match fs::read(&path) {
-        Ok(bytes) => {
-            let (salt, sum) = bytes.split_first_chunk().ok_or_else(damaged)?;
-            if crc32fast::hash(salt).to_le_bytes() != sum {
-                return Err(damaged());
-            }
-            Ok(*salt)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let bytes = fs::read(&path).map_err(|error| KeysError::Io {
+        path: path.clone(),
+        error,
+    })?;
+    let (salt, sum) = bytes.split_first_chunk().ok_or_else(damaged)?;
+    if crc32fast::hash(salt).to_le_bytes() != sum {
+        return Err(damaged());
+    }
+    Ok(*salt)
+}
+
+/// Reads the salt, or draws it when there is none yet.
+fn salt(folder: &Path) -> Result<[u8; SALT_BYTES], KeysError> {
+    match salt_of(folder) {
+        Err(KeysError::Io { path, error }) if error.kind() == io::ErrorKind::NotFound => {
+            let failed = |error| KeysError::Io {
+                path: path.clone(),
+                error,
+            };
             let mut salt = [0; SALT_BYTES];
             random(&mut salt).map_err(io::Error::other).map_err(failed)?;
             let sum = crc32fast::hash(&salt).to_le_bytes();
-            super::write_anew(&path, &[salt.as_slice(), &sum].concat()).map_err(failed)?;
+            files::write_anew(&path, &[salt.as_slice(), &sum].concat()).map_err(failed)?;
             Ok(salt)
         }
-        Err(error) => Err(failed(error)),
+        other => other,
     }
 }
 

@@ -26,9 +26,12 @@
 
 pub mod checkpoint;
 mod cursor;
+#[cfg(test)]
+pub(crate) mod cuts;
 pub mod disk;
 pub mod failpoints;
 mod fault;
+pub(crate) mod files;
 mod frame;
 mod inspect;
 pub mod keys;
@@ -42,10 +45,8 @@ pub(crate) mod testing;
 mod tests;
 mod writer;
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 pub use fault::{Cut, Damage, Fault, OpenError, Proof, Wrong};
 pub use frame::{FORMAT_VERSION, RECORD_BYTES_MAX};
@@ -170,14 +171,4 @@ pub enum LogError {
         /// What the system said.
         error: io::Error,
     },
-}
-
-/// Writes a file in the place of another one, wholly or not at all; it is on the disk afterwards.
-fn write_anew(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let begun = path.with_extension("begun");
-    let mut file = File::create(&begun)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&begun, path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

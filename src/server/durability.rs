@@ -9,7 +9,8 @@ use tokio::sync::watch;
 
 use super::status::Refusal;
 use crate::config::data::DataFolder;
-use crate::engine::{Checkpoint, Engine, Rejection};
+use crate::config::versions::SLACK;
+use crate::engine::{Checkpoint, Engine, Haste, Rejection};
 use crate::journal::{Journal, Level, NotWritten, Settled};
 use crate::telemetry::{FoundCheckpoint, Stopwatch};
 
@@ -24,6 +25,13 @@ const LOOKED_EVERY: Duration = Duration::from_millis(200);
 /// How many bytes of records a restart should have to replay at most, unless somebody says otherwise: some hundred
 /// thousand, about a second.
 pub const CHECKPOINT_AFTER_BYTES: u64 = 64 << 20;
+
+/// Returns after how many bytes of records the next checkpoint is due, when the last one had so many.
+#[must_use]
+pub const fn due_after(after_bytes: u64, taken_bytes: u64) -> u64 {
+    let share = taken_bytes / CHECKPOINT_SHARE;
+    if share > after_bytes { share } else { after_bytes }
+}
 
 /// How far the disk has got, for those who wait.
 pub struct Durability {
@@ -204,8 +212,9 @@ impl Checkpoints {
             self.trim(u64::MAX);
         } else if is_time_to_trim {
             self.trim(self.keep_from());
+            self.give_up_versions();
         }
-        let due_after = self.after_bytes.max(self.taken_bytes / CHECKPOINT_SHARE);
+        let due_after = due_after(self.after_bytes, self.taken_bytes);
         if self.journal_bytes().saturating_sub(self.bytes) >= due_after {
             self.take();
         }
@@ -214,6 +223,22 @@ impl Checkpoints {
     fn trim(&self, keep_from: u64) {
         if let Err(error) = self.engine.trim(&self.folder.checkpoints(), keep_from) {
             tracing::error!(%error, "old records cannot be given up");
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "files are as old as the machine's clock says")]
+    fn give_up_versions(&self) {
+        let kept_for = self.keep_records + SLACK;
+        let before = SystemTime::now()
+            .checked_sub(kept_for)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        match self.folder.give_up_versions(&self.engine.activations(), before) {
+            Ok(given_up) => {
+                for version in given_up {
+                    tracing::info!(version, "a version that no record needs was given up");
+                }
+            }
+            Err(error) => tracing::error!(%error, "versions that no record needs cannot be given up"),
         }
     }
 
@@ -226,12 +251,17 @@ impl Checkpoints {
         if written <= self.engine.checkpointed() {
             return Ok(None);
         }
-        self.checkpoint()
+        // Nobody calls any more.
+        self.checkpoint(Haste::Fast)
     }
 
-    fn checkpoint(&self) -> std::io::Result<Option<Checkpoint>> {
+    fn checkpoint(&self, haste: Haste) -> std::io::Result<Option<Checkpoint>> {
         let took = Stopwatch::start();
-        let taken = self.engine.checkpoint(&self.folder.checkpoints(), self.keep_from());
+        let (folder, keep_from) = (self.folder.checkpoints(), self.keep_from());
+        let taken = match haste {
+            Haste::Fast => self.engine.checkpoint(&folder, keep_from),
+            Haste::Gentle => self.engine.checkpoint_gently(&folder, keep_from),
+        };
         self.log.note(took, &taken);
         taken
     }
@@ -251,7 +281,7 @@ impl Checkpoints {
         let bytes = self.journal_bytes();
         // A fault is tried again after as many bytes, not at every look.
         self.bytes = bytes;
-        match self.checkpoint() {
+        match self.checkpoint(Haste::Gentle) {
             Ok(Some(taken)) => {
                 self.taken_bytes = taken.bytes;
                 let (customers, bytes) = (taken.customers, taken.bytes);

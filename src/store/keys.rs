@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::seal::Seal;
 use super::{Store, content, packed};
 use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
@@ -17,6 +18,23 @@ impl Store {
             .map(|entry| CustomerKey::from_packed(*entry.key()));
         keys.extend(all.filter(|key| range.contains(key)));
         keys.sort_unstable();
+    }
+
+    /// Returns the keys of everybody, in no particular order but that those who are found near each other stand together; takes
+    /// the locks as [`Store::keys`] does.
+    #[must_use]
+    pub fn everybody(&self) -> Vec<CustomerKey> {
+        let mut keys = Vec::with_capacity(self.len());
+        let all = self.customers.iter();
+        keys.extend(all.map(|entry| CustomerKey::from_packed(*entry.key())));
+        keys
+    }
+
+    /// Calls `visit` with the key and the seal of everybody, under the lock of a shard: it must be quick and must not call the store.
+    pub fn seals(&self, mut visit: impl FnMut(CustomerKey, Seal)) {
+        for entry in &self.customers {
+            visit(CustomerKey::from_packed(*entry.key()), Seal::unpack(entry.value()).0);
+        }
     }
 
     /// Returns who has this key, and reads the profile when it is wanted; `None` when nobody has, or no more.

@@ -137,15 +137,22 @@ impl Seal {
     /// Opens what was sealed, from the slot's number on; `None` when it was not sealed with this key for this purpose.
     #[must_use]
     pub fn open(&self, purpose: Purpose, sealed: &[u8]) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        self.open_into(purpose, sealed, &mut text)?;
+        Some(text)
+    }
+
+    /// Does the same in room that is used again: `text` is what was sealed, or nothing to rely on with `None`.
+    #[must_use]
+    pub fn open_into(&self, purpose: Purpose, sealed: &[u8], text: &mut Vec<u8>) -> Option<()> {
         let (_, rest) = sealed.split_first_chunk::<{ size_of::<u32>() }>()?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>()?;
-        let mut text = rest.to_vec();
+        text.clear();
+        text.extend_from_slice(rest);
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        self.cipher()?
-            .open_in_place(nonce, self.bound(purpose), &mut text)
-            .ok()?;
+        self.cipher()?.open_in_place(nonce, self.bound(purpose), text).ok()?;
         text.truncate(text.len() - TAG_BYTES);
-        Some(text)
+        Some(())
     }
 
     fn cipher(&self) -> Option<LessSafeKey> {

@@ -233,9 +233,14 @@ async fn a_decision_is_made_again_after_a_kill_a_change_of_the_rules_and_a_resto
 
     let restored = root.path().join("restored");
     assert!(
-        nbo(&["restore", backup.to_str().unwrap(), restored.to_str().unwrap()])
-            .status
-            .success()
+        nbo(&[
+            "restore",
+            backup.to_str().unwrap(),
+            restored.to_str().unwrap(),
+            "--nobody-erased"
+        ])
+        .status
+        .success()
     );
     let server = Server::start(&restored, &bank, &[]);
     let again = text(&nbo(&[

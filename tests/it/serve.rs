@@ -171,8 +171,8 @@ fn who_reads_only_the_first_lines_is_not_told_of_a_fault() {
 #[test]
 fn every_command_shows_an_example() {
     for command in [
-        "backup", "bench", "check", "explain", "health", "import", "load", "openapi", "replay", "restore", "schema",
-        "serve", "sim", "token", "verify",
+        "backup", "bench", "check", "erased", "explain", "health", "import", "load", "openapi", "replay", "restore",
+        "schema", "serve", "sim", "token", "verify",
     ] {
         let help = Command::new(env!("CARGO_BIN_EXE_nbo"))
             .args([command, "--help"])

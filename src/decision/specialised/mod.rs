@@ -253,6 +253,11 @@ impl Specialised {
 
     fn finish(&self, scores: &mut [f32]) {
         for finish in &self.finish {
+            if *finish == Finish::Logistic {
+                // Several at once, which no choice for each would allow.
+                logistic::logistic_all(scores);
+                continue;
+            }
             for score in &mut *scores {
                 *score = finish.apply(*score);
             }

@@ -1,19 +1,18 @@
 //! What a start does besides reading: it takes over what is nobody's in particular, and leaves nothing half done or unsealed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::super::Engine;
-use super::super::checkpoint::{CHECKPOINTS_KEPT, EVERYBODY};
+use super::super::checkpoint::CHECKPOINTS_KEPT;
 use super::super::conductor::Conductor;
 use super::super::history::{Head, append_plain};
 use super::{RecoveryError, nobody};
 use crate::domain::ids::CustomerKey;
 use crate::journal::{Journal, LogError, Table};
 use crate::store::record::Draft;
-use crate::store::seal::Seal;
 
 impl Engine {
     /// Goes on with what a checkpoint says of nobody in particular.
@@ -45,18 +44,24 @@ impl Engine {
     /// Leaves nothing half done: destroys the keys that nobody has any more, and takes the marks of those who are known.
     pub(super) fn tidy(&self, journal: &Arc<Journal>, keys: &Table, unfinished: bool) -> Result<(), RecoveryError> {
         let marks = &self.conductor.marks;
-        let mut owned: HashSet<u32> = self.aliases.seals().iter().map(Seal::slot).collect();
-        let mut all = Vec::new();
-        self.store.keys(&EVERYBODY, &mut all);
-        for key in all {
-            owned.extend(self.store.seal(key).map(|seal| seal.slot()));
+        // By slot; a set of millions would take ten times the memory.
+        let mut owned = vec![false; keys.slots()];
+        let mut own = |slot: u32| {
+            if let Some(owned) = owned.get_mut(slot as usize) {
+                *owned = true;
+            }
+        };
+        self.aliases.seals().iter().for_each(|seal| own(seal.slot()));
+        self.store.seals(|key, seal| {
+            own(seal.slot());
             if marks.have(key) {
                 // A crash lay between the mark and the record.
                 marks.take(marks.of(key));
             }
-        }
+        });
         let (books, number) = self.conductor.volumes.keep(|| journal.written());
-        for slot in keys.live().filter(|slot| !owned.contains(slot)) {
+        let is_owned = |slot: &u32| owned.get(*slot as usize).copied().unwrap_or_default();
+        for slot in keys.live().filter(|slot| !is_owned(slot)) {
             journal.keys().retire(slot, number);
         }
         if !journal.keys().has_retired(number) {

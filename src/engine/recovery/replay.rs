@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::conductor::{Conductor, everybody};
 use super::super::history::{Activation, Aside};
 use super::super::{Active, Engine, WORKSPACE, Workspace};
-use super::{NO_KEY, RecoveryError, WRONG_KEY, nobody};
+use super::{NO_KEY, RecoveryError, Taken, WRONG_KEY, nobody};
 use crate::catalog::Catalog;
 use crate::decision::fold;
 use crate::domain::contact::Contact;
@@ -17,14 +17,14 @@ use crate::domain::profile::{Joined, Profile};
 use crate::domain::time::Timestamp;
 use crate::journal::{Found, Table};
 use crate::store::Then;
-use crate::store::record::{self, ForgottenVisitor, Opened, Record, Unread, Who};
+use crate::store::record::{ForgottenVisitor, Record, Unread, Who};
 use crate::store::seal::{NO_SLOT, Seal};
 
 /// Folds the records behind a checkpoint.
 pub(super) struct Replay<'a> {
     pub(super) engine: &'a Engine,
     pub(super) keys: &'a Table,
-    pub(super) taken: &'a HashMap<Who, u64>,
+    pub(super) taken: &'a Taken,
     pub(super) names: HashMap<u32, CustomerKey>,
     /// Who may have visitors.
     pub(super) joined: HashSet<CustomerKey>,
@@ -41,19 +41,14 @@ pub(super) struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Reads a record, and does what it says.
-    pub(super) fn bytes(&mut self, number: u64, bytes: &[u8]) -> Result<(), RecoveryError> {
-        let key_of = |slot| match self.keys.find(slot) {
-            Found::Live(seal) => Opened::With(seal),
-            Found::Destroyed => Opened::Destroyed,
-            Found::Unknown => Opened::Unknown,
-        };
+    /// Does what a record says, if it could be read.
+    pub(super) fn read(&mut self, number: u64, read: Result<Record, Unread>) -> Result<(), RecoveryError> {
         let missing = |slot, why| RecoveryError::Key {
             what: format!("record {number}"),
             slot,
             why,
         };
-        match record::read(bytes, key_of) {
+        match read {
             Ok(record) => self.record(number, record),
             Err(Unread::Destroyed(_)) => {
                 self.unreadable += 1;
@@ -189,7 +184,7 @@ impl Replay<'_> {
     }
 
     fn is_open(&self, who: Who, number: u64) -> bool {
-        self.taken.get(&who).is_none_or(|&taken| taken < number)
+        self.taken.get(who).is_none_or(|taken| taken < number)
     }
 
     /// Tells whether what the store has of a customer, if anything, is of the same slot: somebody who was forgotten and came back has

@@ -4,7 +4,8 @@ use super::*;
 
 fn all(folder: &Path) -> Result<Vec<(u32, Found)>, KeysError> {
     let table = inspect(folder)?.0;
-    Ok((0..).zip(table.0).skip(1).collect())
+    let slots = u32::try_from(table.slots()).unwrap();
+    Ok((1..slots).map(|slot| (slot, table.find(slot))).collect())
 }
 
 #[test]

@@ -26,6 +26,12 @@ use crate::server::wire::get_offers_stream_response::Result as StreamResult;
 #[derive(Clone)]
 pub(in crate::server) struct Decisions(pub(in crate::server) Arc<Desk>);
 
+/// Tells whether a request only looks: it writes nothing and promises nothing, so its answer need not wait for the disk. A call that wrote
+/// nothing because it was made before is none of these: it acknowledges what the first one wrote.
+const fn is_look(request: &wire::GetOffersRequest) -> bool {
+    request.preview
+}
+
 /// Converts and decides one request.
 pub(super) fn get_offers(desk: &Desk, given: &wire::GetOffersRequest) -> Result<wire::GetOffersResponse, Refusal> {
     let mut look = Look::begin(desk);
@@ -85,6 +91,9 @@ impl DecisionService for Decisions {
         let may = may_bring(request.extensions().get(), given);
         may.map_err(|refusal| self.0.refuse(refusal))?;
         let answer = or_again(&self.0, get_offers(&self.0, given), given).await;
+        if is_look(given) {
+            return answer.map(Response::new).map_err(|refusal| self.0.refuse(refusal));
+        }
         self.0.answer(answer).await
     }
 
@@ -97,8 +106,10 @@ impl DecisionService for Decisions {
         let answers = request.into_inner().then(move |item| {
             let (desk, caller) = (Arc::clone(&desk), caller.clone());
             async move {
-                let mut answer = answer_item(&desk, caller.as_ref(), item?).await;
-                if let Err(refusal) = desk.durability.settle().await {
+                let item = item?;
+                let writes = !item.request.as_ref().is_some_and(is_look);
+                let mut answer = answer_item(&desk, caller.as_ref(), item).await;
+                if writes && let Err(refusal) = desk.durability.settle().await {
                     answer.result = Some(StreamResult::Fault(desk.fault(&refusal)));
                 }
                 Ok(answer)

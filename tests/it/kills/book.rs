@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use nbo::server::wire;
 use nbo::server::wire::attribute_value::Kind;
 use nbo::server::wire::behaviour_service_client::BehaviourServiceClient;
+use nbo::server::wire::campaign_service_client::CampaignServiceClient;
+use nbo::server::wire::catalog_service_client::CatalogServiceClient;
 use nbo::server::wire::decision_service_client::DecisionServiceClient;
 use nbo::server::wire::profile_service_client::ProfileServiceClient;
 use tonic::Code;
@@ -39,18 +41,66 @@ pub(super) struct Known {
     pub(super) untold: usize,
 }
 
+impl Known {
+    /// Returns what is known of a customer together with the visitors who are joined.
+    fn with(&self, guests: &[Self]) -> Self {
+        let mut all = self.clone();
+        for guest in guests {
+            all.decisions.extend(guest.decisions.clone());
+            all.events.extend(guest.events.iter().cloned());
+        }
+        all
+    }
+}
+
 /// What all callers were told.
 #[derive(Default)]
 pub(super) struct Book {
     pub(super) customers: BTreeMap<String, Known>,
     /// Every decision that there ever was, also of those who were forgotten.
     decisions: BTreeSet<String>,
+    /// To whom visitors are joined.
+    joined: BTreeMap<String, String>,
+    /// Whether the rules were ever changed, or about to be.
+    pub(super) has_other_rules: bool,
+    /// How many errands of each kind were acknowledged.
+    pub(super) errands: BTreeMap<&'static str, u64>,
     pub(super) acknowledged: u64,
     pub(super) in_doubt: u64,
     pub(super) round: usize,
 }
 
+/// Returns how a call names somebody.
+pub(super) fn who(name: &str) -> wire::Customer {
+    if name.starts_with("guest-") {
+        let identity = Some(wire::customer::Identity::AnonymousId(name.to_owned()));
+        return wire::Customer { identity };
+    }
+    customer(name)
+}
+
 impl Book {
+    /// Returns whose page it is that calls about somebody are written on: a visitor who is joined to a customer is the customer.
+    pub(super) fn owner(&self, name: &str) -> String {
+        self.joined.get(name).map_or(name, String::as_str).to_owned()
+    }
+
+    pub(super) fn join(&mut self, guest: &str, host: &str) {
+        self.page(guest);
+        self.page(host);
+        self.joined.insert(guest.to_owned(), host.to_owned());
+    }
+
+    pub(super) fn part(&mut self, guest: &str) {
+        let host = self.joined.remove(guest).unwrap();
+        self.page(guest);
+        self.page(&host);
+    }
+
+    pub(super) fn is_joined(&self, guest: &str) -> bool {
+        self.joined.contains_key(guest)
+    }
+
     /// Opens the page of a customer for an acknowledged call.
     pub(super) fn page(&mut self, name: &str) -> &mut Known {
         let known = self.customers.entry(name.to_owned()).or_default();
@@ -60,7 +110,8 @@ impl Book {
 
     pub(super) fn offers(&mut self, name: &str, answer: &wire::GetOffersResponse) {
         let id = &answer.decision_id;
-        let known = self.page(name);
+        let owner = self.owner(name);
+        let known = self.page(&owner);
         known.version = known.version.max(answer.profile_version);
         if id.is_empty() || (answer.replayed && known.decisions.contains_key(id)) {
             return;
@@ -78,7 +129,8 @@ impl Book {
     }
 
     pub(super) fn events(&mut self, name: &str, events: &[wire::Event], version: u64) {
-        let known = self.page(name);
+        let owner = self.owner(name);
+        let known = self.page(&owner);
         known.version = known.version.max(version);
         known.events.extend(events.iter().map(|event| event.id.clone()));
     }
@@ -116,13 +168,35 @@ impl Book {
         let names: Vec<String> = self.customers.keys().cloned().collect();
         for name in names {
             let Self {
-                customers, decisions, ..
+                customers,
+                decisions,
+                joined,
+                ..
             } = self;
-            let known = customers.get_mut(&name).unwrap();
-            if known.touched < since {
+            let guests: Vec<&String> = joined
+                .iter()
+                .filter(|(_, host)| **host == name)
+                .map(|(guest, _)| guest)
+                .collect();
+            let is_touched = |name: &String| customers.get(name).is_some_and(|known| known.touched >= since);
+            // A visitor who is joined has no page of its own on the server.
+            if joined.contains_key(&name) || !(is_touched(&name) || guests.iter().any(|guest| is_touched(guest))) {
                 continue;
             }
+            let all: Vec<Known> = guests.iter().map(|guest| customers[*guest].clone()).collect();
+            let known = customers.get_mut(&name).unwrap();
             match clients.profile(&name).await {
+                Some(profile) if !all.is_empty() => {
+                    compare(&name, &mut known.with(&all), decisions, &profile);
+                    clients.repeat(&name, known).await;
+                    for guest in guests {
+                        assert_eq!(
+                            clients.profile(guest).await.as_ref(),
+                            Some(&profile),
+                            "{guest} is {name}"
+                        );
+                    }
+                }
                 Some(profile) => {
                     compare(&name, known, decisions, &profile);
                     clients.repeat(&name, known).await;
@@ -191,6 +265,8 @@ pub(super) struct Clients {
     pub(super) behaviour: BehaviourServiceClient<Channel>,
     pub(super) decisions: DecisionServiceClient<Channel>,
     pub(super) profiles: ProfileServiceClient<Channel>,
+    pub(super) campaigns: CampaignServiceClient<Channel>,
+    pub(super) catalogs: CatalogServiceClient<Channel>,
 }
 
 impl Clients {
@@ -199,12 +275,14 @@ impl Clients {
             behaviour: BehaviourServiceClient::new(channel.clone()),
             decisions: DecisionServiceClient::new(channel.clone()),
             profiles: ProfileServiceClient::new(channel.clone()),
+            campaigns: CampaignServiceClient::new(channel.clone()),
+            catalogs: CatalogServiceClient::new(channel.clone()),
         }
     }
 
     pub(super) async fn profile(&self, name: &str) -> Option<wire::GetProfileResponse> {
         let request = wire::GetProfileRequest {
-            customer: Some(customer(name)),
+            customer: Some(who(name)),
         };
         match self.profiles.clone().get_profile(request).await {
             Ok(profile) => Some(profile.into_inner()),
@@ -221,7 +299,7 @@ impl Clients {
         }
         let events = latest.iter().map(|id| visit(id)).collect();
         let request = wire::RecordEventsRequest {
-            customer: Some(customer(name)),
+            customer: Some(who(name)),
             events,
             offers: None,
         };

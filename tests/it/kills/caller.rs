@@ -1,5 +1,6 @@
 //! Callers that go on until the server is gone, and what they do about calls that were never answered.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use nbo::server::wire::attribute_value::Kind;
@@ -8,8 +9,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 use tonic::{Code, Status};
 
-use super::book::{Book, Clients, visit};
-use crate::served::{customer, placement, value};
+use super::book::{Book, Clients, visit, who};
+use super::errands::Errand;
+use crate::served::{placement, value};
 
 /// How many of its decisions a caller remembers, to report about.
 const REMEMBERED: usize = 12;
@@ -26,6 +28,7 @@ pub(super) enum Call {
     Cancel(wire::CancelRequest),
     Write(String, f64),
     Delete,
+    Errand(Errand),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,8 @@ pub(super) struct Caller {
     random: Pcg64Mcg,
     round: usize,
     made: usize,
+    /// Where the rules are, for the one who runs errands.
+    errands_in: Option<PathBuf>,
     /// The customer, the decision and its offers.
     recent: Vec<(String, String, Vec<String>)>,
 }
@@ -59,7 +64,16 @@ impl Caller {
             random: Pcg64Mcg::seed_from_u64(seed),
             round,
             made: 0,
+            errands_in: None,
             recent: Vec::new(),
+        }
+    }
+
+    /// Runs errands instead of what the others do.
+    pub(super) fn with_errands(self, place: &Path) -> Self {
+        Self {
+            errands_in: Some(place.to_owned()),
+            ..self
         }
     }
 
@@ -67,7 +81,11 @@ impl Caller {
     pub(super) async fn call_on(mut self) -> Doubt {
         loop {
             self.made += 1;
-            let (name, call) = self.next();
+            let (name, call) = if self.errands_in.is_some() {
+                self.errand()
+            } else {
+                self.next()
+            };
             match self.make(&name, &call).await {
                 Ok(()) => self.book.lock().unwrap().acknowledged += 1,
                 Err(status) if is_gone(&status) => return (name, call),
@@ -142,6 +160,42 @@ impl Caller {
         }
     }
 
+    /// What the one who runs errands does next.
+    fn errand(&mut self) -> Doubt {
+        let generation = self.round / 3;
+        let id = format!("{}-{}-{}", self.round, self.number, self.made);
+        let pair = self.random.random_range(0..3);
+        let (guest, host) = (
+            format!("guest-{pair}-{generation}"),
+            format!("host-{pair}-{generation}"),
+        );
+        let name = if self.random.random_range(0..2) == 0 {
+            guest.clone()
+        } else {
+            host.clone()
+        };
+        let errand = match self.random.random_range(0..100) {
+            0..25 => {
+                let request = self.offers(&name, format!("r-{id}"));
+                return (name, Call::Offers(request, Entrance::Unary));
+            }
+            25..50 => {
+                let request = self.events(&name, &id);
+                return (name, Call::Events(request));
+            }
+            50..60 if !self.recent.is_empty() => return self.report(),
+            50..75 if self.book.lock().unwrap().is_joined(&guest) => Errand::Unmerge { guest },
+            50..75 => Errand::Merge { guest, host },
+            75..88 => Errand::run(&id, generation),
+            // What is decided in the seconds around it, nobody can audit, so it is done in some rounds only.
+            88..94 if self.round % 7 == 3 => Errand::Reload {
+                thousandths: self.random.random_range(1..1_000),
+            },
+            _ => Errand::import(generation, f64::from(self.random.random_range(0..999_000))),
+        };
+        (String::new(), Call::Errand(errand))
+    }
+
     fn offers(&mut self, name: &str, request_id: String) -> wire::GetOffersRequest {
         let (channel, place, count) = match self.random.random_range(0..3) {
             0 => ("web", "top", 1),
@@ -149,7 +203,7 @@ impl Caller {
             _ => ("mail", "list", 2),
         };
         wire::GetOffersRequest {
-            customer: Some(customer(name)),
+            customer: Some(who(name)),
             channel: channel.to_owned(),
             placements: vec![placement(place, count)],
             request_id,
@@ -160,7 +214,7 @@ impl Caller {
     fn events(&mut self, name: &str, id: &str) -> wire::RecordEventsRequest {
         let count = self.random.random_range(1..=3);
         wire::RecordEventsRequest {
-            customer: Some(customer(name)),
+            customer: Some(who(name)),
             events: (0..count).map(|event| visit(&format!("e-{id}-{event}"))).collect(),
             offers: None,
         }
@@ -196,6 +250,9 @@ impl Caller {
 
     /// Makes a call and notes what was answered.
     async fn make(&mut self, name: &str, call: &Call) -> Result<(), Status> {
+        if let (Call::Errand(errand), Some(place)) = (call, &self.errands_in) {
+            return errand.make(&mut self.clients, &self.book, place).await;
+        }
         if let Some(answer) = make(&mut self.clients, &self.book, name, call).await? {
             let offers: Vec<String> = answer
                 .placements
@@ -203,7 +260,8 @@ impl Caller {
                 .flat_map(|filled| filled.offers.iter().map(|offer| offer.offer_id.clone()))
                 .collect();
             if !answer.decision_id.is_empty() {
-                self.recent.push((name.to_owned(), answer.decision_id, offers));
+                let name = self.book.lock().unwrap().owner(name);
+                self.recent.push((name, answer.decision_id, offers));
                 let extra = self.recent.len().saturating_sub(REMEMBERED);
                 self.recent.drain(..extra);
             }
@@ -248,7 +306,8 @@ async fn make(
             let outcome = outcome_name(request);
             let fate = book.fate(name, &request.decision_id, &request.offer_id);
             assert_eq!(fate.outcomes.insert(outcome), receipt.recorded, "{request:?} of {name}");
-            let known = book.page(name);
+            let owner = book.owner(name);
+            let known = book.page(&owner);
             known.version = known.version.max(receipt.profile_version);
         }
         Call::Cancel(request) => {
@@ -266,11 +325,12 @@ async fn make(
         }
         Call::Delete => {
             let request = wire::DeleteProfileRequest {
-                customer: Some(customer(name)),
+                customer: Some(who(name)),
             };
             clients.profiles.delete_profile(request).await?;
             book.lock().unwrap().forget(name);
         }
+        Call::Errand(_) => unreachable!("errands are run elsewhere"),
     }
     Ok(None)
 }
@@ -294,6 +354,10 @@ async fn stream(clients: &mut Clients, request: &wire::GetOffersRequest) -> Resu
 pub(super) async fn settle(clients: &mut Clients, book: &Mutex<Book>, doubts: &[Doubt]) {
     book.lock().unwrap().in_doubt += doubts.len() as u64;
     for (name, call) in doubts {
+        if let Call::Errand(errand) = call {
+            errand.settle(clients, book).await;
+            continue;
+        }
         // The page is compared even when nothing of the customer was ever acknowledged.
         book.lock().unwrap().page(name);
         match call {
@@ -340,6 +404,7 @@ pub(super) async fn settle(clients: &mut Clients, book: &Mutex<Book>, doubts: &[
                 );
                 make(clients, book, name, call).await.unwrap();
             }
+            Call::Errand(_) => {}
             Call::Delete => {
                 if clients.profile(name).await.is_none() {
                     book.lock().unwrap().forget(name);
@@ -408,9 +473,9 @@ fn is_gone(status: &Status) -> bool {
     )
 }
 
-fn written(name: &str, attribute: &str, number: f64) -> wire::UpsertProfileRequest {
+pub(super) fn written(name: &str, attribute: &str, number: f64) -> wire::UpsertProfileRequest {
     wire::UpsertProfileRequest {
-        customer: Some(customer(name)),
+        customer: Some(who(name)),
         attributes: [(attribute.to_owned(), value(Kind::Number(number)))].into(),
         ..Default::default()
     }
