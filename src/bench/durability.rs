@@ -153,7 +153,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Dura
 }
 
 /// A folder that is removed when the bench is over, however it ends.
-struct Removed(PathBuf);
+pub(super) struct Removed(pub(super) PathBuf);
 
 impl Drop for Removed {
     fn drop(&mut self) {
@@ -167,7 +167,7 @@ fn seconds_since(began: std::time::Instant) -> f64 {
 }
 
 /// Begins an engine with what a folder holds.
-fn engine(catalog: &Arc<Catalog>, level: Option<Level>, folder: &Path) -> anyhow::Result<Engine> {
+pub(super) fn engine(catalog: &Arc<Catalog>, level: Option<Level>, folder: &Path) -> anyhow::Result<Engine> {
     let active = Active {
         since: NOW,
         ..Active::new(Arc::clone(catalog), vec![Some(Free::shared())])
