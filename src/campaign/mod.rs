@@ -101,6 +101,9 @@ pub trait Caller: Sync {
     /// Puts one decision, made on a snapshot, into words; `None` when there is nothing to hand on.
     fn present(&self, active: &Active, request: &OffersRequest, decision: &Decision) -> Option<Self::Answer>;
 
+    /// Takes note of a decision that was made now, before it is handed on, which it may never be.
+    fn decided(&self, _active: &Active, _request: &OffersRequest, _decision: &Decision) {}
+
     /// Marks an answer as one of before a break that was no longer kept, and is made of what stands of it by the contact history.
     fn recalled(&self, answer: Self::Answer) -> Self::Answer {
         answer

@@ -266,6 +266,7 @@ impl<C: Caller> Worker<'_, C> {
                 continue;
             }
             let mut decision = answer.decision;
+            self.caller.decided(&asked.active, &request, &decision);
             if let (Some(planned), Some(own)) = (planned, own_reasons) {
                 add_limit_reasons(terms, planned, &own, &mut decision);
             }
