@@ -18,6 +18,7 @@ use crate::rules::{Scope, Space};
 
 mod blocks;
 mod breaks;
+mod full_disk;
 mod volumes;
 
 const CUSTOMERS: usize = 1_200;
