@@ -386,6 +386,11 @@ pub(super) fn stops(
     bank.volumes.iter().zip(rooms).filter_map(stop).collect()
 }
 
+/// Tells whether any volume counts an offer on a channel.
+pub(super) fn are_about(bank: &Blueprint, offer: OfferId, channel: usize) -> bool {
+    bank.volumes.iter().any(|volume| volume.takes(offer, channel, bank))
+}
+
 /// Writes the volumes as a catalog's lines.
 pub(super) fn write(volumes: &[Volume], text: &mut String) -> std::fmt::Result {
     writeln!(text, "volumes:")?;
