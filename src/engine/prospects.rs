@@ -46,7 +46,8 @@ pub struct Prospects {
     pub before: Before,
     /// The best offers, best first.
     pub best: Vec<Choice>,
-    /// The best offers should others get all of `best` that are in a limit; empty when `best` has all that a plan may want.
+    /// The best offers should others get all of `best` that are in a limit; without any that is in one where `best` has too few of
+    /// those. Empty when `best` has all that a plan may want.
     pub others: Vec<Choice>,
 }
 
@@ -62,17 +63,24 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Tells whether a plan has all that it may want of a customer who can get `count` offers: enough of what is not scarce, should
-    /// others get all the rest, and something of all that is to be given away.
-    fn is_all(&self, best: &[Choice], count: usize) -> bool {
-        let is_free = |choice: &&Choice| self.limits.of(choice.offer).is_empty();
+    fn is_scarce(&self, offer: u16) -> bool {
+        !self.limits.of(offer).is_empty()
+    }
+
+    /// Tells whether there is enough that is not scarce for a customer who can get `count` offers, should others get all the rest.
+    fn is_enough(&self, best: &[Choice], count: usize) -> bool {
+        best.iter().filter(|choice| !self.is_scarce(choice.offer)).count() >= count
+    }
+
+    /// Tells whether there is something of all that is to be given away.
+    fn has_goals(&self, best: &[Choice]) -> bool {
         let has = |at: usize| {
             let mut limits = best.iter().flat_map(|choice| self.limits.of(choice.offer));
             limits.any(|&limit| usize::from(limit) == at)
         };
         let limits = self.limits.all().iter().enumerate();
         let mut goals = limits.filter(|(_, limit)| limit.at_least > 0);
-        best.iter().filter(is_free).count() >= count && goals.all(|(at, _)| has(at))
+        goals.all(|(at, _)| has(at))
     }
 }
 
@@ -279,12 +287,20 @@ impl<L: Locked<Books>> Conductor<L> {
         prospects.best = look(&list.ranking);
         let count: usize = call.request.placements.iter().map(|placement| placement.count).sum();
         let count = count.saturating_sub(wanted.more * call.request.placements.len());
-        if wanted.is_all(&prospects.best, count) {
+        let is_enough = wanted.is_enough(&prospects.best, count);
+        if is_enough && wanted.has_goals(&prospects.best) {
             return prospects;
         }
         let mut barred = vec![false; catalog.offers.len()];
-        for choice in &prospects.best {
-            barred[usize::from(choice.offer)] = !wanted.limits.of(choice.offer).is_empty();
+        if is_enough {
+            for choice in &prospects.best {
+                barred[usize::from(choice.offer)] = wanted.is_scarce(choice.offer);
+            }
+        } else {
+            // Where the best are few, what comes next may be as scarce as they are.
+            for (offer, barred) in (0_u16..).zip(&mut barred) {
+                *barred = wanted.is_scarce(offer);
+            }
         }
         if barred.contains(&true) {
             let steering = Steering {
