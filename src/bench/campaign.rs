@@ -3,6 +3,9 @@
 //! Runs go over everybody in the store, with the linear model, on as many threads as there are cores, and put every
 //! answer into the message that a server would send. Live calls fall due at a fixed rate on a thread of their own and are
 //! timed from the moment at which they were due, first alone and then beside one run after the other.
+//!
+//! The last run has all that there is: it reserves within limits of its own, within volumes of the catalog and within the caps,
+//! under a name by which it could go on after a break, and every reservation is in a journal in a folder of the current one.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,24 +15,32 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 
+use super::durability::{self, Removed};
 use super::measure::{self, Meter, Timing};
 use super::scorers::{Free, LINEAR};
 use super::world::{self, NOW, World};
-use super::{Options, Progress, memory};
+use super::{Options, Progress, catalog, memory};
 use crate::campaign::{self, Asked, Audience, Batch, Caller, Position, Stopped, Summary};
 use crate::catalog::Catalog;
 use crate::decision::assign::{Limit, Limits};
 use crate::domain::decision::Decision;
-use crate::domain::request::{OffersRequest, PlacementRequest};
+use crate::domain::request::{OffersRequest, PlacementRequest, RequestKey};
 use crate::domain::symbol::Symbols;
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::Active;
+use crate::journal::Level;
 use crate::model::Scorer;
 use crate::server::convert::campaigns::customer_offers;
 use crate::server::wire::CustomerOffers;
 
 /// Live calls a second.
 const LIVE_RATE: u32 = 1_000;
+/// Volumes of the last run: two that it uses up, and one that it does not.
+const VOLUMES: &str = "volumes:
+  - {id: loans, at_most: 3000, of: delivered, per: month, groups: [loan]}
+  - {id: one_offer, at_most: 500, of: decided, per: day, offers: [offer_00009]}
+  - {id: mail, at_most: 100000000, of: delivered, per: day, channels: [campaign]}
+";
 /// How long live calls are timed alone.
 const ALONE: Duration = Duration::from_secs(3);
 
@@ -59,8 +70,12 @@ pub struct RunFigures {
     pub seconds: f64,
     /// Customers a second.
     pub rate: f64,
+    /// Microseconds of work for each customer, over all threads; unknown where the system does not tell.
+    pub work_us: Option<f64>,
     /// By how many bytes the process was larger at most than before; unknown where the system does not tell.
     pub grown_bytes: Option<u64>,
+    /// The sum of the priorities that were given, to compare with another release.
+    pub objective: f64,
     /// How far what was given lies below the bound, as a share; with limits only.
     pub gap: Option<f64>,
 }
@@ -78,17 +93,7 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Camp
         &Symbols::default(),
     )?;
     let world = World::new(&catalog, options.customers)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    // A session for each thread of a run, and one for live calls.
-    let loaded = LINEAR.load(threads + 1, &catalog);
-    let with_model = loaded.is_ok();
-    let model = loaded.unwrap_or_else(|_| Free::shared());
-    let bench = Bench {
-        world,
-        catalog,
-        model,
-        threads,
-    };
+    let bench = Bench::new(world, catalog);
     let mut runs = Vec::new();
     for (name, asks) in [
         ("preview, every list made", Asks::default()),
@@ -119,6 +124,11 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Camp
     }
     progress("live calls alone and beside runs");
     let live = bench.live()?;
+    let (threads, with_model) = (bench.threads, bench.with_model);
+    drop(bench);
+    let name = "reserving within 5 limits and 3 volumes, in the journal, every list made";
+    progress(name);
+    runs.push(with_all(options, name)?);
     Ok(CampaignReport {
         customers: options.customers,
         offers: options.offers,
@@ -129,21 +139,56 @@ pub fn measure(options: &Options, progress: Progress<'_>) -> anyhow::Result<Camp
     })
 }
 
+/// Measures a run on a store of its own, with all that can hold it up.
+fn with_all(options: &Options, name: &str) -> anyhow::Result<RunFigures> {
+    let mut files = catalog::files(options.offers, options.conditions, Some((LINEAR.name, LINEAR.manifest)));
+    files.rules.insert("bench/volumes.yaml".to_owned(), VOLUMES.to_owned());
+    let catalog = super::loaded_from(&files, &Symbols::default())?;
+    let root = Removed(format!("nbo-bench-campaign-{}", std::process::id()).into());
+    let engine = durability::engine(&catalog, Some(Level::Process), &root.0)?.0;
+    let bench = Bench::new(World::fill(engine, &catalog, options.customers)?, catalog);
+    let asks = Asks {
+        limits: true,
+        reserve: true,
+        named: true,
+        ..Asks::default()
+    };
+    bench.run(name, asks)
+}
+
 #[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not by itself")]
 struct Asks {
     cached: bool,
     limits: bool,
     reserve: bool,
+    /// Whether a repeat would be recognised.
+    named: bool,
 }
 
 struct Bench {
     world: World,
     catalog: Arc<Catalog>,
     model: Arc<dyn Scorer>,
+    /// Whether ONNX Runtime scores.
+    with_model: bool,
     threads: usize,
 }
 
 impl Bench {
+    fn new(world: World, catalog: Arc<Catalog>) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        // A session for each thread of a run, and one for live calls.
+        let loaded = LINEAR.load(threads + 1, &catalog);
+        Self {
+            with_model: loaded.is_ok(),
+            model: loaded.unwrap_or_else(|_| Free::shared()),
+            world,
+            catalog,
+            threads,
+        }
+    }
+
     /// Puts the catalog in force anew, so that no cached list holds any more.
     fn forget_lists(&self) -> anyhow::Result<()> {
         let active = Active::new(Arc::clone(&self.catalog), vec![Some(Arc::clone(&self.model))]);
@@ -170,15 +215,21 @@ impl Bench {
             self.forget_lists()?;
         }
         let before = memory::resident_bytes();
-        let start = measure::start();
+        let (start, worked_before) = (measure::start(), measure::worked());
         let (summary, most_bytes) = self.whole(asks)?;
         let seconds = start.elapsed().as_secs_f64();
+        let worked = measure::worked()
+            .zip(worked_before)
+            .map(|(after, before)| after.saturating_sub(before));
+        let customers = summary.totals.customers as f64;
         let gap = |bound: f64| 1.0 - summary.totals.objective / bound;
         Ok(RunFigures {
             name: name.to_owned(),
             seconds,
-            rate: summary.totals.customers as f64 / seconds,
+            rate: customers / seconds,
+            work_us: worked.map(|worked| worked.as_secs_f64() * 1e6 / customers),
             grown_bytes: before.map(|before| most_bytes.saturating_sub(before)),
+            objective: summary.totals.objective,
             gap: summary.objective_bound.map(gap),
         })
     }
@@ -291,7 +342,7 @@ impl Caller for Counting {
             segment: None,
             limit_names: limits.iter().map(|_| "a limit of the bench".into()).collect(),
             limits: Limits::new(limits, catalog.offers.len()),
-            once: None,
+            once: self.asks.named.then_some(RequestKey { id: 1, body: 1 }),
             active,
         })
     }
@@ -330,6 +381,9 @@ impl CampaignReport {
             self.customers, self.offers, self.threads
         );
         for run in &self.runs {
+            let work = run
+                .work_us
+                .map_or(String::new(), |work| format!(", {work:.1} us of work each"));
             let grown = run
                 .grown_bytes
                 .map_or(String::new(), |bytes| format!(", {} MB more at most", bytes >> 20));
@@ -337,7 +391,11 @@ impl CampaignReport {
                 .gap
                 .map_or(String::new(), |gap| format!(", {:.4} % below the bound", gap * 100.0));
             // Writing into a text cannot fail.
-            let _ = writeln!(text, "{:>10.0} customers a second  {}{grown}{gap}", run.rate, run.name);
+            let _ = writeln!(
+                text,
+                "{:>10.0} customers a second  {}{work}{grown}{gap}",
+                run.rate, run.name
+            );
         }
         for live in &self.live {
             let micros = |nanos: u64| nanos as f64 / 1_000.0;
@@ -364,14 +422,16 @@ mod tests {
         let options = Options {
             customers: 600,
             offers: 14,
-            conditions: crate::bench::catalog::Conditions::default(),
+            conditions: catalog::Conditions::default(),
             calls: 8,
         };
         let report = measure(&options, &|_| ()).unwrap();
-        assert_eq!((report.runs.len(), report.live.len()), (4, 2));
+        assert_eq!((report.runs.len(), report.live.len()), (5, 2));
         assert!(report.runs.iter().all(|run| run.rate > 0.0));
-        let gap = report.runs[2].gap.unwrap();
-        assert!((-1e-9..0.05).contains(&gap), "{gap}");
+        for limited in [2, 4] {
+            let gap = report.runs[limited].gap.unwrap();
+            assert!((-1e-9..0.05).contains(&gap), "{gap}");
+        }
         assert!(report.table().contains("live calls beside runs"));
     }
 }

@@ -6,14 +6,12 @@
 //! way out. Or an offer has ten conditions, from the templates of [`super::templates`].
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::templates;
-use crate::catalog::{Catalog, CatalogFiles, Diagnostic, load};
-use crate::domain::symbol::Symbols;
+use crate::catalog::CatalogFiles;
 
 /// Everything but offers and model.
 const FRAME: &str = include_str!("catalog.yaml");
@@ -73,19 +71,6 @@ impl Conditions {
             Self::TenSelective => "ten selective conditions",
         }
     }
-}
-
-/// A catalog of the benches.
-///
-/// # Errors
-/// What the loader finds wrong with it; nothing, unless the schema and the manifest no longer fit together.
-pub fn catalog(
-    offers: usize,
-    conditions: Conditions,
-    manifest: Option<(&str, &str)>,
-    previous: &Symbols,
-) -> Result<Arc<Catalog>, Vec<Diagnostic>> {
-    load(&files(offers, conditions, manifest), previous).map(Arc::new)
 }
 
 /// Writes a catalog with so many offers with these conditions, and with the model of this name and manifest.

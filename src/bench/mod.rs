@@ -25,7 +25,7 @@ pub mod world;
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Diagnostic};
+use crate::catalog::{Catalog, CatalogFiles, Diagnostic, load};
 use crate::domain::symbol::Symbols;
 use catalog::Conditions;
 use engine::Bench;
@@ -126,8 +126,15 @@ fn loaded(
     model: Option<(&str, &str)>,
     previous: &Symbols,
 ) -> anyhow::Result<Arc<Catalog>> {
-    catalog::catalog(offers, conditions, model, previous).map_err(|diagnostics: Vec<Diagnostic>| {
-        let first: Vec<String> = diagnostics.iter().take(5).map(ToString::to_string).collect();
-        anyhow::anyhow!("the catalog of the benches is faulty:\n{}", first.join("\n"))
-    })
+    loaded_from(&catalog::files(offers, conditions, model), previous)
+}
+
+/// Loads a catalog of these files.
+fn loaded_from(files: &CatalogFiles, previous: &Symbols) -> anyhow::Result<Arc<Catalog>> {
+    load(files, previous)
+        .map(Arc::new)
+        .map_err(|diagnostics: Vec<Diagnostic>| {
+            let first: Vec<String> = diagnostics.iter().take(5).map(ToString::to_string).collect();
+            anyhow::anyhow!("the catalog of the benches is faulty:\n{}", first.join("\n"))
+        })
 }

@@ -12,7 +12,7 @@ use anyhow::ensure;
 use serde::Serialize;
 
 use super::catalog::Conditions;
-use super::measure::{cpu_seconds, nanos_since, start};
+use super::measure::{nanos_since, start, worked};
 use super::scorers::{Files, LINEAR};
 use super::world::{self, NOW, World};
 use super::{Options, Progress, catalog};
@@ -186,10 +186,12 @@ impl Bench {
             read: &mut |visit| past.read(visit),
             build: &build,
         };
-        let (began, cpu_before) = (start(), cpu_seconds());
+        let (began, cpu_before) = (start(), worked());
         let report = simulate(setting, traffic, &after, &mut |_| {})?;
         let seconds = nanos_since(began) as f64 / 1e9;
-        let cpu = cpu_seconds().zip(cpu_before).map(|(after, before)| after - before);
+        let cpu = worked()
+            .zip(cpu_before)
+            .map(|(after, before)| after.saturating_sub(before).as_secs_f64());
         let decisions = &report.decisions;
         ensure!(
             decisions.not_reproduced == 0 && decisions.left_out.is_empty(),

@@ -6,12 +6,13 @@
 //!
 //! **Memory** does not grow with the customers: the store is gone through in ranges of at most about
 //! [`audience::KEYS_AT_ONCE`] keys (16 bytes each), and what is under way is bounded by the number of threads. With limits over all customers a
-//! block of [`BLOCK`] customers is planned at a time ([`crate::decision::assign`]): their ids and up to
-//! [`CHOICES_MORE`] choices more than wanted, some 400 bytes each.
+//! block of [`BLOCK`] customers is planned at a time ([`crate::decision::assign`]), while the threads look at half of the next one: their
+//! ids and up to [`CHOICES_MORE`] choices more than wanted, some 400 bytes each.
 //!
 //! **Limits** hold over the whole run. Everybody of a block is first looked at without reserving; then the block is
 //! planned; then it is decided, the planned offers first. Should a customer no longer be allowed one, because a web
-//! page reserved in between, the cap holds and the unit goes on to the next block.
+//! page reserved in between, the cap holds and the unit goes on to the next block. What is left of a limit is asked when all before have
+//! been decided, so nothing that was looked at ahead is planned by what was left then.
 //!
 //! **Live traffic** goes first: the threads run at a lower priority where the system has one for threads, and a lock is
 //! held for one decision only.
@@ -99,6 +100,9 @@ pub trait Caller: Sync {
 
     /// Puts one decision, made on a snapshot, into words; `None` when there is nothing to hand on.
     fn present(&self, active: &Active, request: &OffersRequest, decision: &Decision) -> Option<Self::Answer>;
+
+    /// Takes note of a decision that was made now, before it is handed on, which it may never be.
+    fn decided(&self, _active: &Active, _request: &OffersRequest, _decision: &Decision) {}
 
     /// Marks an answer as one of before a break that was no longer kept, and is made of what stands of it by the contact history.
     fn recalled(&self, answer: Self::Answer) -> Self::Answer {

@@ -1,15 +1,19 @@
 //! The course of a run: hands tasks to the threads, plans, and hands on what comes back, in order.
 
+mod ahead;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+
+use ahead::{Looking, Seen};
 
 use super::audience::{Audience, Source};
 use super::pool::{Queue, Task, Tasks};
 use super::terms::{Left, Terms};
 use super::worker::{self, Decided, Done, Job, Member, Planned, Work};
-use super::{Asked, BATCH, BLOCK, Batch, Caller, METHOD, METHOD_WITHOUT_LIMITS, Options, Position, Summary, Totals};
-use crate::decision::assign::{self, Block, Prices};
+use super::{Asked, BATCH, Batch, Caller, METHOD, METHOD_WITHOUT_LIMITS, Options, Position, Summary, Totals};
+use crate::decision::assign::{self, Prices};
 use crate::domain::ids::CustomerKey;
 use crate::engine::Engine;
 use crate::journal::NotWritten;
@@ -112,6 +116,8 @@ struct Run<'a, C: Caller> {
     /// Customers taken from `pending`, over all parts of the run.
     taken: u64,
     terms: Arc<Terms>,
+    /// The next block, as far as it was looked at.
+    looking: Looking<C::Answer>,
     position: Position,
     /// By the id of each volume that limits the run, how much of it was given without being reserved.
     previewed: BTreeMap<Arc<str>, u64>,
@@ -125,18 +131,6 @@ struct Run<'a, C: Caller> {
 struct Cut {
     members: Vec<Member>,
     upto: Option<CustomerKey>,
-}
-
-/// A block of customers and what they can be given.
-struct Seen {
-    members: Vec<Member>,
-    block: Block,
-    /// Everybody up to here lies behind with them.
-    upto: Option<CustomerKey>,
-    /// Units of each limit that were used before, also by these customers before the run broke off.
-    used: Vec<u64>,
-    /// What each would get without limits, as a sum of priorities; parallel to `members`.
-    without_limits: Vec<f64>,
 }
 
 /// The answers that wait for their turn, and up to whom each reaches.
@@ -171,6 +165,7 @@ impl<'a, C: Caller> Run<'a, C> {
             pending: VecDeque::new(),
             scanned: position.after,
             taken: position.customers,
+            looking: Looking::new(&terms, position.after),
             terms: Arc::new(terms),
             position,
             previewed: BTreeMap::new(),
@@ -224,21 +219,28 @@ impl<'a, C: Caller> Run<'a, C> {
             if self.renew()? {
                 // They may be of other limits.
                 prices = Prices::default();
+                self.look_anew()?;
             }
             let begun_at = self.position.after;
             let Seen {
                 members,
                 block,
                 upto,
-                used,
+                given,
+                given_worth,
                 without_limits,
             } = self.look()?;
             if members.is_empty() {
                 return Ok(());
             }
+            self.bound += given_worth;
+            let before = self.position.used.iter().zip(given);
+            let used: Vec<u64> = before.map(|(used, given)| used + given).collect();
             let share = self.share_of_block(begun_at, upto, members.len());
             let previewed = |volume: &str| self.previewed.get(volume).copied().unwrap_or_default();
             let Left { room, used } = self.terms.left(self.engine, &used, previewed, share, self.caller.now());
+            // The threads go on with the next block while this one is planned.
+            self.look_ahead()?;
             let limits = &self.terms.limits;
             let plan = assign::assign(&block, limits, &room, &mut prices);
             self.bound += plan.bound;
@@ -252,6 +254,7 @@ impl<'a, C: Caller> Run<'a, C> {
             loop {
                 if self.engine.active().generation != self.terms.asked.active.generation {
                     // Whoever has not had a turn is looked at anew; the bound counts them twice and is still one.
+                    self.look_anew()?;
                     self.put_back(members.by_ref());
                 }
                 while deciding.queue.len() < self.under_way_max && members.len() > 0 {
@@ -272,54 +275,6 @@ impl<'a, C: Caller> Run<'a, C> {
                 if !self.hand_on(&mut deciding)? {
                     break;
                 }
-            }
-        }
-    }
-
-    /// Looks at everybody of the next block; empty at the end.
-    fn look(&mut self) -> Result<Seen, Stopped<C::Fault>> {
-        let mut seen = Seen {
-            members: Vec::new(),
-            block: Block::new(self.terms.asked.request.placements[0].count),
-            upto: self.scanned,
-            used: self.position.used.clone(),
-            without_limits: Vec::new(),
-        };
-        let (mut looking, mut cut_count, mut more) = (Queue::default(), 0, true);
-        loop {
-            while more && cut_count < BLOCK && looking.len() < self.under_way_max {
-                let Some(cut) = self.cut()? else {
-                    more = false;
-                    break;
-                };
-                seen.upto = cut.upto;
-                if cut.members.is_empty() {
-                    self.tell_progress(cut.upto)?;
-                    continue;
-                }
-                cut_count += cut.members.len();
-                looking.submit(&self.tasks, self.job(Work::Look(cut.members)));
-            }
-            match looking.take() {
-                None => return Ok(seen),
-                Some(Some(Done::Looked(members, looked))) => {
-                    for looked in &looked {
-                        seen.block.push(&looked.choices);
-                        seen.without_limits.push(looked.without_limits);
-                        for given in &looked.given {
-                            self.bound += given.priority;
-                            // What volumes have left is known without them.
-                            for &limit in self.terms.asked.limits.of(given.offer) {
-                                seen.used[usize::from(limit)] += 1;
-                            }
-                        }
-                    }
-                    seen.members.extend(members);
-                }
-                Some(_) => return Err(Stopped::Broken),
-            }
-            if self.caller.is_gone() {
-                return Err(Stopped::Gone);
             }
         }
     }

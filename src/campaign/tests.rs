@@ -16,7 +16,9 @@ use crate::domain::value::Value;
 use crate::engine::{Engine, Limits as EngineLimits};
 use crate::rules::{Scope, Space};
 
+mod blocks;
 mod breaks;
+mod full_disk;
 mod volumes;
 
 const CUSTOMERS: usize = 1_200;
@@ -56,8 +58,12 @@ impl Tester {
 
     fn within(lines: &str, limits: EngineLimits) -> Self {
         let catalog = catalog_with(lines);
-        let engine = Engine::new(Active::new(Arc::clone(&catalog), Vec::new()), limits);
+        Self::on(Engine::new(Active::new(catalog, Vec::new()), limits))
+    }
+
+    fn on(engine: Engine) -> Self {
         let active = engine.active();
+        let catalog = Arc::clone(&active.catalog);
         for number in 0..CUSTOMERS {
             let age = if number % 10 == 0 { 17.0 } else { 40.0 };
             let attributes = vec![

@@ -12,12 +12,13 @@ use crate::decision::facts::Layout;
 use crate::decision::fill;
 use crate::decision::steer::Steering;
 use crate::decision::unite;
+use crate::decision::volumes::Rooms;
 use crate::domain::decision::{Decision, Stage, Withheld};
 use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
-use crate::engine::{Before, Engine, Prospects, Rejection, Replay, step_back};
+use crate::engine::{Before, Engine, Prospects, Rejection, Replay, Wanted, step_back};
 use crate::journal::NotWritten;
 use crate::rules::Truth;
 
@@ -118,13 +119,8 @@ impl<C: Caller> Worker<'_, C> {
         let Job { terms, now, work } = job;
         match work {
             Work::Select(part) => Done::Selected(self.select(&terms.asked, part, now)),
-            Work::Look(members) => {
-                let mut request = terms.asked.request.clone();
-                let looked = members.iter().map(|(_, id)| self.look(&terms, &mut request, id, now));
-                let looked = looked.collect();
-                Done::Looked(members, looked)
-            }
-            Work::Decide(members, planned) => Done::Decided(self.decide(&terms, &members, planned.as_ref(), now)),
+            Work::Look(members) => self.look_at(&terms, members, now),
+            Work::Decide(members, planned) => Done::Decided(self.decide(&terms, members, planned.as_ref(), now)),
         }
     }
 
@@ -148,15 +144,36 @@ impl<C: Caller> Worker<'_, C> {
         }
     }
 
-    fn look(&self, terms: &Terms, request: &mut OffersRequest, id: &CustomerId, now: Timestamp) -> Looked {
+    fn look_at(&self, terms: &Terms, mut members: Vec<Member>, now: Timestamp) -> Done<C::Answer> {
+        let asked = &terms.asked;
+        let mut request = OffersRequest {
+            preview: true,
+            explain: false,
+            ..asked.request.clone()
+        };
+        for placement in &mut request.placements {
+            placement.count += CHOICES_MORE;
+        }
+        let rooms = self.engine.volume_rooms(&asked.active, now);
+        let mut looked = Vec::with_capacity(members.len());
+        for member in &mut members {
+            request.customer = Some(member.1.clone());
+            looked.push(self.look(terms, &request, &rooms, now));
+        }
+        Done::Looked(members, looked)
+    }
+
+    fn look(&self, terms: &Terms, request: &OffersRequest, rooms: &Rooms, now: Timestamp) -> Looked {
         let Terms { asked, limits, .. } = terms;
-        request.customer = Some(id.clone());
-        let Prospects { before, best, others } =
-            self.engine
-                .prospects(&asked.active, request, asked.once, (CHOICES_MORE, limits), now);
+        let wanted = Wanted {
+            more: CHOICES_MORE,
+            limits,
+            rooms,
+        };
+        let Prospects { before, best, others } = self.engine.prospects(&asked.active, request, asked.once, wanted, now);
         let given = match before {
             Before::Nothing => {
-                let count = request.placements[0].count;
+                let count = asked.request.placements[0].count;
                 let without_limits = best.iter().take(count).map(|choice| choice.priority).sum();
                 let mut choices = best;
                 let known = choices.len();
@@ -181,7 +198,7 @@ impl<C: Caller> Worker<'_, C> {
     fn decide(
         &self,
         terms: &Arc<Terms>,
-        members: &[Member],
+        members: Vec<Member>,
         planned: Option<&Planned>,
         now: Timestamp,
     ) -> Decided<C::Answer> {
@@ -198,8 +215,8 @@ impl<C: Caller> Worker<'_, C> {
             not_written: None,
             terms: Arc::clone(terms),
         };
-        for (at, (_, id)) in members.iter().enumerate() {
-            request.customer = Some(id.clone());
+        for (at, (_, id)) in members.into_iter().enumerate() {
+            request.customer = Some(id);
             let steering = planned.map(|planned| Steering {
                 first: &planned.first[at],
                 barred: &planned.barred,
@@ -214,7 +231,7 @@ impl<C: Caller> Worker<'_, C> {
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(Rejection::AnswerNotKept(_)) => {
-                    self.recall(asked, &request, id, now, &mut decided);
+                    self.recall(asked, &request, now, &mut decided);
                     continue;
                 }
                 Err(Rejection::NotWritten(why)) => {
@@ -237,6 +254,7 @@ impl<C: Caller> Worker<'_, C> {
                 continue;
             }
             let mut decision = answer.decision;
+            self.caller.decided(&asked.active, &request, &decision);
             if let (Some(planned), Some(own)) = (planned, own_reasons) {
                 add_limit_reasons(terms, planned, &own, &mut decision);
             }
@@ -251,15 +269,10 @@ impl<C: Caller> Worker<'_, C> {
     }
 
     /// Lists a customer whose answer of before the break is no longer kept, by what stands of it.
-    fn recall(
-        &self,
-        asked: &Asked,
-        request: &OffersRequest,
-        id: &CustomerId,
-        now: Timestamp,
-        decided: &mut Decided<C::Answer>,
-    ) {
-        let Some(once) = asked.once else { return };
+    fn recall(&self, asked: &Asked, request: &OffersRequest, now: Timestamp, decided: &mut Decided<C::Answer>) {
+        let Some((once, id)) = asked.once.zip(request.customer.as_ref()) else {
+            return;
+        };
         let Before::Recalled(decision) = self.engine.before(&asked.active, request, id, once, now) else {
             // Who was forgotten in between has nothing that could stand.
             decided.lapsed += 1;

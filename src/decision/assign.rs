@@ -240,11 +240,13 @@ pub fn assign<'a>(block: &'a Block, limits: &Limits, room: &[Room], prices: &mut
     let bound = settle(block, limits, room, prices);
     let mut repair = repair::Repair::new(block, limits, room);
     let costs = costs(limits, room, &prices.0);
+    let mut order: Vec<usize> = Vec::new();
     for customer in by_gain(block, limits, &costs) {
-        let mut order: Vec<usize> = block.range(customer).collect();
+        order.clear();
+        order.extend(block.range(customer));
         let paid = |at: usize| block.choices[at].paid(&costs);
-        order.sort_by(|&a, &b| falling(paid(a), paid(b)).then(a.cmp(&b)));
-        for at in order {
+        order.sort_unstable_by(|&a, &b| falling(paid(a), paid(b)).then(a.cmp(&b)));
+        for &at in &order {
             if paid(at) < -1e-12 {
                 break;
             }
@@ -291,11 +293,13 @@ impl Best {
     fn of(&mut self, count: usize, values: impl Iterator<Item = (f64, usize)>) -> &[(f64, usize)] {
         self.0.clear();
         for value in values.filter(|value| value.0 > 0.0) {
-            let at = self.0.partition_point(|kept| kept.0 >= value.0);
-            if at < count {
-                self.0.truncate(count - 1);
-                self.0.insert(at, value);
+            // Choices mostly come best first, so that most of them end here.
+            if self.0.len() == count && self.0.last().is_none_or(|last| last.0 >= value.0) {
+                continue;
             }
+            let at = self.0.partition_point(|kept| kept.0 >= value.0);
+            self.0.truncate(count - 1);
+            self.0.insert(at, value);
         }
         &self.0
     }
@@ -376,7 +380,7 @@ fn by_gain(block: &Block, limits: &Limits, costs: &[f64]) -> Vec<usize> {
             )
         })
         .collect();
-    gains.sort_by(|a, b| falling(a.0, b.0).then(a.1.cmp(&b.1)));
+    gains.sort_unstable_by(|a, b| falling(a.0, b.0).then(a.1.cmp(&b.1)));
     gains.into_iter().map(|(_, customer)| customer).collect()
 }
 

@@ -15,19 +15,24 @@ pub struct Steering<'a> {
 }
 
 impl Steering<'_> {
-    /// Returns the ranking as the plan wants it. Nothing is in it that was not there before.
+    /// Returns the ranking as the plan wants it: those that come first, and at most so many others. Nothing is in it that was not
+    /// there before.
     #[must_use]
-    pub fn apply(&self, ranking: &Ranking) -> Ranking {
+    pub fn apply(&self, ranking: &Ranking, others_max: usize) -> Ranking {
         let is_first = |offer: u16| self.first.contains(&offer);
         let is_barred = |offer: u16| self.barred.get(usize::from(offer)) == Some(&true);
-        let first = ranking.offers.iter().filter(|ranked| is_first(ranked.offer));
-        let rest = ranking
-            .offers
+        let all = &ranking.offers;
+        let mut offers = Vec::with_capacity(self.first.len() + others_max.min(all.len()));
+        if !self.first.is_empty() {
+            offers.extend(all.iter().filter(|ranked| is_first(ranked.offer)));
+        }
+        let mut others = all
             .iter()
-            .filter(|ranked| !is_first(ranked.offer) && !is_barred(ranked.offer));
+            .filter(|ranked| !is_barred(ranked.offer) && !is_first(ranked.offer));
+        offers.extend(others.by_ref().take(others_max));
         Ranking {
-            offers: first.chain(rest).copied().collect(),
-            is_cut: ranking.is_cut,
+            offers,
+            is_cut: ranking.is_cut || others.next().is_some(),
             valid_until: ranking.valid_until,
         }
     }
@@ -57,12 +62,17 @@ mod tests {
             first: &[4, 2, 9],
             barred: &[true, false, true, false, true],
         };
-        let order: Vec<u16> = steering
-            .apply(&ranking)
-            .offers
-            .iter()
-            .map(|ranked| ranked.offer)
-            .collect();
-        assert_eq!(order, [2, 4, 1, 3], "0 is barred, and 9 is not in the ranking");
+        let order = |others_max: usize| {
+            let steered = steering.apply(&ranking, others_max);
+            let offers: Vec<u16> = steered.offers.iter().map(|ranked| ranked.offer).collect();
+            (offers, steered.is_cut)
+        };
+        assert_eq!(
+            order(9),
+            (vec![2, 4, 1, 3], false),
+            "0 is barred, and 9 is not in the ranking"
+        );
+        assert_eq!(order(2), (vec![2, 4, 1, 3], false));
+        assert_eq!(order(1), (vec![2, 4, 1], true), "3 is left out, and that is said");
     }
 }

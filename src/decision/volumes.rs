@@ -4,7 +4,8 @@
 //! and where one has less room by then, it chooses again with the room that there is.
 //!
 //! **When there is room again** follows from the window, the pace and the reservations that run out by then, if nothing else
-//! happens: nobody reports, cancels or is shown anything. It is exact where at most [`RELEASES_TOLD`] reservations have to run out
+//! happens: nobody reports, cancels or is shown anything. What a clock that was ahead let happen in windows to come counts in those
+//! as well. It is exact where at most [`RELEASES_TOLD`] reservations have to run out
 //! for it, and else the moment when all have, so never later than there is room.
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,10 @@ pub struct Room {
     releases: Vec<Timestamp>,
     /// When the first and the last reservation are over.
     held_from_until: Option<(Timestamp, Timestamp)>,
+    /// How many of those that count happened behind the window, by instants that no window begins between: a clock that was ahead
+    /// has stepped back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ahead: Vec<(Timestamp, u32)>,
 }
 
 impl Room {
@@ -64,11 +69,25 @@ impl Room {
             held: 0,
             releases: Vec::new(),
             held_from_until: None,
+            ahead: Vec::new(),
         };
         Self {
             left: room.left(volume),
             ..room
         }
+    }
+
+    /// Says how many of those that count happened behind the window, ascending.
+    #[must_use]
+    pub fn with_ahead(mut self, ahead: impl Iterator<Item = (Timestamp, u32)>) -> Self {
+        self.ahead.extend(ahead);
+        self
+    }
+
+    /// Counts what happened from an instant behind the window on.
+    fn counted_from(&self, start: Timestamp) -> u64 {
+        let first = self.ahead.partition_point(|(at, _)| *at < start);
+        self.ahead[first..].iter().map(|&(_, number)| u64::from(number)).sum()
     }
 
     /// Returns the room of a volume of which nobody knows what counts, and which so stops nobody.
@@ -158,9 +177,9 @@ impl Room {
             } else if own_release == Some(next) {
                 own = 0;
             } else {
-                counted = 0;
-                // Without a pace, all windows to come are alike.
-                window = if volume.is_paced {
+                counted = self.counted_from(next);
+                // Without a pace, all windows to come are alike in which nothing happened.
+                window = if volume.is_paced || counted > 0 {
                     self::window(catalog, volume, next)
                 } else {
                     Period {
@@ -173,6 +192,8 @@ impl Room {
         }
         let last = self.held_from_until.map_or(self.now, |(_, last)| last);
         let last = if own > 0 { last.max(chosen_until) } else { last };
+        let ahead = self.ahead.last();
+        let last = ahead.map_or(last, |(at, _)| last.max(self::window(catalog, volume, *at).end));
         if window.end != Timestamp::FAR_FUTURE {
             return Some(last.max(window.end));
         }

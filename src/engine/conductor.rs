@@ -71,6 +71,10 @@ struct Sight<'a> {
 /// What is shown, and what is reserved for it under which name.
 type Chosen = (Outcome, Option<(DecisionId, Reservation)>);
 
+/// How many offers are put in the order of a plan, besides those that it puts first, before all are: a plan mostly names all that
+/// are shown.
+const STEERED: usize = 16;
+
 /// Under whose key the list of visitors without any id is cached: nothing is known of any of them, so it is one list. No id
 /// hashes to it.
 const NOBODY: CustomerKey = CustomerKey::from_packed(u128::MAX);
@@ -397,12 +401,17 @@ impl<L: Locked<Books>> Conductor<L> {
         let (mut list, mut cached) = self
             .lists
             .list(active, request, key, profile, keep, whole, now, workspace);
+        let mut others_max = if request.explain { usize::MAX } else { STEERED };
         loop {
-            let steered = call.steering.map(|steering| steering.apply(&list.ranking));
+            let steered = call.steering.map(|steering| steering.apply(&list.ranking, others_max));
             let ranking = steered.as_ref().unwrap_or(&list.ranking);
             let chosen = self.choose(call, once, ranking, sight, withheld, &mut workspace.draft);
             if !matches!(chosen, Ok((Outcome { ran_out: true, .. }, _))) {
                 return (list, cached, chosen);
+            }
+            if steered.is_some() && others_max != usize::MAX {
+                others_max = usize::MAX;
+                continue;
             }
             (list, cached) = if cached {
                 self.lists

@@ -83,7 +83,7 @@ pub use erasure::Erasure;
 pub use history::{Activation, erased_in};
 pub use joining::{Merged, Unmerged};
 pub use laps::{Lap, Step, Stop, Watched, watched};
-pub use prospects::{Before, Prospects};
+pub use prospects::{Before, Prospects, Wanted};
 pub use receipts::{Answer, CancelReceipt, EventsReceipt, OutcomeReceipt, Rejection, Replay};
 pub use recovery::{Recovered, Recovery, RecoveryError};
 pub use rehearsal::{Blocked, Plan, Rehearsal, Rehearsed, Successors, Unasked};
@@ -413,7 +413,8 @@ impl Engine {
         call: &Call<'_>,
         work: impl FnOnce(&mut Profile, Standing, &mut Workspace) -> Result<(T, bool), Rejection>,
     ) -> Result<T, Rejection> {
-        let key = whom.customer.key();
+        // A hash is not worked out twice.
+        let key = call.key.unwrap_or_else(|| whom.customer.key());
         // Without events a decision writes contacts only.
         let keep = if call.request.events.is_empty() {
             Then::KeepContacts

@@ -5,6 +5,8 @@
 //! gets: all that were reported, and those whose reservation is open. What was cancelled or has run out is not given
 //! again, since others may have been given the room.
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use super::conductor::{Call, Conductor, barrier};
@@ -16,6 +18,7 @@ use crate::decision::assign::{Choice, Limits};
 use crate::decision::barrier::Barrier;
 use crate::decision::policy::reservation;
 use crate::decision::steer::Steering;
+use crate::decision::volumes::Rooms;
 use crate::decision::{fill, hold_out, rank, unite};
 use crate::domain::contact::Contact;
 use crate::domain::decision::{Decision, Filled, Ranked, Ranking, Rung, Shown};
@@ -43,8 +46,42 @@ pub struct Prospects {
     pub before: Before,
     /// The best offers, best first.
     pub best: Vec<Choice>,
-    /// The best offers should others get all of `best` that are in a limit; empty when none is.
+    /// The best offers should others get all of `best` that are in a limit; without any that is in one where `best` has too few of
+    /// those. Empty when `best` has all that a plan may want.
     pub others: Vec<Choice>,
+}
+
+/// What a plan over many customers wants to know of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// How many offers of the request are asked for beside those that the customer can get.
+    pub more: usize,
+    /// What offers are scarce.
+    pub limits: &'a Limits,
+    /// What the volumes have left. A plan need not know it to the last unit, since what it says is asked again.
+    pub rooms: &'a Rooms,
+}
+
+impl Wanted<'_> {
+    fn is_scarce(&self, offer: u16) -> bool {
+        !self.limits.of(offer).is_empty()
+    }
+
+    /// Tells whether there is enough that is not scarce for a customer who can get `count` offers, should others get all the rest.
+    fn is_enough(&self, best: &[Choice], count: usize) -> bool {
+        best.iter().filter(|choice| !self.is_scarce(choice.offer)).count() >= count
+    }
+
+    /// Tells whether there is something of all that is to be given away.
+    fn has_goals(&self, best: &[Choice]) -> bool {
+        let has = |at: usize| {
+            let mut limits = best.iter().flat_map(|choice| self.limits.of(choice.offer));
+            limits.any(|&limit| usize::from(limit) == at)
+        };
+        let limits = self.limits.all().iter().enumerate();
+        let mut goals = limits.filter(|(_, limit)| limit.at_least > 0);
+        goals.all(|(at, _)| has(at))
+    }
 }
 
 impl Engine {
@@ -77,15 +114,16 @@ impl Engine {
         found.unwrap_or(Before::Nothing)
     }
 
-    /// Looks at what a customer could be given, without a trace: the best offers of the request, and `more` beside; and the best
-    /// ones without those of them that a limit is about. With an id, first whether an earlier call with it gave something.
+    /// Looks at what a customer could be given, without a trace: the best offers of the request, a preview without reasons; and the
+    /// best ones without those of them that a limit is about, as far as a plan may want them. With an id, first whether an
+    /// earlier call with it gave something.
     #[must_use]
     pub fn prospects(
         &self,
         active: &Active,
         request: &OffersRequest,
         once: Option<RequestKey>,
-        (more, limits): (usize, &Limits),
+        wanted: Wanted<'_>,
         now: Timestamp,
     ) -> Prospects {
         let nothing = || Prospects {
@@ -111,7 +149,7 @@ impl Engine {
                 let known = standing == Standing::Known;
                 let found = self.conductor.before(&call, profile, known, workspace);
                 let prospects = match found {
-                    Before::Nothing => self.conductor.prospects(&call, more, limits, profile, known, workspace),
+                    Before::Nothing => self.conductor.prospects(&call, wanted, profile, known, workspace),
                     before => Prospects { before, ..nothing() },
                 };
                 Ok((prospects, false))
@@ -201,8 +239,7 @@ impl<L: Locked<Books>> Conductor<L> {
     fn prospects(
         &self,
         call: &Call<'_>,
-        more: usize,
-        limits: &Limits,
+        wanted: Wanted<'_>,
         profile: &Profile,
         known: bool,
         workspace: &mut Workspace,
@@ -224,45 +261,53 @@ impl<L: Locked<Books>> Conductor<L> {
         let Some(key) = key.filter(|_| !is_nobody) else {
             return prospects;
         };
-        let mut wanted = OffersRequest {
-            preview: true,
-            explain: false,
-            ..request.clone()
-        };
-        for placement in &mut wanted.placements {
-            placement.count += more;
-        }
         let own = profile;
-        if fill::suppression(catalog, own, &wanted, now).is_some() {
+        let mut request = Cow::Borrowed(request);
+        if fill::suppression(catalog, own, &request, now).is_some() {
             // A history that is nearly full has room for fewer.
-            wanted.placements.clone_from(&request.placements);
-            if fill::suppression(catalog, own, &wanted, now).is_some() {
+            for placement in &mut request.to_mut().placements {
+                placement.count = placement.count.saturating_sub(wanted.more);
+            }
+            if fill::suppression(catalog, own, &request, now).is_some() {
                 return prospects;
             }
         }
+        let request = &*request;
         let profile = &*unite::view(own);
         let hold_outs = hold_out::of(catalog, Some(key));
         let barrier = barrier(catalog, profile, request, &hold_outs);
         let (list, _) = self
             .lists
             .list(active, request, key, profile, true, true, now, workspace);
-        let rooms = self.volumes.rooms(active, now);
         let look = |ranking: &Ranking| -> Vec<Choice> {
-            let outcome = fill::fill(ranking, &barrier, &wanted, now, &rooms, None);
+            let outcome = fill::fill(ranking, &barrier, request, now, wanted.rooms, None);
             let shown = outcome.placements.iter().flat_map(|filled| &filled.offers);
             shown.filter_map(Choice::of).collect()
         };
         prospects.best = look(&list.ranking);
+        let count: usize = call.request.placements.iter().map(|placement| placement.count).sum();
+        let count = count.saturating_sub(wanted.more * call.request.placements.len());
+        let is_enough = wanted.is_enough(&prospects.best, count);
+        if is_enough && wanted.has_goals(&prospects.best) {
+            return prospects;
+        }
         let mut barred = vec![false; catalog.offers.len()];
-        for choice in &prospects.best {
-            barred[usize::from(choice.offer)] = !limits.of(choice.offer).is_empty();
+        if is_enough {
+            for choice in &prospects.best {
+                barred[usize::from(choice.offer)] = wanted.is_scarce(choice.offer);
+            }
+        } else {
+            // Where the best are few, what comes next may be as scarce as they are.
+            for (offer, barred) in (0_u16..).zip(&mut barred) {
+                *barred = wanted.is_scarce(offer);
+            }
         }
         if barred.contains(&true) {
             let steering = Steering {
                 first: &[],
                 barred: &barred,
             };
-            prospects.others = look(&steering.apply(&list.ranking));
+            prospects.others = look(&steering.apply(&list.ranking, usize::MAX));
         }
         prospects
     }

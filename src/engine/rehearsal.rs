@@ -85,7 +85,7 @@ impl Rehearsal {
             &workspace.survivors,
             |offer, failure| note(Blocked::Gate(offer, failure)),
         );
-        let steered = asked.steering.map(|steering| steering.apply(&ranking));
+        let steered = asked.steering.map(|steering| steering.apply(&ranking, usize::MAX));
         let hold_outs = hold_out::of(catalog, Some(asked.key));
         let barrier = Barrier {
             catalog,

@@ -10,8 +10,8 @@
 //! duplicates, reasons and events, really and as previews, with request ids and the same ones again; customers live in several zones, whose clocks change, and the bank's clock
 //! steps back; outcomes come once, twice, late, and for what was never shown or
 //! was cancelled; volumes fill up over all customers; customers opt out and in, agree and object;
-//! channels keep still at times, and some customers are held out; somebody without any id asks; the catalog changes; the model
-//! fails and recovers.
+//! channels keep still at times, and some customers are held out; somebody without any id asks; campaigns run, in one go and broken
+//! off and resumed; the catalog changes; the model fails and recovers.
 //!
 //! What is checked at every step:
 //!
@@ -22,6 +22,8 @@
 //! * the answer stays the same at chosen instants up to the millisecond before its `valid_until`, and a cached list gives
 //!   what a fresh one gives, then and after;
 //! * what is withheld until an instant is shown to be free then;
+//! * what a campaign shows was free at that moment, within its own limits as well, and is there for whoever asks next on any channel;
+//!   nobody is answered or reserved for twice, also not after a break;
 //! * receipts count what is new, and a profile keeps exactly the contacts that it has to;
 //! * the same events in another order and in other portions make the same customer.
 //!
@@ -30,6 +32,7 @@
 mod almanac;
 mod answers;
 mod blueprint;
+mod campaigns;
 mod condition;
 mod engine_side;
 mod expected;
@@ -224,7 +227,8 @@ impl Simulation {
             88 | 89 => self.consent(who)?,
             90 => self.forget(who)?,
             91 | 92 => self.reload()?,
-            93..=96 => self.break_or_mend(),
+            93..=95 => self.break_or_mend(),
+            96 => self.run_campaign()?,
             97 if self.draw.chance(0.15) => self.crowd(who)?,
             98 => self.ask_as_nobody()?,
             _ => self.twins()?,

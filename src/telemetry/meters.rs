@@ -135,12 +135,10 @@ impl Meters {
         if let Some(named) = named {
             named.channels[request.channel].increment(1);
         }
-        let mut shown = 0;
         for filled in &decision.placements {
             if filled.fallback {
                 self.fallbacks.increment(1);
             }
-            shown += filled.offers.len();
             for offer in &filled.offers {
                 if let Some(named) = named {
                     named.shown(&active.catalog, offer);
@@ -150,7 +148,13 @@ impl Meters {
         for reason in &decision.withheld {
             self.withheld[reason.stage as usize].increment(1);
         }
+        self.reserved(active, request, decision);
+    }
+
+    /// Counts what a decision reserved, if it did: one of a campaign run as well as one of a call.
+    pub fn reserved(&self, active: &Active, request: &OffersRequest, decision: &Decision) {
         if decision.id.is_some() {
+            let shown: usize = decision.placements.iter().map(|filled| filled.offers.len()).sum();
             self.reserved.increment(shown as u64);
             let due = decision.decided_at + active.catalog.channels[request.channel].reservation;
             self.open.add(due, shown as u64);

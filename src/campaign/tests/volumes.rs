@@ -83,3 +83,18 @@ fn a_volume_that_comes_into_force_during_a_run_is_planned_from_then_on() {
             .all(|customer| customer.as_str()[2..].parse::<usize>().unwrap() % 3 == 2)
     );
 }
+
+#[test]
+fn whoever_could_get_only_scarce_offers_at_first_sight_is_planned_with_the_others_and_the_bound_is_one() {
+    // Of all that anybody could get, two may be shown; and of the first four, nothing is left for anybody.
+    let lines = with_many_offers("caps: [{id: two, at_most: 2, of: decided, within: ever}]");
+    let mut tester = Tester::new(&lines);
+    let scarce = ["fund_a", "savings_a", "savings_b", "more_0"];
+    tester.limits = scarce.map(|offer| (offer, Some(0), 0)).to_vec();
+    let summary = tester.run(&Audience::Everyone, Position::default()).unwrap();
+    assert_eq!(summary.totals.given, CUSTOMERS as u64);
+    let told = tester.told();
+    assert!(told.iter().all(|(_, offers, _)| !scarce.contains(&&*offers[0])));
+    let (objective, bound) = (summary.totals.objective, summary.objective_bound.unwrap());
+    assert!(objective > 0.0 && objective <= bound + 1e-6, "{objective} of {bound}");
+}

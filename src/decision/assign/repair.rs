@@ -137,6 +137,13 @@ impl<'a> Repair<'a> {
         place.into_iter().chain(given.map(Some))
     }
 
+    /// Returns the lowest priority that a customer could leave; `None` when there is a place, so that nothing need be left.
+    fn lowest(&self, customer: usize) -> Option<f64> {
+        let lowest = |leave: Option<usize>| self.priority(leave);
+        let leaves = self.leaves(customer).map(lowest).min_by(f64::total_cmp);
+        leaves.filter(|_| !self.has_place(customer))
+    }
+
     /// Returns the best move of a customer that takes `take`, if one keeps the limits.
     fn best_with(&self, customer: usize, take: usize) -> Option<Move> {
         if self.chosen[take] {
@@ -212,11 +219,12 @@ impl<'a> Repair<'a> {
     fn moves(&mut self) -> bool {
         let mut steps = Vec::new();
         for customer in 0..self.block.len() {
-            let takes = self
-                .block
-                .range(customer)
-                .filter_map(|take| self.best_with(customer, take));
-            steps.extend(takes.filter(|step| step.leave.is_none() || step.gain > GAIN_MIN));
+            // Most customers have their best, and no limit need be asked to see that.
+            let lowest = self.lowest(customer);
+            let may_gain = |&take: &usize| lowest.is_none_or(|lowest| self.priority(Some(take)) - lowest > GAIN_MIN);
+            let takes = self.block.range(customer).filter(may_gain);
+            let moves = takes.filter_map(|take| self.best_with(customer, take));
+            steps.extend(moves.filter(|step| step.leave.is_none() || step.gain > GAIN_MIN));
         }
         steps.sort_by(|a, b| falling(a.gain, b.gain).then((a.customer, a.take).cmp(&(b.customer, b.take))));
         let mut moved = false;

@@ -292,7 +292,7 @@ impl Books {
         edition.roll(ledger, now);
         let views = edition.catalog.volumes.iter().zip(&edition.views);
         let rooms = views.map(|(volume, view)| {
-            let room = Room::new(volume, view.window, view.counted, now);
+            let room = Room::new(volume, view.window, view.counted, now).with_ahead(view.ahead());
             let held = view.held_at(now, *latest);
             if held == 0 {
                 return room;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::super::Active;
 use super::books::{Cell, KINDS, Ledger};
-use super::series::step;
+use super::series::{begin, step};
 use crate::catalog::{Catalog, Volume};
 use crate::decision::calendar::Period;
 use crate::decision::policy::reservation;
@@ -30,6 +30,8 @@ const KEPT_FOR: Millis = Millis::MINUTE;
 pub(super) struct View {
     pub(super) window: Period,
     pub(super) counted: u64,
+    /// Those of them that lie behind the window, by steps: none unless a clock stepped back.
+    ahead: BTreeMap<i32, u32>,
     /// How many are reserved at the latest instant of any call.
     held: u64,
     /// When how many reservations are over; those that are over by then are kept a while for calls of before.
@@ -45,6 +47,18 @@ impl View {
                 self.counted.saturating_sub(1)
             };
         }
+        if step(at) >= step(self.window.end) {
+            let ahead = self.ahead.entry(step(at)).or_default();
+            *ahead = if is_more { *ahead + 1 } else { ahead.saturating_sub(1) };
+            if *ahead == 0 {
+                self.ahead.remove(&step(at));
+            }
+        }
+    }
+
+    /// Returns how many count that lie behind the window, ascending.
+    pub(super) fn ahead(&self) -> impl Iterator<Item = (Timestamp, u32)> + '_ {
+        self.ahead.iter().map(|(&step, &number)| (begin(step), number))
     }
 
     pub(super) fn hold(&mut self, over_at: Timestamp, number: u32, latest: Timestamp) {
@@ -100,6 +114,7 @@ impl View {
         let mut view = Self {
             window,
             counted: counted(catalog, volume, ledger, window),
+            ahead: ahead(catalog, volume, ledger, window),
             held: 0,
             open: BTreeMap::new(),
         };
@@ -122,6 +137,19 @@ fn counted(catalog: &Catalog, volume: &Volume, ledger: &Ledger, window: Period) 
     let series = ledger.series.iter();
     let concerned = series.filter(|(cell, _)| volume.counts(catalog, cell.offer, cell.channel));
     concerned.map(|(_, series)| series[kind].since(window.start)).sum()
+}
+
+/// Counts what happened behind a window of a volume, by steps.
+fn ahead(catalog: &Catalog, volume: &Volume, ledger: &Ledger, window: Period) -> BTreeMap<i32, u32> {
+    let mut ahead = BTreeMap::new();
+    let Some(kind) = kind(volume) else { return ahead };
+    let series = ledger.series.iter();
+    for (_, series) in series.filter(|(cell, _)| volume.counts(catalog, cell.offer, cell.channel)) {
+        for (step, number) in series[kind].steps_from(window.end) {
+            *ahead.entry(step).or_default() += number;
+        }
+    }
+    ahead
 }
 
 fn kind(volume: &Volume) -> Option<usize> {
@@ -157,6 +185,7 @@ impl Edition {
             if !view.window.contains(now) {
                 view.window = window(&self.catalog, volume, now);
                 view.counted = counted(&self.catalog, volume, ledger, view.window);
+                view.ahead = ahead(&self.catalog, volume, ledger, view.window);
             }
         }
     }

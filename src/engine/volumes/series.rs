@@ -32,6 +32,11 @@ pub(super) fn step(at: Timestamp) -> i32 {
     step.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
+/// Returns the first instant of a step.
+pub(super) fn begin(step: i32) -> Timestamp {
+    Timestamp::from_millis(i64::from(step) * STEP.get())
+}
+
 impl Series {
     /// Counts one at an instant.
     pub(super) fn add(&mut self, at: Timestamp) {
@@ -68,6 +73,12 @@ impl Series {
         let recent = self.recent.range(first..).map(|entry| u64::from(entry.1));
         let older = if start == Timestamp::FAR_PAST { self.older } else { 0 };
         older + recent.sum::<u64>()
+    }
+
+    /// Returns how many there are in each step from an instant on.
+    pub(super) fn steps_from(&self, start: Timestamp) -> impl Iterator<Item = (i32, u32)> + '_ {
+        let first = self.recent.partition_point(|entry| entry.0 < step(start));
+        self.recent.range(first..).copied()
     }
 }
 

@@ -449,3 +449,30 @@ fn a_clock_that_steps_back_makes_no_room() {
     assert_eq!(bench.shown("a", 2, midnight), 2);
     assert_eq!(bench.shown("b", 1, midnight - Millis::HOUR), 0);
 }
+
+#[test]
+fn room_is_promised_for_no_window_that_was_filled_before_the_clock_stepped_back() {
+    let midnight = T0 + Millis::HOUR.times(14);
+    let (before, day) = (midnight - Millis::HOUR, Millis::DAY);
+    let again = |bench: &Bench, at| reason(&bench.ask("z", 0, 1, at), "v").eligible_again_at;
+    let bench = Bench::new("volumes: [{ id: v, at_most: 2, of: decided, per: day }]");
+    assert_eq!(bench.shown("a", 2, midnight), 2);
+    assert_eq!(bench.shown("b", 2, midnight + day), 2);
+    assert_eq!(again(&bench, before), Some(midnight + day.times(2)));
+    assert_eq!(bench.shown("c", 1, midnight + day.times(2) - Millis::new(1)), 0);
+    assert_eq!(bench.shown("c", 1, midnight + day.times(2)), 1);
+
+    // One of tomorrow's is left; today's are used up by those of tomorrow and one of today.
+    let bench = Bench::new("volumes: [{ id: v, at_most: 2, of: decided, per: day }]");
+    let late = bench.ask("a", 0, 1, midnight);
+    assert_eq!(
+        (bench.shown("b", 2, before), again(&bench, before)),
+        (1, Some(midnight))
+    );
+    assert_eq!(bench.cancel(&late, None, midnight), Ok(1));
+    assert_eq!(bench.shown("c", 2, before), 1, "what is cancelled lies ahead no more");
+    // A catalog that comes into force then counts the same.
+    assert_eq!(bench.shown("d", 2, midnight), 2);
+    bench.reload("volumes: [{ id: v, at_most: 2, of: decided, per: day, pace: even }]");
+    assert_eq!(again(&bench, before), Some(midnight + day));
+}

@@ -140,6 +140,10 @@ impl Caller for Run {
         campaigns::customer_offers(decision, request, active, self.given.omit_content)
     }
 
+    fn decided(&self, active: &Active, request: &OffersRequest, decision: &Decision) {
+        self.desk.meters.reserved(active, request, decision);
+    }
+
     fn recalled(&self, answer: CustomerOffers) -> CustomerOffers {
         CustomerOffers {
             from_history: true,

@@ -177,7 +177,7 @@ impl Simulation {
     }
 
     /// Counts what an answer has.
-    fn count(&mut self, decision: &Decision) {
+    pub(super) fn count(&mut self, decision: &Decision) {
         let shown: usize = decision.placements.iter().map(|filled| filled.offers.len()).sum();
         let summary = &mut self.summary;
         summary.answers += 1;
@@ -228,13 +228,25 @@ impl Simulation {
         ask: &Ask,
         decision: &Decision,
     ) -> Result<Expected, String> {
+        self.judge_in(person, known, ask, decision, None)
+    }
+
+    /// Compares an answer with what it must be in the order of a plan.
+    pub(super) fn judge_in(
+        &self,
+        person: &Person,
+        known: bool,
+        ask: &Ask,
+        decision: &Decision,
+        order: Option<expected::Order<'_>>,
+    ) -> Result<Expected, String> {
         let model = match (self.fails.load(Ordering::Relaxed), decision.cached) {
             (false, _) => ModelState::Works,
             (true, false) => ModelState::Fails,
             (true, true) => ModelState::FailsUnseen,
         };
         let rooms = self.register.rooms(&self.bank, self.now);
-        let expected = expected::answer(&self.bank, person, known, ask, self.now, (model, &rooms));
+        let expected = expected::answer(&self.bank, person, known, ask, self.now, (model, &rooms, order));
         expected::compare(decision, &self.catalog, ask, &expected).map_err(|message| {
             let rules: Vec<String> = self.bank.offers.iter().map(|offer| format!("{offer:?}")).collect();
             format!(
@@ -248,18 +260,25 @@ impl Simulation {
     }
 
     /// Keeps the scores that the engine's list now holds: a list made without the model keeps the older ones.
-    fn remember_scores(&mut self, who: usize, expected: &Expected) {
+    pub(super) fn remember_scores(&mut self, who: usize, expected: &Expected) {
         let fails = self.fails.load(Ordering::Relaxed);
-        if expected.suppressed || fails {
+        let mut scored = expected.ranking.iter().filter(|ranked| ranked.scored).peekable();
+        // Where the model has nothing to score it is not asked, and nobody knows then that it fails.
+        if expected.suppressed || (fails && scored.peek().is_some()) {
             return;
         }
         let person = &mut self.people[who];
-        let scored = expected.ranking.iter().filter(|ranked| ranked.scored);
         person.good_scores = scored.map(|ranked| (ranked.offer, ranked.propensity)).collect();
     }
 
     /// Puts what was shown into the log, and drops what a full history drops.
-    fn reserve(&mut self, who: usize, ask: &Ask, decision: &Decision, expected: &Expected) -> Result<(), String> {
+    pub(super) fn reserve(
+        &mut self,
+        who: usize,
+        ask: &Ask,
+        decision: &Decision,
+        expected: &Expected,
+    ) -> Result<(), String> {
         let Some(id) = decision.id else { return Ok(()) };
         let person = &self.people[who];
         same("the customer of a decision id", &id.customer, &person.id.key())?;

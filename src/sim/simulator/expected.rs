@@ -82,14 +82,18 @@ pub(super) enum ModelState {
     FailsUnseen,
 }
 
-/// Works out the answer; the events of the question are in the log already. `known` is whether there was a profile before.
+/// Puts a ranking in the order of a plan, which may leave some out.
+pub(super) type Order<'a> = &'a dyn Fn(&[Ranked]) -> Vec<Ranked>;
+
+/// Works out the answer; the events of the question are in the log already. `known` is whether there was a profile before. In the order of a
+/// plan, reasons are left out.
 pub(super) fn answer(
     bank: &Blueprint,
     person: &Person,
     known: bool,
     ask: &Ask,
     now: Timestamp,
-    (model, rooms): (ModelState, &[Room]),
+    (model, rooms, order): (ModelState, &[Room], Option<Order<'_>>),
 ) -> Expected {
     let withheld = |rule: &str| -> Vec<Reason> {
         let of = |offer: &Offer| Reason::plain(offer, None, Stage::HardSuppression, rule);
@@ -104,7 +108,11 @@ pub(super) fn answer(
             known: false,
             ranking: Vec::new(),
             placements: vec![Vec::new(); ask.placements.len()],
-            reasons: withheld("unknown-customer"),
+            reasons: if order.is_some() {
+                Vec::new()
+            } else {
+                withheld("unknown-customer")
+            },
             suppressed: true,
             full: false,
             held: bank.gates.held(&person.id, ask),
@@ -139,8 +147,10 @@ pub(super) fn answer(
             .then_with(|| one.offer.cmp(&other.offer))
     });
     let sight = (now, rooms, suppressed.is_some());
-    let placements = fill(bank, person, ask, sight, &ranking, &mut reasons);
-    if !ask.explain {
+    let in_order = order.map(|order| order(&ranking));
+    let ranked = in_order.as_ref().unwrap_or(&ranking);
+    let placements = fill(bank, person, ask, sight, ranked, &mut reasons);
+    if !ask.explain || order.is_some() {
         reasons.clear();
     }
     Expected {
@@ -383,7 +393,7 @@ impl Reason {
 }
 
 /// Returns which offer stands at a position of the catalog.
-fn named(catalog: &Catalog, offer: usize) -> OfferId {
+pub(super) fn named(catalog: &Catalog, offer: usize) -> OfferId {
     OfferId::named(&catalog.offers[offer].id).unwrap_or(OfferId::NONE)
 }
 

@@ -94,6 +94,14 @@ summary! {
     reused_ids: "calls refused for a reused id",
     /// Calls that were refused since the answer of before was gone.
     gone_answers: "calls refused since the answer was gone",
+    /// Campaign runs.
+    campaigns: "campaign runs",
+    /// Of them those that had something scarce to give.
+    planned_campaigns: "of them planned within limits",
+    /// Of them those in two parts.
+    resumed_campaigns: "of them broken off and resumed",
+    /// Decisions of campaign runs.
+    campaign_decisions: "decisions of campaign runs judged",
     /// Calls that were rejected, as they had to be.
     rejections: "calls rejected",
     /// Calls for which there was no room for another customer.

@@ -169,13 +169,12 @@ impl Volume {
     /// in which the same count.
     fn again(&self, room: &Room, clock: Clock, now: Timestamp) -> Option<Timestamp> {
         let mut reserved = room.reserved.clone();
-        let first = self.window(clock, now);
         reserved.sort_unstable();
         let mut from = now;
         loop {
             let window = self.window(clock, from);
-            // What lies ahead of a clock that stepped back counts now; in which window it will, is not told.
-            let happened = if window == first { room.happened.len() } else { 0 };
+            // What lies ahead of a clock that stepped back counts now, and in the windows up to its own.
+            let happened = room.happened.iter().filter(|at| **at >= window.0).count();
             let open = reserved.partition_point(|until| *until <= from);
             let count = happened + reserved.len() - open;
             let next = reserved.get(open).map_or(window.1, |until| window.1.min(*until));
@@ -385,6 +384,11 @@ pub(super) fn stops(
         })
     };
     bank.volumes.iter().zip(rooms).filter_map(stop).collect()
+}
+
+/// Tells whether any volume counts an offer on a channel.
+pub(super) fn are_about(bank: &Blueprint, offer: OfferId, channel: usize) -> bool {
+    bank.volumes.iter().any(|volume| volume.takes(offer, channel, bank))
 }
 
 /// Writes the volumes as a catalog's lines.

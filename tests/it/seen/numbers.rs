@@ -16,6 +16,7 @@ use nbo::model::{Loaded, Wanted};
 use nbo::server::Server;
 use nbo::server::wire;
 use nbo::server::wire::decision_service_client::DecisionServiceClient;
+use nbo::server::wire::rank_customers_request::Audience;
 use nbo::telemetry::names::{Kind, NAMES};
 use tokio::net::TcpListener;
 
@@ -172,6 +173,50 @@ async fn every_reservation_is_open_until_it_is_confirmed_cancelled_or_timed_out(
     ]
     .map(|name| value(&families, &format!("nbo_{name}"), &[]));
     assert_eq!(counted, [1.0, 2.0, 4.0, 1.0, 0.0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_campaign_reserves_is_counted_once_as_what_a_call_reserves() {
+    let served = watched().await;
+    for name in ["anna", "bert", "carl"] {
+        served.begin(name).await;
+    }
+    let run = |reserve: bool| wire::RankCustomersRequest {
+        audience: Some(Audience::Everyone(true)),
+        channel: "web".to_owned(),
+        placement: Some(placement("home_hero", 1)),
+        reserve,
+        run_id: if reserve { "spring".to_owned() } else { String::new() },
+        ..Default::default()
+    };
+    let mut told = Vec::new();
+    // The second time under the same name everybody hears what was said before.
+    for reserve in [false, true, true] {
+        let mut stream = served
+            .campaigns()
+            .rank_customers(run(reserve))
+            .await
+            .unwrap()
+            .into_inner();
+        while let Some(message) = stream.message().await.unwrap() {
+            told.extend(message.customers);
+        }
+    }
+    assert_eq!(told.len(), 9);
+    let reservations = |families: &Families| {
+        ["reserved_contacts_total", "confirmed_contacts_total", "open_contacts"]
+            .map(|name| value(families, &format!("nbo_{name}"), &[]))
+    };
+    assert_eq!(reservations(&numbers(&served).await), [3.0, 0.0, 3.0]);
+    let given = &told[8];
+    let seen = wire::RecordOutcomeRequest {
+        decision_id: given.decision_id.clone(),
+        offer_id: given.offers[0].offer_id.clone(),
+        outcome: wire::Outcome::Seen.into(),
+        ..Default::default()
+    };
+    served.behaviour().record_outcome(seen).await.unwrap();
+    assert_eq!(reservations(&numbers(&served).await), [3.0, 1.0, 2.0]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Many callers come by all entrances at once, unary, by stream and with events, for few customers and the same volumes;
+//! Many callers come by all entrances at once, unary, by stream, with events and by campaigns, for few customers and the same volumes;
 //! afterwards everything is recounted from the customers' contacts.
 
 use std::collections::BTreeSet;
@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use nbo::domain::contact::{Contact, Counted};
 use nbo::domain::ids::{CustomerId, DecisionId};
 use nbo::domain::time::{Millis, Timestamp};
+use nbo::server::wire::rank_customers_request::Audience;
 use nbo::server::wire::{self, Outcome};
 use tokio::sync::Barrier;
 
@@ -96,6 +97,35 @@ async fn ask(served: &Served, call: usize, name: &str, id: String) -> wire::GetO
     }
 }
 
+/// Has a campaign run for one customer, and returns what it says as the answer to a call.
+async fn run(served: &Served, name: &str, id: String) -> wire::GetOffersResponse {
+    let run = wire::RankCustomersRequest {
+        audience: Some(Audience::Customers(wire::CustomerList {
+            customers: vec![customer(name)],
+        })),
+        channel: "web".to_owned(),
+        placement: Some(placement("list", 3)),
+        reserve: true,
+        run_id: id,
+        ..Default::default()
+    };
+    let mut answers = served.campaigns().rank_customers(run).await.unwrap().into_inner();
+    let mut told = Vec::new();
+    while let Some(message) = answers.message().await.unwrap() {
+        told.extend(message.customers);
+    }
+    // Nobody is told of who gets nothing.
+    let told: wire::CustomerOffers = told.pop().unwrap_or_default();
+    wire::GetOffersResponse {
+        decision_id: told.decision_id,
+        placements: vec![wire::PlacementOffers {
+            offers: told.offers,
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
 /// Reports that an offer of an answer was seen, or takes the whole answer back.
 async fn settle(served: &Served, call: usize, answer: &wire::GetOffersResponse) {
     let Some(first) = answer.placements[0]
@@ -140,7 +170,13 @@ async fn calls(served: &Served, together: &Barrier, caller: usize) -> BTreeSet<S
         together.wait().await;
         served.clock.advance(STEP);
         let name = format!("c{}", (caller * 7 + call) % CUSTOMERS);
-        let answer = ask(served, call, &name, format!("r-{caller}-{call}")).await;
+        let id = format!("r-{caller}-{call}");
+        // One of the callers is a campaign, every other time.
+        let answer = if caller == 0 && call % 2 == 1 {
+            run(served, &name, id).await
+        } else {
+            ask(served, call, &name, id).await
+        };
         settle(served, call / 3, &answer).await;
         if !answer.decision_id.is_empty() {
             decisions.insert(answer.decision_id);
