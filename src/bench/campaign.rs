@@ -157,6 +157,7 @@ fn with_all(options: &Options, name: &str) -> anyhow::Result<RunFigures> {
 }
 
 #[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not by itself")]
 struct Asks {
     cached: bool,
     limits: bool,
@@ -219,7 +220,7 @@ impl Bench {
         let seconds = start.elapsed().as_secs_f64();
         let worked = measure::worked()
             .zip(worked_before)
-            .map(|(after, before)| after - before);
+            .map(|(after, before)| after.saturating_sub(before));
         let customers = summary.totals.customers as f64;
         let gap = |bound: f64| 1.0 - summary.totals.objective / bound;
         Ok(RunFigures {

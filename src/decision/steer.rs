@@ -19,7 +19,7 @@ impl Steering<'_> {
     /// there before.
     #[must_use]
     pub fn apply(&self, ranking: &Ranking, others_max: usize) -> Ranking {
-        let is_first = |offer: u16| self.first.iter().any(|first| *first == offer);
+        let is_first = |offer: u16| self.first.contains(&offer);
         let is_barred = |offer: u16| self.barred.get(usize::from(offer)) == Some(&true);
         let all = &ranking.offers;
         let mut offers = Vec::with_capacity(self.first.len() + others_max.min(all.len()));

@@ -290,14 +290,13 @@ impl Simulation {
         let keys = |answers: &[(CustomerId, Decision)]| -> Vec<CustomerKey> {
             answers.iter().map(|(customer, _)| customer.key()).collect()
         };
-        let mut meant: Vec<CustomerKey> = match &run.listed {
-            Some(listed) => listed.iter().map(|&who| self.people[who].id.key()).collect(),
-            None => {
-                let is_meant = |id: &CustomerId| !id.is_anonymous() && self.engine.profile(id).is_some();
-                let people = self.people.iter().map(|person| &person.id);
-                people.filter(|id| is_meant(id)).map(CustomerId::key).collect()
-            }
-        };
+        let is_meant = |id: &CustomerId| !id.is_anonymous() && self.engine.profile(id).is_some();
+        let people = self.people.iter().enumerate();
+        let people = people.filter(|(who, person)| {
+            let listed = run.listed.as_ref().map(|listed| listed.contains(who));
+            listed.unwrap_or_else(|| is_meant(&person.id))
+        });
+        let mut meant: Vec<CustomerKey> = people.map(|(_, person)| person.id.key()).collect();
         meant.sort_unstable();
         let reserved = made.iter().filter(|(_, decision)| decision.id.is_some());
         let mut reserved: Vec<CustomerKey> = reserved.map(|(customer, _)| customer.key()).collect();
