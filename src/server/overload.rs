@@ -27,7 +27,7 @@
 //!
 //! Over HTTP/1 a connection has one call at a time, which begins as soon as it is read: such calls do not wait here, and what
 //! bounds them is the number of connections. What waits in a socket's buffer is not seen either; it is little, since a connection
-//! takes 64 KiB when its turn comes ([`super::turns`]).
+//! takes 16 KiB when its turn comes ([`super::turns`]).
 //!
 //! A call whose caller does not wait any longer when its turn comes is not begun either ([`super::deadline`]). The items of
 //! a stream are read one by one, so a stream holds back its own caller.
@@ -47,8 +47,9 @@ use super::limits::Bounds;
 const STANDING: Duration = Duration::from_millis(100);
 /// After how long without a slow call an overload is over.
 const PAUSE: Duration = Duration::from_millis(25);
-/// So many calls are worked off in a few milliseconds; a call that is slow while no more wait was held up by something else.
-const FEW: usize = 128;
+/// So many calls are worked off in a millisecond or two; a call that is slow while no more wait was held up by something else. It
+/// is half of what one connection takes in a turn.
+const FEW: usize = 32;
 /// How many calls are refused at once in each [`WINDOW`]: a refusal costs some ten microseconds, so these are a fiftieth of
 /// a thread's time.
 const AT_ONCE: u64 = 200;
@@ -57,9 +58,9 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// How long any other refusal is held back.
 const HELD: Duration = Duration::from_millis(200);
 /// How many calls are held back at a time: each is a timer and headers.
-const HELD_MAX: usize = 16_384;
-/// How many of one connection: half of the streams that it has by default, so that it can call meanwhile.
-const HELD_OF_ONE_MAX: usize = 128;
+const HELD_MAX: usize = 12_288;
+/// How many of one connection: three quarters of the streams that it has by default, so that it can call meanwhile.
+const HELD_OF_ONE_MAX: usize = 192;
 /// How many calls that are never refused may wait at a time: more are not asked by whoever operates a server.
 const VITAL_MAX: usize = 256;
 /// How many times as long as a page view a call that reports or serves may wait.

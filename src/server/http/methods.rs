@@ -29,8 +29,8 @@ use crate::server::wire::profile_service_server::{self, ProfileService as _};
 
 /// A body up to this long is read in some ten microseconds, however it is made.
 const SHORT_BYTES: usize = 16 * 1024;
-/// How many longer ones are read at a time: what is made of them takes several times their memory.
-const LONG_READERS: usize = 2;
+/// How many longer ones are read at a time: what is made of them can take a hundred times their memory.
+const LONG_READERS: usize = 1;
 
 /// A call over HTTP, as far as a service needs it.
 pub(super) struct Call {
