@@ -26,8 +26,8 @@
 //! a quarter of that, of the least important a sixteenth.
 //!
 //! Over HTTP/1 a connection has one call at a time, which begins as soon as it is read: such calls do not wait here, and what
-//! bounds them is the number of connections. What waits in a socket's buffer is not seen either; it is little, since a connection
-//! takes 16 KiB when its turn comes ([`super::turns`]).
+//! bounds them is the number of connections. What waits in a socket's buffer is not seen either: a connection takes 16 KiB when its
+//! turn comes ([`super::turns`]), some sixty page views. So a flood over one connection alone is no overload: it waits in its own socket.
 //!
 //! A call whose caller does not wait any longer when its turn comes is not begun either ([`super::deadline`]). The items of
 //! a stream are read one by one, so a stream holds back its own caller.
@@ -47,9 +47,8 @@ use super::limits::Bounds;
 const STANDING: Duration = Duration::from_millis(100);
 /// After how long without a slow call an overload is over.
 const PAUSE: Duration = Duration::from_millis(25);
-/// So many calls are worked off in a millisecond or two; a call that is slow while no more wait was held up by something else. It
-/// is half of what one connection takes in a turn.
-const FEW: usize = 32;
+/// So many calls are worked off in a few milliseconds; a call that is slow while no more wait was held up by something else.
+const FEW: usize = 128;
 /// How many calls are refused at once in each [`WINDOW`]: a refusal costs some ten microseconds, so these are a fiftieth of
 /// a thread's time.
 const AT_ONCE: u64 = 200;
