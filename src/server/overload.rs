@@ -26,8 +26,8 @@
 //! a quarter of that, of the least important a sixteenth.
 //!
 //! Over HTTP/1 a connection has one call at a time, which begins as soon as it is read: such calls do not wait here, and what
-//! bounds them is the number of connections. What waits in a socket's buffer is not seen either: a connection takes 16 KiB when its
-//! turn comes ([`super::turns`]), some sixty page views. So a flood over one connection alone is no overload: it waits in its own socket.
+//! bounds them is the number of connections. What waits in a socket's buffer is not seen either: a connection takes 8 KiB when its
+//! turn comes ([`super::turns`]), some thirty page views. So a flood over one connection alone is no overload: it waits in its own socket.
 //!
 //! A call whose caller does not wait any longer when its turn comes is not begun either ([`super::deadline`]). The items of
 //! a stream are read one by one, so a stream holds back its own caller.

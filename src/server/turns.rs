@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The bytes of a turn: some sixty page views, or a thousand pings, which are a quarter of a millisecond.
-const TURN_BYTES: usize = 16 * 1024;
+/// The bytes of a turn: some thirty page views, or five hundred pings.
+const TURN_BYTES: usize = 8 * 1024;
 /// What a write counts as: each is a call of the system, and a ping is answered by one of its own.
 const WRITE_BYTES: usize = 1024;
 
@@ -105,9 +105,9 @@ mod tests {
 
     #[test]
     fn a_connection_that_always_has_more_gives_way_after_a_turn_and_loses_nothing() {
-        let data = vec![7; 40_000];
+        let data = vec![7; 20_000];
         let mut connection = InTurns::new(&data[..]);
         let turns = [turn(&mut connection), turn(&mut connection), turn(&mut connection)];
-        assert_eq!(turns, [17_000, 17_000, 6_000]);
+        assert_eq!(turns, [9_000, 9_000, 2_000]);
     }
 }

@@ -233,7 +233,7 @@ async fn survive(attack: &Attack, lasting: Duration) -> f64 {
 }
 
 #[tokio::test]
-#[ignore = "judges rates, on a quiet machine: `cargo test --release --test it attacks -- --ignored`; it never passed yet"]
+#[ignore = "judges rates, of a release build: `cargo test --release --test it attacks -- --ignored`"]
 async fn under_every_attack_a_polite_client_keeps_nine_tenths_of_its_rate() {
     let mut slowed = Vec::new();
     for attack in ALL {
