@@ -5,7 +5,7 @@
 //! synchronous engine call, and [`convert`] back. Who may call what is judged before, in [`access`]. What the server
 //! takes at most stands in [`limits`], what it refuses with in [`status`].
 //!
-//! When more is asked than can be answered, the excess is refused at once ([`overload`]).
+//! When more is asked than can be answered, the excess is refused ([`overload`]).
 //!
 //! Shutting down: the server says that it is not ready and goes on for [`limits::Bounds::drain_delay`]; then no new connection
 //! is accepted, calls under way finish, watchers are told to go elsewhere; streams that their callers keep open are cut after

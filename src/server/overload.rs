@@ -1,4 +1,4 @@
-//! What happens when more is asked than can be answered: the excess is refused at once, the least important first.
+//! What happens when more is asked than can be answered: the excess is refused before it is read, the least important first.
 //!
 //! A decision is made in one go and takes some ten microseconds, so there are never many *at work*; what grows under overload
 //! is the number of calls that *wait for their turn*, from the headers until a thread begins the work. Both are measured: how
@@ -8,8 +8,7 @@
 //! than [`Bounds::wait`](super::limits::Bounds) while more than [`FEW`] others did. A burst is no overload: it is worked off
 //! before. Nor is a slow disk or a thread that the system took away: then few wait, and to refuse them would win nothing.
 //!
-//! **Then** a page view that has waited for longer than that is refused, before its message is read: it costs a tenth of
-//! the work or less. Those that waited less are answered, so the server goes on at its top rate and what it answers, it answers in
+//! **Then** a page view that has waited for longer than that is refused, before its message is read. Those that waited less are answered, so the server goes on at its top rate and what it answers, it answers in
 //! time. (A fixed number of calls at a time would do neither on all machines.) Calls of less importance are refused
 //! whatever they waited; those of more wait up to [`PATIENCE`] times as long; health, a person's rights and what operates the server are
 //! not refused.
@@ -23,7 +22,8 @@
 //! he still waits.
 //!
 //! **However it is** no more than [`Bounds::waiting`](super::limits::Bounds) calls wait, which bounds their memory: of page views
-//! a quarter of that, of the least important a sixteenth.
+//! a quarter of that, of the least important a sixteenth. What is not refused has [`VITAL_MAX`] places of its own; beyond them it is a
+//! page view.
 //!
 //! Over HTTP/1 a connection has one call at a time, which begins as soon as it is read: such calls do not wait here, and what
 //! bounds them is the number of connections. What waits in a socket's buffer is not seen either: a connection takes 8 KiB when its
