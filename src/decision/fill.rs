@@ -214,21 +214,17 @@ fn fill_all<'a>(
         channel: catalog.channels[request.channel].symbol,
         campaign: request.campaign.map(|campaign| catalog.campaigns[campaign].symbol),
     };
+    let placements = request.placements.iter();
+    let wanted = placements.map(|wanted| wanted.count.min(ranking.offers.len())).sum();
     let mut filling = Filling {
         catalog,
-        ledger: Ledger::new(catalog, profile, asked, now),
+        ledger: Ledger::new(catalog, profile, asked, wanted, now),
         rooms,
         request,
         asked,
         barrier,
         quiet: quiet::at(quiet_hours, catalog.zone_of(profile), now),
-        chosen: Vec::with_capacity(
-            request
-                .placements
-                .iter()
-                .map(|wanted| wanted.count.min(ranking.offers.len()))
-                .sum(),
-        ),
+        chosen: Vec::with_capacity(wanted),
         full: SmallVec::new(),
         note,
         valid_until: ranking.valid_until,
@@ -257,8 +253,8 @@ impl Filling<'_> {
             if is_full && reasons.is_none() {
                 break;
             }
-            // Who is told of obstacles is told the first one, which need not be what is used up.
-            if reasons.is_none() && self.note.is_none() && self.is_used_up(offer) {
+            // Who is told of obstacles is told the first one, so all are asked in their order then.
+            if reasons.is_none() && self.note.is_none() && self.is_passed_over(wanted.placement, offer, first_chosen) {
                 continue;
             }
             let barred = self.barrier.first(offer);
@@ -301,7 +297,9 @@ impl Filling<'_> {
                 valid_until = valid_until.min(self.rooms.stays_until(self.catalog, self.asked.channel, offer));
             }
             self.valid_until = valid_until;
-            self.full.extend(full);
+            if let Some(cap) = full {
+                self.full.push(cap);
+            }
             if let Some(stopped) = stopped {
                 self.tell(offer, stopped);
             }
@@ -346,6 +344,15 @@ impl Filling<'_> {
     fn is_used_up(&self, offer: usize) -> bool {
         let is_about = |&cap: &usize| self.catalog.caps[cap].contacts.offers[offer];
         self.full.iter().any(is_about) && !self.catalog.offers[offer].is_exempt()
+    }
+
+    /// Tells whether something stops the offer that stays as it is for as long as the ranking holds, or that was met before: it has no
+    /// say in until when the answer is valid, so nothing else needs to be asked.
+    fn is_passed_over(&self, placement: usize, offer: usize, first_chosen: usize) -> bool {
+        let mut rules = 0..OF_PLACEMENT.len();
+        rules.any(|rule| self.is_met(rule, placement, offer, first_chosen))
+            || self.is_used_up(offer)
+            || self.barrier.stops(offer)
     }
 
     fn shown(&self, ranked: &Ranked, rank: usize) -> Shown {
@@ -407,6 +414,7 @@ impl Filling<'_> {
     }
 
     /// Tells whether one of [`OF_PLACEMENT`] is met, by its position there: names would be compared letter by letter.
+    #[inline]
     fn is_met(&self, rule: usize, placement: usize, offer: usize, first_chosen: usize) -> bool {
         let (earlier, here) = self.chosen.split_at(first_chosen);
         let placement = &self.catalog.placements[placement];

@@ -163,13 +163,15 @@ pub struct Ledger<'a> {
     counting: SmallVec<[Counting; 32]>,
     /// Where the part of `counting` of each of them ends, and of what its contacts are.
     ends: SmallVec<[(usize, Among); 32]>,
+    /// Those that all that counts could reach, together with all that the call may choose; mostly few.
+    near: SmallVec<[usize; 16]>,
     rests: Rests,
 }
 
 impl<'a> Ledger<'a> {
-    /// Counts the contacts.
+    /// Counts the contacts, for a call that chooses `chosen_max` offers at most.
     #[must_use]
-    pub fn new(catalog: &'a Catalog, profile: &'a Profile, asked: Asked, now: Timestamp) -> Self {
+    pub fn new(catalog: &'a Catalog, profile: &'a Profile, asked: Asked, chosen_max: usize, now: Timestamp) -> Self {
         let calendar = Calendar::new(catalog.zone_of(profile), catalog.week_starts, now);
         let contacts = &profile.contacts;
         let contacts = contacts.iter().filter_map(|contact| Known::of(catalog, contact));
@@ -180,14 +182,19 @@ impl<'a> Ledger<'a> {
         }
         let mut counting = SmallVec::new();
         let mut ends = SmallVec::new();
-        for cap in caps(catalog) {
+        let mut near = SmallVec::new();
+        for (at, cap) in caps(catalog).enumerate() {
             let mut among = Among::default();
             if can_stop(cap, asked) {
+                let first = counting.len();
                 counting.extend(known.iter().enumerate().filter_map(|(at, known)| {
                     let release = known.counts_until(cap, catalog, &calendar, now)?;
                     among.add(known);
                     Some(Counting { known: at, release })
                 }));
+                if counting.len() - first + chosen_max >= cap.limit as usize {
+                    near.push(at);
+                }
             }
             ends.push((counting.len(), among));
         }
@@ -201,28 +208,33 @@ impl<'a> Ledger<'a> {
             by_offer,
             counting,
             ends,
+            near,
             rests,
         }
     }
 
     /// Finds the limits that have no room for the candidate, in their order, one after the other as they are asked for.
-    /// `earlier` are the offers that the same call already chose, as (placement, offer position); they count as decided now.
+    /// `earlier` are the offers that the same call already chose, as (placement, offer position), no more than were announced; they count
+    /// as decided now.
     pub fn reached<'b>(
         &'b self,
         earlier: &'b [(Symbol, usize)],
         candidate: Candidate,
     ) -> impl Iterator<Item = Reached> + 'b {
         let catalog = self.catalog;
-        let (caps, cool_downs, attempts) = if catalog.offers[candidate.offer].is_exempt() {
-            (0, 0, 0)
-        } else {
-            (catalog.caps.len(), catalog.cool_downs.len(), catalog.attempts.len())
-        };
-        let caps = (0..caps).filter_map(move |at| self.cap_reached(at, Limit::Cap(at), earlier, candidate));
-        let cool_downs = (0..cool_downs).filter_map(move |at| self.resting(at, earlier, candidate));
         let first = catalog.caps.len();
+        let (near, cool_downs) = if catalog.offers[candidate.offer].is_exempt() {
+            (&[][..], 0)
+        } else {
+            (&self.near[..], catalog.cool_downs.len())
+        };
+        let (caps, attempts) = near.split_at(near.partition_point(|&at| at < first));
+        let caps = caps.iter();
+        let caps = caps.filter_map(move |&at| self.cap_reached(at, Limit::Cap(at), earlier, candidate));
+        let cool_downs = (0..cool_downs).filter_map(move |at| self.resting(at, earlier, candidate));
+        let attempts = attempts.iter();
         let attempts =
-            (0..attempts).filter_map(move |at| self.cap_reached(first + at, Limit::Attempts(at), earlier, candidate));
+            attempts.filter_map(move |&at| self.cap_reached(at, Limit::Attempts(at - first), earlier, candidate));
         caps.chain(cool_downs).chain(attempts)
     }
 

@@ -230,7 +230,7 @@ fn a_cap_counts_the_contacts_of_both_and_may_be_full_at_once() {
         placement: symbol(&catalog, "top"),
     };
     let is_full = |profile: &Profile| {
-        Ledger::new(&catalog, &view(profile), asked, T0)
+        Ledger::new(&catalog, &view(profile), asked, 0, T0)
             .reached(&[], candidate)
             .count()
             > 0

@@ -113,7 +113,7 @@ fn question(catalog: &Catalog, text: &str) -> Question {
 }
 
 fn reached(catalog: &Catalog, profile: &Profile, question: &Question, now: Timestamp) -> Vec<Reached> {
-    let ledger = Ledger::new(catalog, profile, question.asked, now);
+    let ledger = Ledger::new(catalog, profile, question.asked, question.earlier.len(), now);
     ledger.reached(&question.earlier, question.candidate).collect()
 }
 
