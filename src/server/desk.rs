@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 use tonic::{Code, Response, Status};
 
+use super::convert::said::Phrases;
 use super::durability::{CheckpointLog, Durability};
 use super::operate::Readiness;
 use super::policies::PolicyLog;
@@ -12,6 +14,7 @@ use super::reload::ReloadStatus;
 use super::status::Refusal;
 use super::watch::WatchHub;
 use super::wire;
+use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::data::KeptVersions;
 use crate::domain::time::Timestamp;
@@ -27,6 +30,8 @@ pub(super) struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) hub: Arc<WatchHub>,
     pub(super) meters: Arc<Meters>,
+    /// What the catalog in force says of its offers.
+    pub(super) phrases: ArcSwap<Phrases>,
     pub(super) policies: Arc<PolicyLog>,
     /// How many more past decisions may be made again at the same time.
     pub(super) replays: Arc<Semaphore>,
@@ -45,6 +50,18 @@ impl Desk {
     /// Takes the snapshot and reads the clock: once per call or per item of a stream.
     pub(super) fn begin(&self) -> (Arc<Active>, Timestamp) {
         (self.engine.active(), self.clock.now())
+    }
+
+    /// Returns what a catalog says of its offers.
+    pub(super) fn phrases(&self, catalog: &Arc<Catalog>) -> Arc<Phrases> {
+        let phrases = self.phrases.load();
+        if phrases.are_of(catalog) {
+            return Arc::clone(&phrases);
+        }
+        // After a reload. A call that began before it makes its own once more, and whoever comes next makes them again.
+        let phrases = Arc::new(Phrases::new(catalog));
+        self.phrases.store(Arc::clone(&phrases));
+        phrases
     }
 
     /// Answers a call that may have changed something, as soon as that is as safe as the journal's level promises.

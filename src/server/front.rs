@@ -27,6 +27,7 @@ use super::deadline::{self, Left};
 use super::desk::Desk;
 use super::grpc::behaviour::Behaviour;
 use super::grpc::decisions::Decisions;
+use super::grpc::page_views;
 use super::http::{self, CorsOrigin};
 use super::observe;
 use super::overload::{Excess, Queue, Waiting};
@@ -39,10 +40,11 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>
 /// All that answers requests.
 #[derive(Clone)]
 pub(super) struct Behind {
+    pub(super) page_views: Decisions,
     pub(super) decisions: DecisionServiceServer<Decisions>,
     pub(super) behaviour: BehaviourServiceServer<Behaviour>,
     pub(super) health: HealthServer<HealthService>,
-    /// Everything, the three above as well.
+    /// Everything, those above as well.
     pub(super) all: Router,
 }
 
@@ -178,6 +180,7 @@ impl Front {
 /// The services to which there is a straight way.
 #[derive(Clone, Copy)]
 enum Hot {
+    PageViews,
     Decisions,
     Behaviour,
     Health,
@@ -188,6 +191,9 @@ fn straight<B>(request: &Request<B>) -> Option<Hot> {
     let kind = request.headers().get(hyper::header::CONTENT_TYPE)?.as_bytes();
     if kind != b"application/grpc" && !kind.starts_with(b"application/grpc+") {
         return None;
+    }
+    if request.uri().path() == page_views::PATH {
+        return Some(Hot::PageViews);
     }
     let (service, _) = request.uri().path().strip_prefix('/')?.split_once('/')?;
     match service {
@@ -201,6 +207,10 @@ fn straight<B>(request: &Request<B>) -> Option<Hot> {
 impl Behind {
     fn call(&self, service: Hot, request: Request<Counted>) -> Answering {
         match service {
+            Hot::PageViews => {
+                let answering = page_views::answer(self.page_views.clone(), request);
+                Box::pin(async move { Ok(answering.await) })
+            }
             Hot::Decisions => self.decisions.clone().call(request),
             Hot::Behaviour => self.behaviour.clone().call(request),
             Hot::Health => self.health.clone().call(request),

@@ -43,6 +43,7 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch as channel};
 use tonic::service::Routes;
@@ -54,6 +55,7 @@ use crate::clock::Clock;
 use crate::config::data::KeptVersions;
 use crate::engine::Engine;
 use crate::telemetry::{Meters, Stopwatch, Traces};
+use convert::said::Phrases;
 use desk::Desk;
 use doors::Doors;
 use durability::{CheckpointLog, Durability};
@@ -121,6 +123,7 @@ impl Server {
         let rebuild = past
             .clone()
             .map(|past| -> Rebuild { Box::new(move |activation| past.catalog(activation)) });
+        let phrases = ArcSwap::from_pointee(Phrases::new(&catalog));
         let policies = PolicyLog::new(catalog, clock.now(), engine.activations(), rebuild);
         let policies = Arc::new(policies);
         let durability = Durability::new(&engine);
@@ -132,6 +135,7 @@ impl Server {
             clock,
             hub,
             meters,
+            phrases,
             policies,
             reloads: reloads.subscribe(),
             ready: channel::Sender::new(Readiness::Starting),
@@ -266,6 +270,7 @@ impl Server {
 async fn behind(desk: &Arc<Desk>, request_time: Duration) -> Result<(Behind, HealthReporter), ServeError> {
     let services = Services::new(desk);
     let own = services.clone();
+    let page_views = own.decisions.clone();
     let decisions = DecisionServiceServer::new(own.decisions).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let behaviour = BehaviourServiceServer::new(own.behaviour).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let profiles = ProfileServiceServer::new(own.profiles).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -302,6 +307,7 @@ async fn behind(desk: &Arc<Desk>, request_time: Duration) -> Result<(Behind, Hea
     let routes = routes.into_axum_router().merge(operate::routes(desk));
     let all = http::in_front(routes, Arc::new(services), request_time);
     let behind = Behind {
+        page_views,
         decisions,
         behaviour,
         health: health_service,

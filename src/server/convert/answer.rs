@@ -20,15 +20,22 @@ pub fn offers(
     active: &Active,
     omit_content: bool,
 ) -> wire::GetOffersResponse {
-    let catalog = &active.catalog;
     let channel = (!omit_content).then_some(request.channel);
+    let placements = decision.placements.iter();
+    wire::GetOffersResponse {
+        placements: placements
+            .map(|filled| placement(filled, &active.catalog, channel))
+            .collect(),
+        ..around(decision, request, active)
+    }
+}
+
+/// Says everything of a decision but its placements.
+pub(super) fn around(decision: &Decision, request: &OffersRequest, active: &Active) -> wire::GetOffersResponse {
+    let catalog = &active.catalog;
     wire::GetOffersResponse {
         decision_id: decision.id.map(|id| id.to_string()).unwrap_or_default(),
-        placements: decision
-            .placements
-            .iter()
-            .map(|filled| placement(filled, catalog, channel))
-            .collect(),
+        placements: Vec::new(),
         profile_version: decision.profile_version,
         known_customer: decision.known_customer,
         rung: rung(decision.rung),
@@ -102,15 +109,30 @@ pub(super) fn scoring_path(scorer: Option<&dyn Scorer>) -> i32 {
 }
 
 fn placement(filled: &Filled, catalog: &Catalog, channel: Option<usize>) -> wire::PlacementOffers {
+    let offer = |shown: &Shown| {
+        let now = now(shown);
+        wire::RankedOffer {
+            rank: now.rank,
+            priority: now.priority,
+            factors: now.factors,
+            rung: now.rung,
+            control: now.control,
+            ..about(shown.offer, catalog, channel, shown.control)
+        }
+    };
+    wire::PlacementOffers {
+        offers: filled.offers.iter().map(offer).collect(),
+        ..placement_around(filled, catalog, channel)
+    }
+}
+
+/// Says everything of a placement but its offers.
+pub(super) fn placement_around(filled: &Filled, catalog: &Catalog, channel: Option<usize>) -> wire::PlacementOffers {
     let placement = &catalog.placements[filled.placement];
     let with_fallback = filled.fallback && channel.is_some();
     wire::PlacementOffers {
         placement: text(&placement.id),
-        offers: filled
-            .offers
-            .iter()
-            .map(|shown| offer(shown, catalog, channel))
-            .collect(),
+        offers: Vec::new(),
         fallback: filled.fallback,
         fallback_content: if with_fallback {
             content(&placement.fallback)
@@ -120,14 +142,25 @@ fn placement(filled: &Filled, catalog: &Catalog, channel: Option<usize>) -> wire
     }
 }
 
-fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::RankedOffer {
-    let offer = &catalog.offers[shown.offer];
+/// Says of an offer what is the same in every answer on a channel; without a channel nothing of its content.
+pub(super) fn about(offer: usize, catalog: &Catalog, channel: Option<usize>, control: bool) -> wire::RankedOffer {
+    let offer = &catalog.offers[offer];
     let treatment = channel.and_then(|channel| match &offer.control {
-        Some(control) if shown.control => Some(control),
+        Some(content) if control => Some(content),
         _ => offer.treatments[channel].as_ref(),
     });
     wire::RankedOffer {
         offer_id: text(&offer.id),
+        group: text(&catalog.groups[offer.group].id),
+        name: text(&offer.name),
+        content: treatment.map(content).unwrap_or_default(),
+        ..wire::RankedOffer::default()
+    }
+}
+
+/// Says of an offer what is so in one answer.
+pub(super) fn now(shown: &Shown) -> wire::RankedOffer {
+    wire::RankedOffer {
         rank: u32::try_from(shown.rank).unwrap_or(u32::MAX),
         priority: seven_digits(shown.priority),
         factors: Some(wire::Factors {
@@ -137,10 +170,8 @@ fn offer(shown: &Shown, catalog: &Catalog, channel: Option<usize>) -> wire::Rank
             lever: shown.factors.lever,
         }),
         rung: rung(shown.rung),
-        group: text(&catalog.groups[offer.group].id),
-        name: text(&offer.name),
-        content: treatment.map(content).unwrap_or_default(),
         control: shown.control,
+        ..wire::RankedOffer::default()
     }
 }
 
@@ -171,7 +202,10 @@ fn seven_digits(number: f64) -> f64 {
 }
 
 fn content(fields: &BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<String, String> {
-    fields.iter().map(|(name, value)| (text(name), text(value))).collect()
+    // A map that is collected is sorted first; these come in order, and are few.
+    let mut content = BTreeMap::new();
+    content.extend(fields.iter().map(|(name, value)| (text(name), text(value))));
+    content
 }
 
 /// Copies a text; `to_string` of an `Arc<str>` goes through formatting, which takes longer than the copy.

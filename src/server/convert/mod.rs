@@ -15,6 +15,7 @@ pub(super) mod history;
 pub mod offers;
 pub mod outcomes;
 pub mod profiles;
+pub mod said;
 pub mod stored;
 
 use fault::{Faults, Path};

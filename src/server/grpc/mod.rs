@@ -9,6 +9,7 @@ pub(super) mod contacts;
 pub(super) mod decisions;
 pub(super) mod import;
 pub(super) mod operations;
+pub(super) mod page_views;
 pub(super) mod profiles;
 mod watching;
 
