@@ -93,16 +93,21 @@ impl Program {
 
     /// Waits until it listens; returns where, and how long it took.
     pub(crate) async fn ready(&mut self) -> (String, Duration) {
+        match self.ready_unless_ended().await {
+            Ok(ready) => ready,
+            Err(status) => panic!("it ended with {status} before it was ready"),
+        }
+    }
+
+    /// Does the same of a program that may end before; returns how it ended then.
+    pub(crate) async fn ready_unless_ended(&mut self) -> Result<(String, Duration), ExitStatus> {
         let listening = self.said.wait_for(|said| address(said).is_some());
         let found = match timeout(READY_WITHIN, listening).await {
             Ok(Ok(said)) => address(&said).unwrap().to_owned(),
-            Ok(Err(_)) => {
-                let status = self.child.wait().unwrap();
-                panic!("it ended with {status} before it was ready")
-            }
+            Ok(Err(_)) => return Err(self.child.wait().unwrap()),
             Err(late) => panic!("it is not ready in {READY_WITHIN:?}: {late}"),
         };
-        (found, self.begun.elapsed())
+        Ok((found, self.begun.elapsed()))
     }
 
     /// Connects to it, as a program of its own would.
