@@ -151,7 +151,8 @@ pub struct Engine {
     checkpointed: AtomicU64,
     /// Held by the one that destroys keys.
     erasing: Mutex<()>,
-    /// Held by the one that joins or parts, and by those that forget and erase, who must not meet.
+    /// Held by the one that joins or parts, or that says who is who in books of a moment, and by those that forget and erase, who must
+    /// not meet.
     joining: RwLock<()>,
     aliases: Aliases,
     conductor: Conductor,
