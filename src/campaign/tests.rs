@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -19,6 +20,7 @@ use crate::rules::{Scope, Space};
 mod blocks;
 mod breaks;
 mod full_disk;
+mod lists;
 mod volumes;
 
 const CUSTOMERS: usize = 1_200;
@@ -42,6 +44,8 @@ struct Tester {
     breaks: bool,
     /// By what a run that reserves knows whom it answered before.
     once: Option<RequestKey>,
+    /// Answers from a list that was cached.
+    cached: AtomicUsize,
     /// Who was listed by the contact history.
     recalled: Mutex<Vec<CustomerId>>,
 }
@@ -103,6 +107,7 @@ impl Tester {
             next_catalog: Mutex::default(),
             breaks: false,
             once: None,
+            cached: AtomicUsize::new(0),
             recalled: Mutex::default(),
         }
     }
@@ -166,6 +171,7 @@ impl Caller for Tester {
 
     fn present(&self, active: &Active, request: &OffersRequest, decision: &Decision) -> Option<Told> {
         assert!(!self.breaks, "a thread of the run dies, as it should here");
+        self.cached.fetch_add(usize::from(decision.cached), Ordering::Relaxed);
         let name = |offer: usize| active.catalog.offers[offer].id.to_string();
         let shown = decision.placements[0].offers.iter().map(|shown| name(shown.offer));
         let withheld = decision

@@ -298,7 +298,7 @@ impl<C: Caller> Worker<'_, C> {
             preview: true,
             ..request.clone()
         };
-        let looked = self.engine.offers(&asked.active, &preview, now);
+        let looked = self.engine.offers_steered(&asked.active, &preview, None, now);
         looked.map(|decision| decision.withheld).unwrap_or_default()
     }
 }

@@ -9,6 +9,7 @@ use super::background::{Pace, step_back};
 use super::history::{Aside, Head};
 use crate::journal::Journal;
 use crate::journal::checkpoint::{self, CheckpointWriter};
+use crate::journal::failpoints::fail_point;
 use crate::journal::files;
 use crate::store::seal::Purpose;
 
@@ -80,8 +81,11 @@ impl Engine {
             return Ok(None);
         };
         let (position, head) = {
+            // Whoever is named by a slot below had that slot at the position: nobody goes and comes back in between.
+            let _alone = self.joining.write();
             let history = self.history.lock();
             let (books, position) = self.conductor.volumes.keep(|| journal.written());
+            fail_point("checkpoint::kept");
             let hex = |mark: u128| format!("{mark:032x}");
             let forgotten = self.forgotten();
             let joined = self.aliases.customers().into_iter();
@@ -136,7 +140,9 @@ impl Engine {
         let mut pace = Pace::new(haste == Haste::Gentle, journal.written());
         let (mut customers, mut synced) = (0, 0);
         // Who came since has begun behind the position, and who went is not missed.
-        for keys in self.store.everybody().chunks(STEP_CUSTOMERS) {
+        let everybody = self.store.everybody();
+        fail_point("checkpoint::listed");
+        for keys in everybody.chunks(STEP_CUSTOMERS) {
             for &key in keys {
                 let mut copied = self.store.copy(key, &mut block, || journal.written());
                 if copied.is_some_and(|(seal, _)| seal.is_none()) {

@@ -10,7 +10,7 @@ use super::answers::{Answers, Kept};
 use super::erasure::Marks;
 use super::laps::{self, Step};
 use super::numbers::Numbers;
-use super::ranking::{List, Lists};
+use super::ranking::{Keep, List, Lists};
 use super::replay;
 use super::steps::{add_gate_reasons, apply_events, lowest_rung, reservation, unanswered};
 use super::sync::Locked;
@@ -54,6 +54,8 @@ pub(super) struct Call<'a> {
     pub(super) rooms: Option<&'a Rooms>,
     /// What a plan over many customers says, if there is one.
     pub(super) steering: Option<Steering<'a>>,
+    /// Whether the customer's list is cached.
+    pub(super) keep: Keep,
     /// Whose; absent for a visitor without any id, for whom nothing can be kept.
     pub(super) key: Option<CustomerKey>,
     pub(super) now: Timestamp,
@@ -277,6 +279,7 @@ impl<L: Locked<Books>> Conductor<L> {
             own: profile,
             standing,
         };
+        let keep = if keep { call.keep } else { Keep::No };
         let (list, cached, chosen) = self.choose_from_list(call, once, &sight, keep, &mut withheld, workspace);
         let (outcome, reservation) = chosen.inspect_err(|_| self.lists.forget(list_key))?;
         if reservation.is_none() && changed {
@@ -388,7 +391,7 @@ impl<L: Locked<Books>> Conductor<L> {
         call: &Call<'_>,
         once: Option<RequestKey>,
         sight: &Sight<'_>,
-        keep: bool,
+        keep: Keep,
         withheld: &mut Vec<Withheld>,
         workspace: &mut Workspace,
     ) -> (Arc<List>, bool, Result<Chosen, Rejection>) {

@@ -31,7 +31,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 
 use super::conductor::{Conductor, everybody};
 use super::history::Aside;
@@ -128,7 +128,7 @@ impl Engine {
     /// would not take the rest: to be repeated.
     pub fn erase_customer(&self, customer: &CustomerId, now: Timestamp) -> Result<Erasure, Rejection> {
         let _one_at_a_time = self.erasing.lock();
-        let _no_joining = self.joining.read();
+        let alone = self.joining.write();
         let key = customer.key();
         if self.aliases.get(key).is_some() {
             return Err(Rejection::IsJoined);
@@ -142,25 +142,33 @@ impl Engine {
             }
             Ok::<_, Rejection>(())
         })?;
+        fail_point("erase::kept");
+        // While nobody goes and comes back: a slot is of those who had it then.
+        let erased = erased.map(|(books, number)| (self.aside(books), number));
+        let _no_joining = RwLockWriteGuard::downgrade(alone);
         self.changed(key);
         for visitor in visitors {
             self.changed(visitor);
         }
         let keys = match (&self.conductor.journal, erased) {
-            (Some(journal), Some((books, number))) => self
-                .destroy_keys(journal, books, number)
+            (Some(journal), Some((aside, number))) => Self::destroy_keys(journal, &aside, number)
                 .map_err(|why| Rejection::NotDestroyed(why.to_string().into()))?,
             _ => 0,
         };
         Ok(Erasure { existed, keys })
     }
 
-    /// Destroys the keys of all who were gone by record `number`, with the books as of then.
-    pub(super) fn destroy_keys(&self, journal: &Arc<Journal>, books: Kept, number: u64) -> std::io::Result<u64> {
-        let aside = serde_json::to_vec(&Aside {
+    /// Returns books of this moment as they are kept beside the keys.
+    pub(super) fn aside(&self, books: Kept) -> Aside {
+        Aside {
             books: self.anonymous(books),
             forgotten: self.forgotten(),
-        })?;
+        }
+    }
+
+    /// Destroys the keys of all who were gone by record `number`, with the books as of then.
+    pub(super) fn destroy_keys(journal: &Arc<Journal>, aside: &Aside, number: u64) -> std::io::Result<u64> {
+        let aside = serde_json::to_vec(aside)?;
         journal.sync().map_err(std::io::Error::other)?;
         fail_point("erase::before_books");
         journal.keys().keep_books(number, &aside)?;
@@ -174,15 +182,19 @@ impl Engine {
         all.map(|(mark, last)| (format!("{mark:032x}"), last)).collect()
     }
 
-    /// Names customers in books by the slots of their keys.
+    /// Names customers in books by the slots of their keys. Since the books were as they are, nobody may have gone and come back, who
+    /// would have another slot: hold [`Engine::joining`] for both.
     pub(super) fn anonymous(&self, books: Kept) -> Kept {
-        books.by_slot(|key| {
-            // A visitor that is joined is not in the store; it is in one of the two at any moment.
-            let joined = || self.aliases.get(key).map(|alias| alias.seal);
-            let seals = [joined(), self.store.seal(key), joined()];
-            let seal = seals.into_iter().flatten().find(|seal| !seal.is_none())?;
-            Some(seal.slot())
-        })
+        books.by_slot(|key| self.slot(key))
+    }
+
+    /// Returns the slot of somebody's key; nothing for who is not known, or has none yet.
+    pub(super) fn slot(&self, key: CustomerKey) -> Option<u32> {
+        // A visitor that is joined is not in the store; it is in one of the two at any moment.
+        let joined = || self.aliases.get(key).map(|alias| alias.seal);
+        let seals = [joined(), self.store.seal(key), joined()];
+        let seal = seals.into_iter().flatten().find(|seal| !seal.is_none())?;
+        Some(seal.slot())
     }
 
     /// Tells whether a customer was erased, and did not come back.

@@ -8,6 +8,7 @@ use shuttle::sync::Mutex;
 use shuttle::{Config, Runner, thread};
 
 use super::conductor::{Call, Conductor};
+use super::ranking::Keep;
 use super::volumes::books::Books;
 use super::volumes::tests::recount;
 use super::{Active, Answer, Limits, Rejection, Workspace};
@@ -68,6 +69,7 @@ impl Scene {
             once,
             rooms: None,
             steering: None,
+            keep: Keep::Yes,
             key: Some(id.key()),
             now,
         };

@@ -7,7 +7,8 @@
 //!
 //! **Cached lists.** A customer's [`Ranking`](crate::domain::decision::Ranking) is kept with what made it (ranking version, activation, request context) and
 //! served without scoring while that holds and its `valid_until` lies ahead. Caps and opt-outs are applied freshly each
-//! time. The lists live in a cache of bounded size; losing one costs a re-rank, never an answer.
+//! time. The lists live in a cache of bounded size; losing one costs a re-rank, never an answer. A run over many customers
+//! leaves there what it found, and takes away what it put there.
 //!
 //! **Once.** A call may carry a request id; a repeat gets the first call's answer and reserves nothing. What is promised for how
 //! long stands in `answers`.
@@ -74,6 +75,7 @@ use crate::store::{Buffers, Standing, Store, Then, record::Draft};
 
 use aliases::{Aliases, Whom};
 use conductor::{Call, Conductor};
+use ranking::Keep;
 use steps::{records_known_only, unanswered};
 
 pub use again::{Gone, GoneAgain};
@@ -151,7 +153,8 @@ pub struct Engine {
     checkpointed: AtomicU64,
     /// Held by the one that destroys keys.
     erasing: Mutex<()>,
-    /// Held by the one that joins or parts, and by those that forget and erase, who must not meet.
+    /// Held by the one that joins or parts, or that says who is who in books of a moment, and by those that forget and erase, who must
+    /// not meet.
     joining: RwLock<()>,
     aliases: Aliases,
     conductor: Conductor,
@@ -240,18 +243,15 @@ impl Engine {
     /// # Errors
     /// [`Rejection::TooManyCustomers`] when there is no room for somebody new and the call carries events.
     pub fn offers(&self, active: &Active, request: &OffersRequest, now: Timestamp) -> Result<Decision, Rejection> {
-        self.offers_steered(active, request, None, now)
+        self.offers_kept(active, request, None, Keep::Yes, now)
     }
 
-    /// Decides as [`Engine::offers`] does, in the order that a plan over many customers wants.
-    ///
-    /// # Errors
-    /// As for [`Engine::offers`].
-    pub fn offers_steered(
+    fn offers_kept(
         &self,
         active: &Active,
         request: &OffersRequest,
         steering: Option<Steering<'_>>,
+        keep: Keep,
         now: Timestamp,
     ) -> Result<Decision, Rejection> {
         let Some(customer) = &request.customer else {
@@ -265,6 +265,7 @@ impl Engine {
                 once: None,
                 rooms: None,
                 steering,
+                keep,
                 key: Some(whom.customer.key()),
                 now,
             };
@@ -288,6 +289,7 @@ impl Engine {
             once: None,
             rooms: None,
             steering: None,
+            keep: Keep::Yes,
             key: None,
             now,
         };
@@ -315,19 +317,15 @@ impl Engine {
         once: Option<RequestKey>,
         now: Timestamp,
     ) -> Result<Answer, Rejection> {
-        self.answer_steered(active, request, None, once, now)
+        self.answer_kept(active, request, None, (once, Keep::Yes), now)
     }
 
-    /// Answers as [`Engine::answer`] does, in the order that a plan over many customers wants.
-    ///
-    /// # Errors
-    /// As for [`Engine::answer`].
-    pub fn answer_steered(
+    fn answer_kept(
         &self,
         active: &Arc<Active>,
         request: &OffersRequest,
         steering: Option<Steering<'_>>,
-        once: Option<RequestKey>,
+        (once, keep): (Option<RequestKey>, Keep),
         now: Timestamp,
     ) -> Result<Answer, Rejection> {
         let Some(customer) = &request.customer else {
@@ -338,7 +336,7 @@ impl Engine {
                 replay: None,
             });
         };
-        let answered = self.answered(active, customer, (request, steering, once), now, false);
+        let answered = self.answered(active, customer, (request, steering, once), (now, keep), false);
         answered.or_else(|rejection| {
             let decision = no_room(active, request, customer, rejection, now)?;
             Ok(Answer {
@@ -363,7 +361,7 @@ impl Engine {
         once: Option<RequestKey>,
         now: Timestamp,
     ) -> Result<(EventsReceipt, Answer), Rejection> {
-        let answer = self.answered(active, customer, (request, None, once), now, true)?;
+        let answer = self.answered(active, customer, (request, None, once), (now, Keep::Yes), true)?;
         let receipt = EventsReceipt {
             applied: answer.applied,
             duplicates: request.events.len() - answer.applied,
@@ -378,7 +376,7 @@ impl Engine {
         active: &Arc<Active>,
         named: &CustomerId,
         (request, steering, once): (&OffersRequest, Option<Steering<'_>>, Option<RequestKey>),
-        now: Timestamp,
+        (now, keep): (Timestamp, Keep),
         strict: bool,
     ) -> Result<Answer, Rejection> {
         self.for_whom(named, |whom| {
@@ -390,6 +388,7 @@ impl Engine {
                 once,
                 rooms: None,
                 steering,
+                keep,
                 key: Some(key),
                 now,
             };

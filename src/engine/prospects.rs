@@ -6,13 +6,15 @@
 //! again, since others may have been given the room.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::conductor::{Call, Conductor, barrier};
+use super::ranking::Keep;
 use super::sync::Locked;
 use super::volumes::books::Books;
-use super::{Active, Engine, Rejection, Replay, Workspace};
+use super::{Active, Answer, Engine, Rejection, Replay, Workspace};
 use crate::catalog::Catalog;
 use crate::decision::assign::{Choice, Limits};
 use crate::decision::barrier::Barrier;
@@ -103,6 +105,7 @@ impl Engine {
                 once: Some(once),
                 rooms: None,
                 steering: None,
+                keep: Keep::Meanwhile,
                 key: Some(whom.customer.key()),
                 now,
             };
@@ -142,6 +145,7 @@ impl Engine {
                 once,
                 rooms: None,
                 steering: None,
+                keep: Keep::Meanwhile,
                 key: Some(whom.customer.key()),
                 now,
             };
@@ -156,6 +160,45 @@ impl Engine {
             })
         });
         found.unwrap_or_else(|_| nothing())
+    }
+}
+
+impl Engine {
+    /// Decides as [`Engine::offers`] does, in the order that a plan over many customers wants, for a run that decides for the customer
+    /// next: live calls keep the lists that they had.
+    ///
+    /// # Errors
+    /// As for [`Engine::offers`].
+    pub fn offers_steered(
+        &self,
+        active: &Active,
+        request: &OffersRequest,
+        steering: Option<Steering<'_>>,
+        now: Timestamp,
+    ) -> Result<Decision, Rejection> {
+        self.offers_kept(active, request, steering, Keep::Meanwhile, now)
+    }
+
+    /// Answers as [`Engine::answer`] does, in the order that a plan over many customers wants, for a run that does not come back to the
+    /// customer: live calls keep the lists that they had, and no list is cached for it.
+    ///
+    /// # Errors
+    /// As for [`Engine::answer`].
+    pub fn answer_steered(
+        &self,
+        active: &Arc<Active>,
+        request: &OffersRequest,
+        steering: Option<Steering<'_>>,
+        once: Option<RequestKey>,
+        now: Timestamp,
+    ) -> Result<Answer, Rejection> {
+        self.answer_kept(active, request, steering, (once, Keep::No), now)
+    }
+
+    /// Returns how many lists are cached.
+    #[cfg(test)]
+    pub(crate) fn lists_cached(&self) -> usize {
+        self.conductor.lists.len()
     }
 }
 
@@ -196,7 +239,7 @@ impl<L: Locked<Books>> Conductor<L> {
         let catalog = &*active.catalog;
         let (list, _) = self
             .lists
-            .list(active, request, customer, profile, true, true, now, workspace);
+            .list(active, request, customer, profile, Keep::No, true, now, workspace);
         let hold_outs = hold_out::of(catalog, Some(customer));
         let barrier = barrier(catalog, profile, request, &hold_outs);
         let channel = catalog.channels[request.channel].symbol;
@@ -278,7 +321,7 @@ impl<L: Locked<Books>> Conductor<L> {
         let barrier = barrier(catalog, profile, request, &hold_outs);
         let (list, _) = self
             .lists
-            .list(active, request, key, profile, true, true, now, workspace);
+            .list(active, request, key, profile, call.keep, true, now, workspace);
         let look = |ranking: &Ranking| -> Vec<Choice> {
             let outcome = fill::fill(ranking, &barrier, request, now, wanted.rooms, None);
             let shown = outcome.placements.iter().flat_map(|filled| &filled.offers);

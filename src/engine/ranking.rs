@@ -29,8 +29,22 @@ pub(super) struct List {
     context: Box<[Value]>,
     /// Whether every model answered; a list made on a lower rung is not served again, so that the model is asked anew.
     sound: bool,
+    /// Whether only a run that comes back to the customer wants it.
+    is_passing: bool,
     /// The list itself.
     pub(super) ranking: Ranking,
+}
+
+/// Whether a list that is made is cached. A run over many customers comes to each of them once, in no hurry, whereas what it would throw out
+/// is asked for again: so it leaves the cache as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// For whoever asks next.
+    Yes,
+    /// Where there is none, for a run that comes back to the customer.
+    Meanwhile,
+    /// Not at all; what was cached meanwhile is given up.
+    No,
 }
 
 /// The cached lists.
@@ -63,8 +77,14 @@ impl Lists {
         self.0.remove(&key.get());
     }
 
+    /// Returns how many lists are cached.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns the customer's list, cached or made now, and whether it was cached. Called under the customer's lock, so the
-    /// list fits the profile. A list made for a profile that will not be written back must not be kept: `keep` is false. Of a long
+    /// list fits the profile. A list made for a profile that will not be written back must not be kept. Of a long
     /// list only the best are there unless `whole` is asked for.
     #[expect(clippy::too_many_arguments, reason = "a list depends on all of them")]
     pub(super) fn list(
@@ -73,12 +93,15 @@ impl Lists {
         request: &OffersRequest,
         key: CustomerKey,
         profile: &Profile,
-        keep: bool,
+        keep: Keep,
         whole: bool,
         now: Timestamp,
         workspace: &mut Workspace,
     ) -> (Arc<List>, bool) {
         let kept = self.0.get(&key.get());
+        if keep == Keep::No && kept.as_ref().is_some_and(|list| list.is_passing) {
+            self.0.remove(&key.get());
+        }
         let holds = |list: &List| {
             let read = &active.catalog.context_read;
             let same_context = read
@@ -107,17 +130,24 @@ impl Lists {
             made_at: now,
             context,
             sound,
+            is_passing: keep == Keep::Meanwhile,
             ranking,
         });
+        let is_wanted = match keep {
+            Keep::Yes => true,
+            // One that somebody else wants may hold for what they ask.
+            Keep::Meanwhile => before.as_deref().is_none_or(|before| before.is_passing),
+            Keep::No => false,
+        };
         // The last good scores stay at hand for as long as a model fails.
-        if keep && (sound || before.is_none_or(|before| !before.sound)) {
+        if is_wanted && (sound || before.is_none_or(|before| !before.sound)) {
             self.0.insert(key.get(), Arc::clone(&list));
         }
         (list, false)
     }
 
     /// Returns the whole of a cut list that was the last to be made in this workspace, and keeps it instead.
-    pub(super) fn made_whole(&self, list: &List, key: CustomerKey, keep: bool, workspace: &mut Workspace) -> Arc<List> {
+    pub(super) fn made_whole(&self, list: &List, key: CustomerKey, keep: Keep, workspace: &mut Workspace) -> Arc<List> {
         let Workspace { unsorted, keys, .. } = workspace;
         let list = Arc::new(List {
             context: list.context.clone(),
@@ -128,7 +158,7 @@ impl Lists {
             },
             ..*list
         });
-        if keep && list.sound {
+        if keep == Keep::Yes && list.sound {
             self.0.insert(key.get(), Arc::clone(&list));
         }
         list

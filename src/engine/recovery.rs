@@ -3,7 +3,8 @@
 //!
 //! A checkpoint's blocks were taken while records were written, each at a record number of its own; for the customers of
 //! whom there are records behind the checkpoint, that number says which records the block has already. What is counted over
-//! all customers was taken at the checkpoint's position exactly, so there every record counts.
+//! all customers was taken at the checkpoint's position exactly, so there every record counts. Who has what reserved there is said by
+//! slots, and stays so until all records are folded: only then is it known whose they are, and who is gone.
 //!
 //! Which visitors are joined to whom is in the customers' profiles; so whoever is found both there and on their own is taken as joined
 //! ([`super::joining`]).
@@ -385,17 +386,12 @@ impl Recovery {
         let mut engine = Engine::new(active, limits);
         engine.store = store;
         engine.conductor.marks = Marks::salted(*journal.keys().salt());
-        engine.take_over(&head, &tail.names);
+        engine.take_over(&head);
         let position = recovered.checkpoint.unwrap_or(0);
         let mut replay = Replay {
             engine: &engine,
             keys: &keys,
             taken: &tail.taken,
-            nameless: head
-                .books
-                .slots()
-                .filter(|slot| !tail.names.contains_key(slot))
-                .collect(),
             names: tail.names,
             joined: tail.joined.into_iter().collect(),
             activations: &head.activations,
@@ -423,11 +419,12 @@ impl Recovery {
             replay.restore(aside);
         }
         recovered.unreadable += replay.unreadable;
-        let (unfinished, joined) = (replay.unfinished, replay.joined);
+        let (unfinished, joined, names) = (replay.unfinished, replay.joined, replay.names);
         engine.index_joined(joined, |slot| match keys.find(slot) {
             Found::Live(seal) => seal,
             Found::Destroyed | Found::Unknown => Seal::NONE,
         });
+        engine.name_books(&names);
         engine.store.limit(limits.customers_max);
         engine.conductor.numbers.begin_at(engine.active.load().since);
         engine.checkpointed = position.into();
@@ -480,11 +477,6 @@ fn later_books(journal: &Journal, position: u64) -> Result<Option<(u64, Aside)>,
     }
     let aside = serde_json::from_slice(&bytes).map_err(std::io::Error::from)?;
     Ok(Some((number, aside)))
-}
-
-/// Returns under what somebody is kept of whom only the slot is known, since they are gone.
-const fn nobody(slot: u32) -> CustomerKey {
-    CustomerKey::from_packed(slot as u128)
 }
 
 /// Renames checkpoints that are not good, so that they do not count as one of those to fall back on.

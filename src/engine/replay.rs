@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::conductor::{Call, Conductor};
+use super::ranking::Keep;
 use super::{Active, Engine, Limits, Rejection, Workspace};
 use crate::catalog::Catalog;
 use crate::decision::steer::Steering;
@@ -242,6 +243,7 @@ impl Engine {
             once: None,
             rooms: Some(&rooms),
             steering: steering.as_ref().map(|(first, barred)| Steering { first, barred }),
+            keep: Keep::No,
             key: Some(customer.key()),
             now: recorded.at,
         };

@@ -11,16 +11,19 @@ use std::sync::{
 
 /// Every point.
 #[cfg(feature = "failpoints")]
-pub const POINTS: [&str; 16] = [
+pub const POINTS: [&str; 19] = [
     "log::before_write",
     "log::after_write",
     "log::torn_write",
     "log::before_sync",
     "log::trim",
+    "checkpoint::kept",
+    "checkpoint::listed",
     "checkpoint::writing",
     "checkpoint::before_rename",
     "checkpoint::after_rename",
     "erase::recorded",
+    "erase::kept",
     "erase::before_books",
     "erase::before_destroy",
     "keys::destroying",
@@ -52,6 +55,8 @@ pub fn arm(text: &str) -> Result<(), String> {
 
 /// Ends the process when this point is armed and it is time.
 pub(crate) fn fail_point(name: &str) {
+    #[cfg(test)]
+    passing::pass(name);
     if is_due(name) {
         std::process::abort();
     }
@@ -68,4 +73,29 @@ pub(super) fn is_due(name: &str) -> bool {
 #[cfg(not(feature = "failpoints"))]
 pub(super) const fn is_due(_: &str) -> bool {
     false
+}
+
+/// What a test does in the middle of something, as another thread might.
+#[cfg(test)]
+pub(crate) mod passing {
+    use std::cell::RefCell;
+
+    type Work = Box<dyn FnOnce()>;
+
+    thread_local! {
+        static NEXT: RefCell<Option<(&'static str, Work)>> = RefCell::default();
+    }
+
+    /// Lets this thread do something once, when it comes to a point.
+    pub(crate) fn at(name: &'static str, work: impl FnOnce() + 'static) {
+        NEXT.set(Some((name, Box::new(work))));
+    }
+
+    /// Does what was to be done at this point.
+    pub(super) fn pass(name: &str) {
+        let is_due = NEXT.with_borrow(|next| next.as_ref().is_some_and(|(point, _)| *point == name));
+        if is_due && let Some((_, work)) = NEXT.take() {
+            work();
+        }
+    }
 }

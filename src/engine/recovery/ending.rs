@@ -9,14 +9,14 @@ use super::super::Engine;
 use super::super::checkpoint::CHECKPOINTS_KEPT;
 use super::super::conductor::Conductor;
 use super::super::history::{Head, append_plain};
-use super::{RecoveryError, nobody};
+use super::RecoveryError;
 use crate::domain::ids::CustomerKey;
 use crate::journal::{Journal, LogError, Table};
 use crate::store::record::Draft;
 
 impl Engine {
     /// Goes on with what a checkpoint says of nobody in particular.
-    pub(super) fn take_over(&self, head: &Head, names: &HashMap<u32, CustomerKey>) {
+    pub(super) fn take_over(&self, head: &Head) {
         let Conductor {
             numbers,
             marks,
@@ -37,8 +37,23 @@ impl Engine {
         for mark in head.erased.iter().filter_map(|mark| number(mark)) {
             marks.add(mark);
         }
-        let name = |slot| names.get(&slot).copied().unwrap_or(nobody(slot));
-        volumes.restore(head.books.clone().by_key(name));
+        volumes.restore(head.books.clone());
+    }
+
+    /// Names people in the books over all customers by their keys, who were named by their slots. Whoever is gone has nothing reserved,
+    /// nor has a life before the one of now; for everybody else, the catalog that comes into force lets the books hold what the
+    /// contacts reserve.
+    pub(super) fn name_books(&self, names: &HashMap<u32, CustomerKey>) {
+        let is_known = |key| self.store.seal(key).is_some() || self.aliases.get(key).is_some();
+        let of_slot = |slot: u32| {
+            let key = names.get(&slot).copied()?;
+            (self.slot(key)? == slot).then_some(key)
+        };
+        let volumes = &self.conductor.volumes;
+        volumes.name(|key| match u32::try_from(key.get()) {
+            Ok(slot) => of_slot(slot),
+            Err(_) => Some(key).filter(|&key| is_known(key)),
+        });
     }
 
     /// Leaves nothing half done: destroys the keys that nobody has any more, and takes the marks of those who are known.
@@ -67,7 +82,7 @@ impl Engine {
         if !journal.keys().has_retired(number) {
             return Ok(());
         }
-        match self.destroy_keys(journal, books, number) {
+        match Self::destroy_keys(journal, &self.aside(books), number) {
             // Who was forgotten waits for the next checkpoint, as on a full disk; who was to be erased does not.
             Err(error) if unfinished => Err(error.into()),
             _ => Ok(()),

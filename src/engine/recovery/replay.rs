@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::super::conductor::{Conductor, everybody};
+use super::super::conductor::Conductor;
 use super::super::history::{Activation, Aside};
 use super::super::{Active, Engine, WORKSPACE, Workspace};
-use super::{NO_KEY, RecoveryError, Taken, WRONG_KEY, nobody};
+use super::{NO_KEY, RecoveryError, Taken, WRONG_KEY};
 use crate::catalog::Catalog;
 use crate::decision::fold;
 use crate::domain::contact::Contact;
@@ -21,6 +21,10 @@ use crate::store::record::{ForgottenVisitor, Record, Unread, Who};
 use crate::store::seal::{NO_SLOT, Seal};
 
 /// Folds the records behind a checkpoint.
+///
+/// Meanwhile the books over all customers name people by their slots, as the checkpoint does, in whatever life each was: who that is may
+/// be told by a record far behind, or by none when they are gone. At the end they are named, and hold for everybody what the
+/// contacts reserve ([`Engine::name_books`]).
 pub(super) struct Replay<'a> {
     pub(super) engine: &'a Engine,
     pub(super) keys: &'a Table,
@@ -28,8 +32,6 @@ pub(super) struct Replay<'a> {
     pub(super) names: HashMap<u32, CustomerKey>,
     /// Who may have visitors.
     pub(super) joined: HashSet<CustomerKey>,
-    /// The slots in the books of people who are not known by name yet.
-    pub(super) nameless: HashSet<u32>,
     pub(super) activations: &'a [Activation],
     pub(super) catalogs: &'a mut dyn FnMut(&Activation) -> Result<Arc<Catalog>, String>,
     pub(super) actives: HashMap<u64, Arc<Active>>,
@@ -77,7 +79,7 @@ impl Replay<'_> {
                 for erased in all {
                     marks.add(erased.mark);
                     numbers.forget(erased.mark, erased.decisions);
-                    self.erase(number, erased.slot);
+                    self.erase(erased.slot);
                 }
                 Ok(())
             }
@@ -89,15 +91,13 @@ impl Replay<'_> {
                 visitors,
             } => {
                 numbers.forget(marks.of(key), decisions);
-                // As whom the books know somebody of whom the checkpoint has no more than a reservation.
-                let key = self.name(who);
                 if number >= self.counts_from {
                     let counted = |one: &ForgottenVisitor| match one.slot {
                         NO_SLOT => one.visitor,
-                        slot => self.name(Who::Slot(slot)),
+                        slot => nobody(slot),
                     };
                     let people = visitors.iter().map(|one| (counted(one), &*one.before));
-                    let people: Vec<_> = people.chain([(key, &*before)]).collect();
+                    let people: Vec<_> = people.chain([(counts_as(who), &*before)]).collect();
                     let Ok(()) = volumes.forget(&people, || Ok::<_, Infallible>(()));
                 }
                 for one in visitors {
@@ -130,7 +130,7 @@ impl Replay<'_> {
                     }
                 }
                 if number >= self.counts_from {
-                    self.count(&active, key, (&entries, before), at);
+                    self.count(&active, counts_as(who), (&entries, before), at);
                 }
                 if self.is_open(who, number) && self.is_life(who, key) {
                     self.fold(&active.catalog, (key, seal), id.as_ref(), &entries);
@@ -148,10 +148,6 @@ impl Replay<'_> {
             return;
         }
         self.names.insert(joined.slot, visitor);
-        if self.nameless.remove(&joined.slot) {
-            // It was joined while the checkpoint was written, which has nobody of this slot.
-            self.engine.conductor.volumes.rename(nobody(joined.slot), visitor);
-        }
         self.leave_store(visitor, joined.slot, number);
     }
 
@@ -165,15 +161,13 @@ impl Replay<'_> {
 
     /// Goes on with the books of a later moment.
     pub(super) fn restore(&mut self, aside: Aside) {
-        let slots = aside.books.slots();
-        self.nameless = slots.filter(|slot| !self.names.contains_key(slot)).collect();
         let Conductor { volumes, numbers, .. } = &self.engine.conductor;
         for (mark, last) in aside.forgotten {
             if let Ok(mark) = u128::from_str_radix(&mark, 16) {
                 numbers.forget(mark, last);
             }
         }
-        volumes.restore(aside.books.by_key(|slot| self.name(Who::Slot(slot))));
+        volumes.restore(aside.books);
     }
 
     fn name(&self, who: Who) -> CustomerKey {
@@ -196,27 +190,19 @@ impl Replay<'_> {
         }
     }
 
-    fn erase(&mut self, number: u64, slot: u32) {
+    fn erase(&mut self, slot: u32) {
         self.unfinished |= matches!(self.keys.find(slot), Found::Live(_));
         let key = self.name(Who::Slot(slot));
-        if slot == NO_SLOT || !self.is_life(Who::Slot(slot), key) {
-            return;
+        // What is reserved goes with the slot, at the end.
+        if slot != NO_SLOT && self.is_life(Who::Slot(slot), key) {
+            let Ok(_) = self.engine.store.remove(key, |_, _| Ok::<_, Infallible>(()));
         }
-        let volumes = &self.engine.conductor.volumes;
-        let Ok(_) = self.engine.store.remove(key, |profile, _| {
-            if number >= self.counts_from {
-                let all = everybody(key, profile);
-                let people: Vec<_> = all.iter().map(|&(key, own)| (key, &*own.contacts)).collect();
-                return volumes.forget(&people, || Ok::<_, Infallible>(()));
-            }
-            Ok(())
-        });
     }
 
     /// Enters what an earlier process entered into the books over all customers.
     fn count(&self, active: &Active, key: CustomerKey, (entries, before): (&[Entry], Vec<Contact>), at: Timestamp) {
         let volumes = &self.engine.conductor.volumes;
-        // What became of a visitor's contact counts under the visitor's own key.
+        // What became of a visitor's contact counts; what it reserves is held at the end, since the record has no slot.
         let (key, entries) = match entries {
             [Entry::OfVisitor { visitor, entry }] => (*visitor, std::slice::from_ref(&**entry)),
             own => (key, own),
@@ -278,5 +264,17 @@ impl Replay<'_> {
         });
         self.actives.insert(generation, Arc::clone(&active));
         Ok(active)
+    }
+}
+
+/// Returns under what the books count somebody as long as records are folded.
+const fn nobody(slot: u32) -> CustomerKey {
+    CustomerKey::from_packed(slot as u128)
+}
+
+fn counts_as(who: Who) -> CustomerKey {
+    match who {
+        Who::Key(key) => key,
+        Who::Slot(slot) => nobody(slot),
     }
 }

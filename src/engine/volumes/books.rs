@@ -87,6 +87,10 @@ impl Kept {
     pub(in crate::engine) fn series(&self) -> &impl Serialize {
         &self.series
     }
+
+    pub(in crate::engine) fn held(&self) -> &impl Serialize {
+        &self.held
+    }
 }
 
 impl Default for Kept {
@@ -97,7 +101,8 @@ impl Default for Kept {
 
 impl Kept {
     /// Names the customers of open reservations by the slots of their keys, which `slot_of` knows: what is on disk tells nobody who
-    /// they are. A reservation of somebody who is gone was released behind the record that the books stand at, so it is left out.
+    /// they are. What is reserved for somebody who is gone, by contacts that had given way to later ones before, is left out: nobody can
+    /// report of it any more.
     pub(in crate::engine) fn by_slot(mut self, slot_of: impl Fn(CustomerKey) -> Option<u32>) -> Self {
         for (_, rows) in &mut self.held {
             rows.retain_mut(|row| {
@@ -109,18 +114,6 @@ impl Kept {
                 }
                 row.2.0 == 0
             });
-        }
-        self
-    }
-
-    /// Names them by their keys again; who is not known any more stays under the number of the slot, which is no key of anybody.
-    pub(in crate::engine) fn by_key(mut self, key_of: impl Fn(u32) -> CustomerKey) -> Self {
-        for row in self.held.iter_mut().flat_map(|(_, rows)| rows) {
-            if let ((0, slot), Ok(narrow)) = (row.2, u32::try_from(row.2.1)) {
-                debug_assert_eq!(slot, u64::from(narrow));
-                let key = key_of(narrow).get();
-                row.2 = halves(key);
-            }
         }
         self
     }
@@ -202,7 +195,7 @@ impl Books {
         !had_volumes && self.editions.have_volumes()
     }
 
-    /// Opens the reservations of a customer that are not known yet, since there was no volume before.
+    /// Holds for a customer what the contacts reserve, no less and no more; what gave way to them stays as it is.
     pub(super) fn ensure(&mut self, customer: CustomerKey, contacts: &[Contact]) {
         if self.editions.is_empty() {
             return;
@@ -213,21 +206,21 @@ impl Books {
             if over_at <= latest - KEPT_AFTER {
                 continue;
             }
+            let held = held(customer, contact);
+            let same = contacts.iter().filter(|other| self::held(customer, other) == held);
             for (kind, counted) in KINDS.into_iter().enumerate() {
                 let is_open = |other: &&Contact| standing(other, counted) == Standing::Held;
-                if !is_open(&contact) {
-                    continue;
-                }
-                let held = held(customer, contact);
-                let same = contacts.iter().filter(|other| self::held(customer, other) == held);
-                let number = narrow(same.filter(is_open).count());
+                let number = narrow(same.clone().filter(is_open).count());
                 let queue = self.ledger.held.entry(contact.channel).or_default();
-                let open = &mut queue.entry(held).or_default()[kind];
-                let missing = number.saturating_sub(*open);
-                *open += missing;
-                if missing > 0 {
-                    self.editions
-                        .each_view(Cell::of(contact), kind, |view| view.hold(over_at, missing, latest));
+                let open = queue.get(&held).map_or(0, |open| open[kind]);
+                if number > open {
+                    queue.entry(held).or_default()[kind] = number;
+                    self.editions.each_view(Cell::of(contact), kind, |view| {
+                        view.hold(over_at, number - open, latest);
+                    });
+                }
+                for _ in number..open {
+                    self.release(contact.channel, held, kind);
                 }
             }
         }
@@ -249,20 +242,19 @@ impl Books {
         }
     }
 
-    /// Enters open reservations under another key.
-    pub(super) fn rename(&mut self, before: CustomerKey, now: CustomerKey) {
+    /// Enters open reservations under the keys that `name` gives, and gives up those for whom it has none.
+    pub(super) fn name(&mut self, name: impl Fn(CustomerKey) -> Option<CustomerKey>) {
         for queue in self.ledger.held.values_mut() {
-            let (renamed, others) = std::mem::take(queue)
-                .into_iter()
-                .partition(|(held, _)| held.customer == before);
-            *queue = others;
-            let renamed: BTreeMap<Held, Open> = renamed;
-            queue.extend(
-                renamed
-                    .into_iter()
-                    .map(|(held, open)| (Held { customer: now, ..held }, open)),
-            );
+            let mut named: BTreeMap<Held, Open> = BTreeMap::new();
+            for (held, open) in std::mem::take(queue) {
+                let Some(customer) = name(held.customer) else { continue };
+                let all = named.entry(Held { customer, ..held }).or_default();
+                all.iter_mut().zip(open).for_each(|(all, open)| *all += open);
+            }
+            *queue = named;
         }
+        // The views are made anew.
+        self.editions = Editions::default();
     }
 
     /// Goes on with what was kept.
@@ -352,7 +344,7 @@ impl Books {
             match was {
                 Standing::Nothing => {}
                 Standing::Held => {
-                    was_over = !self.release(customer, contact, kind);
+                    was_over = !self.release(contact.channel, held(customer, contact), kind);
                 }
                 Standing::At(at) => self.count(contact, kind, at, false),
             }
@@ -372,7 +364,7 @@ impl Books {
     pub(super) fn let_go(&mut self, customer: CustomerKey, contact: &Contact) {
         for (kind, counted) in KINDS.into_iter().enumerate() {
             if standing(contact, counted) == Standing::Held {
-                self.release(customer, contact, kind);
+                self.release(contact.channel, held(customer, contact), kind);
             }
         }
     }
@@ -405,11 +397,10 @@ impl Books {
     }
 
     /// Closes a reservation; tells whether its time was not over for any call so far.
-    fn release(&mut self, customer: CustomerKey, contact: &Contact, kind: usize) -> bool {
-        let Some(queue) = self.ledger.held.get_mut(&contact.channel) else {
+    fn release(&mut self, channel: Symbol, held: Held, kind: usize) -> bool {
+        let Some(queue) = self.ledger.held.get_mut(&channel) else {
             return false;
         };
-        let held = held(customer, contact);
         let Some(open) = queue.get_mut(&held).filter(|open| open[kind] > 0) else {
             return false;
         };
@@ -417,10 +408,14 @@ impl Books {
         if *open == Open::default() {
             queue.remove(&held);
         }
-        let over_at = contact.decided_at() + self.editions.reservation(contact.channel);
+        let over_at = held.decided_at + self.editions.reservation(channel);
         let latest = self.latest;
+        let cell = Cell {
+            offer: held.offer,
+            channel,
+        };
         self.editions
-            .each_view(Cell::of(contact), kind, |view| view.release(over_at, latest));
+            .each_view(cell, kind, |view| view.release(over_at, latest));
         latest < over_at
     }
 

@@ -118,7 +118,7 @@ impl<L: Locked<Books>> Volumes<L> {
         self.0.with(|books| books.prepare(active))
     }
 
-    /// Opens the reservations of a customer that are not known yet. Called under the customer's lock.
+    /// Holds for a customer what the contacts reserve, no less and no more. Called under the customer's lock.
     pub(super) fn ensure(&self, customer: CustomerKey, contacts: &[Contact]) {
         if !contacts.is_empty() {
             self.0.with(|books| books.ensure(customer, contacts));
@@ -149,9 +149,10 @@ impl<L: Locked<Books>> Volumes<L> {
         })
     }
 
-    /// Enters under another key what is reserved for somebody whose key was not known.
-    pub(super) fn rename(&self, before: CustomerKey, now: CustomerKey) {
-        self.0.with(|books| books.rename(before, now));
+    /// Enters what is reserved under the keys that `name` gives, and gives up what is for somebody for whom it has none. Whoever
+    /// begins to use a catalog then says so by [`Volumes::prepare`].
+    pub(super) fn name(&self, name: impl Fn(CustomerKey) -> Option<CustomerKey>) {
+        self.0.with(|books| books.name(name));
     }
 
     /// Goes on with books that were kept.
