@@ -2,6 +2,7 @@
 
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -29,10 +30,16 @@ pub(super) struct List {
     context: Box<[Value]>,
     /// Whether every model answered; a list made on a lower rung is not served again, so that the model is asked anew.
     sound: bool,
-    /// Whether only a run that comes back to the customer wants it.
-    is_passing: bool,
+    /// Whether only a run that comes back to the customer wants it; changed under the customer's lock.
+    is_passing: AtomicBool,
     /// The list itself.
     pub(super) ranking: Ranking,
+}
+
+impl List {
+    fn is_passing(&self) -> bool {
+        self.is_passing.load(Ordering::Relaxed)
+    }
 }
 
 /// Whether a list that is made is cached. A run over many customers comes to each of them once, in no hurry, whereas what it would throw out
@@ -99,7 +106,7 @@ impl Lists {
         workspace: &mut Workspace,
     ) -> (Arc<List>, bool) {
         let kept = self.0.get(&key.get());
-        if keep == Keep::No && kept.as_ref().is_some_and(|list| list.is_passing) {
+        if keep == Keep::No && kept.as_ref().is_some_and(|list| list.is_passing()) {
             self.0.remove(&key.get());
         }
         let holds = |list: &List| {
@@ -115,10 +122,17 @@ impl Lists {
                 && !(whole && list.ranking.is_cut)
                 && same_context
         };
-        let before = match kept {
-            Some(list) if holds(&list) => return (list, true),
+        let outdated = match kept {
+            Some(list) if holds(&list) => {
+                if keep == Keep::Yes {
+                    list.is_passing.store(false, Ordering::Relaxed);
+                }
+                return (list, true);
+            }
             outdated => outdated.filter(|list| list.generation == active.generation),
         };
+        // A run that broke off leaves some behind; what the last good scores are does not depend on that.
+        let before = outdated.filter(|list| !list.is_passing());
         let (ranking, sound) = rank_now(active, request, profile, before.as_deref(), whole, now, workspace);
         let read = active.catalog.context_read.iter();
         let context = read
@@ -130,13 +144,13 @@ impl Lists {
             made_at: now,
             context,
             sound,
-            is_passing: keep == Keep::Meanwhile,
+            is_passing: AtomicBool::new(keep == Keep::Meanwhile),
             ranking,
         });
         let is_wanted = match keep {
             Keep::Yes => true,
             // One that somebody else wants may hold for what they ask.
-            Keep::Meanwhile => before.as_deref().is_none_or(|before| before.is_passing),
+            Keep::Meanwhile => before.is_none(),
             Keep::No => false,
         };
         // The last good scores stay at hand for as long as a model fails.
@@ -151,6 +165,7 @@ impl Lists {
         let Workspace { unsorted, keys, .. } = workspace;
         let list = Arc::new(List {
             context: list.context.clone(),
+            is_passing: AtomicBool::new(false),
             ranking: Ranking {
                 offers: rank::in_order(unsorted, usize::MAX, keys),
                 is_cut: false,

@@ -275,7 +275,7 @@ impl Simulation {
             self.note_call(who, ask, key, &answer, 0)?;
         }
         self.people[who].exists |= decision.id.is_some();
-        self.remember_scores(who, &expected);
+        // What a run made is not kept, so the last good scores stay those of the last call.
         // What a run reserved before it broke off was followed by nothing else.
         self.reserve(who, ask, decision, &expected)
     }
