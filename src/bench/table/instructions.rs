@@ -12,8 +12,8 @@ use anyhow::{Context as _, ensure};
 use super::place::{Place, Prepared, Size, Way};
 use crate::bench::durability::Removed;
 
-/// The function within which is counted; it has no other name than this one.
-const COUNTED: &str = "*counted_by_callgrind*";
+/// The function within which is counted, as callgrind names it.
+const COUNTED: &str = concat!(module_path!(), "::counted_by_callgrind");
 
 /// What makes the program count: the position of the size among those of the table.
 const COUNT_FLAG: &str = "--count";

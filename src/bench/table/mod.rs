@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use place::Size;
 
-use self::calls::Calls;
+use self::calls::{Calls, Plan};
 use self::place::{Place, Way};
 use self::report::{Gain, Goal, Row, Table};
 use super::catalog::Conditions;
@@ -56,8 +56,10 @@ pub struct Options {
     pub server: PathBuf,
     /// This program, to be run again where instructions are counted; without it they are not.
     pub counter: Option<PathBuf>,
-    /// How long each kind of call is measured over gRPC, twice.
+    /// How long each kind of call is measured over gRPC: for the top rate, at half of it, and at the rate of all.
     pub duration: Duration,
+    /// Calls that fall due in a second where all kinds over gRPC are compared, so few that none waits for another.
+    pub rate: f64,
     /// Customers of that server.
     pub served: usize,
     /// A small, a middling and a large catalog.
@@ -83,6 +85,7 @@ impl Options {
             server,
             counter,
             duration: Duration::from_secs(5),
+            rate: 2_000.0,
             served: 10_000,
             sizes: [
                 size(100, Conditions::Two, 80_000, 10_000, 2_000),
@@ -108,6 +111,7 @@ impl Options {
         let [small, middling, large] = whole.sizes;
         Self {
             duration: Duration::from_millis(200),
+            rate: 200.0,
             served: 400,
             sizes: [size(small, 20), size(middling, 40), size(large, 60)],
             crowds: [160, 480],
@@ -166,7 +170,13 @@ fn ways(which: usize) -> Vec<Wanted> {
 /// When something that the benches bring along does not fit together, no server can be started, calls fail, or the interpreter finds
 /// other offers than we do. Without ONNX Runtime the rival is left out, without Valgrind the instructions, and a note says so.
 pub fn measure(options: &Options, counting: Counting<'_>, progress: Progress<'_>) -> anyhow::Result<Table> {
-    let calls = Calls::measure(&options.server, options.served, options.duration, progress)?;
+    let plan = Plan {
+        program: &options.server,
+        customers: options.served,
+        duration: options.duration,
+        rate: options.rate,
+    };
+    let calls = Calls::measure(plan, progress)?;
     let mut table = Table {
         machine: machine(),
         is_quick: options.is_quick,
@@ -182,7 +192,9 @@ pub fn measure(options: &Options, counting: Counting<'_>, progress: Progress<'_>
     }
     table.rows.extend(crowds(options, counting, progress)?);
     table.rows.extend(calls.rows()?);
-    instructions(options, &mut table, progress)?;
+    if let Err(error) = instructions(options, &mut table, progress) {
+        table.notes.push(format!("No instructions: {error:#}"));
+    }
     let floor_us = calls.floor_us().unwrap_or(f64::NAN);
     for row in &mut table.rows {
         row.of_floor_p50 = row.p50_us / floor_us;

@@ -32,7 +32,8 @@ pub struct Row {
     pub case: String,
     /// How many calls were timed.
     pub calls: u64,
-    /// Half of the calls took no longer, in microseconds; those over gRPC from the moment at which they were due.
+    /// Half of the calls took no longer, in microseconds; those over gRPC from the moment at which they were due, at the same rate for
+    /// all kinds but batches.
     pub p50_us: f64,
     /// 99 of 100 calls took no longer, in microseconds.
     pub p99_us: f64,
