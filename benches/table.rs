@@ -15,6 +15,7 @@ static GLOBAL: Allocator<MiMalloc> = Allocator::new(MiMalloc);
 
 /// Measures all cases of the table, in some minutes.
 #[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Arguments {
     /// See in seconds that it works; the figures say nothing
     #[arg(long)]

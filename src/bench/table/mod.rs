@@ -167,7 +167,7 @@ fn ways(which: usize) -> Vec<Wanted> {
 /// Measures everything.
 ///
 /// # Errors
-/// When something that the benches bring along does not fit together, no server can be started, calls fail, or the interpreter finds
+/// When something that the benches bring along does not fit together, no server can be started, or the interpreter finds
 /// other offers than we do. Without ONNX Runtime the rival is left out, without Valgrind the instructions, and a note says so.
 pub fn measure(options: &Options, counting: Counting<'_>, progress: Progress<'_>) -> anyhow::Result<Table> {
     let plan = Plan {
@@ -192,6 +192,7 @@ pub fn measure(options: &Options, counting: Counting<'_>, progress: Progress<'_>
     }
     table.rows.extend(crowds(options, counting, progress)?);
     table.rows.extend(calls.rows()?);
+    table.notes.extend(calls.notes());
     if let Err(error) = instructions(options, &mut table, progress) {
         table.notes.push(format!("No instructions: {error:#}"));
     }
