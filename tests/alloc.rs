@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use allocation_counter::measure;
+use nbo::bench::table::{self, Allocated, Options, report::Table};
 use nbo::catalog::manifest::Manifest;
 use nbo::catalog::{Catalog, Placement, load};
 use nbo::config::files;
@@ -54,6 +55,82 @@ fn a_factorised_model_allocates_no_more_than_one_that_scores_rows() {
     let scorer = loaded.scorer(&catalog, 0, &Wanted::Best).unwrap();
     assert_eq!(scorer.path(), Path::FactorisedSum);
     check(&catalog, scorer);
+}
+
+/// The same counter serves the table of the benches, so its short form is tried here.
+#[test]
+fn the_short_form_of_the_table_has_all_cases_and_every_case_all_its_fields() {
+    let options = Options::quick(env!("CARGO_BIN_EXE_nbo").into());
+    let counting = |work: &mut dyn FnMut()| {
+        let counted = measure(work);
+        Allocated {
+            bytes: counted.bytes_total,
+            count: counted.count_total,
+        }
+    };
+    let table = table::measure(&options, &counting, &|_| ()).unwrap();
+    let cases = [
+        ("20 offers, 40 conditions, 100 trees", 1),
+        ("20 offers, 40 conditions, cached", 1),
+        ("20 offers, 40 conditions, CEL", 0),
+        ("40 offers, 80 conditions, 100 trees", 1),
+        ("40 offers, 80 conditions, CEL", 0),
+        ("60 offers, 600 conditions, 100 trees", 1),
+        ("60 offers, 600 conditions, a linear model", 2),
+        ("60 offers, 600 conditions, CEL", 0),
+        ("160 customers", 0),
+        ("480 customers", 3),
+        ("gRPC, a call that does nothing", 0),
+        ("gRPC, nothing cached", 3),
+        ("gRPC, cached list", 1),
+        ("gRPC, an event and the list", 1),
+        ("gRPC, an event recorded", 1),
+        ("gRPC, events in batches", 1),
+    ];
+    assert_eq!(table.rows.len(), cases.len(), "{table:#?}");
+    for (row, (case, goals)) in table.rows.iter().zip(cases) {
+        assert!(row.case.starts_with(case), "{row:#?}");
+        assert!(
+            row.calls > 0 && row.p50_us > 0.0 && row.p99_us >= row.p50_us,
+            "{row:#?}"
+        );
+        assert!(row.of_floor_p50 > 0.0, "{row:#?}");
+        // The process may not have grown by so few customers, or the system not tell.
+        assert!(
+            row.goals.len() >= goals && row.goals.iter().all(|goal| goal.limit > 0.0),
+            "{row:#?}"
+        );
+        if case.starts_with("gRPC") {
+            assert!(
+                row.top_rate > Some(0.0) && row.top_rate_of_floor > Some(0.0),
+                "{row:#?}"
+            );
+            assert_eq!(
+                row.answers.is_empty(),
+                !case.contains("list") && !case.contains("cached"),
+                "{row:#?}"
+            );
+        } else {
+            assert!(
+                row.allocated_bytes > Some(0.0) && row.allocations >= Some(1.0),
+                "{row:#?}"
+            );
+            assert_eq!(row.answers.len(), 16, "{row:#?}");
+        }
+    }
+    assert_eq!(table.gains.len(), 3, "{table:#?}");
+    // No call failed.
+    assert_eq!(table.notes, ["Instructions were not asked for."]);
+    says_all(&table);
+}
+
+/// Asserts that the text has every case and every goal.
+#[cfg(test)]
+fn says_all(table: &Table) {
+    let text = table.markdown();
+    for row in &table.rows {
+        assert!(text.matches(&row.case).count() > row.goals.len(), "{text}");
+    }
 }
 
 /// Asserts how often a decision asks the allocator.

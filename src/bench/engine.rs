@@ -115,9 +115,7 @@ impl Bench {
     }
 
     fn activate(&self, catalog: &Arc<Catalog>, model: Option<&Arc<dyn Scorer>>) -> anyhow::Result<Arc<Active>> {
-        let models = catalog.models.iter().map(|_| model.cloned()).collect();
-        self.world.engine.activate(Active::new(Arc::clone(catalog), models))?;
-        Ok(self.world.engine.active())
+        self.world.activate(catalog, model)
     }
 
     /// The numbers of the customers of a slice, as many as there are calls.
@@ -211,7 +209,7 @@ impl Bench {
 }
 
 /// When call number `at` comes: ten milliseconds after the one before.
-fn moment(at: usize) -> Timestamp {
+pub(super) fn moment(at: usize) -> Timestamp {
     NOW + Millis::new(10).times(i64::try_from(at).unwrap_or(i64::MAX))
 }
 

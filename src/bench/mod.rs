@@ -19,6 +19,7 @@ pub mod report;
 pub mod restart;
 pub mod scorers;
 pub mod stages;
+pub mod table;
 mod templates;
 pub mod what_if;
 pub mod world;

@@ -146,7 +146,7 @@ impl Report {
     }
 }
 
-fn verdict(is_met: bool) -> String {
+pub(super) fn verdict(is_met: bool) -> String {
     if is_met { "met" } else { "missed" }.to_owned()
 }
 
@@ -154,7 +154,7 @@ fn micros(nanos: u64) -> String {
     format!("{:.2}", nanos as f64 / 1_000.0)
 }
 
-fn with_commas(number: usize) -> String {
+pub(super) fn with_commas(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -167,7 +167,7 @@ fn with_commas(number: usize) -> String {
 }
 
 /// Writes one table, the first column to the left and the others to the right, and a blank line.
-fn rows(text: &mut String, head: &[&str], body: impl Iterator<Item = Vec<String>>) {
+pub(super) fn rows(text: &mut String, head: &[&str], body: impl Iterator<Item = Vec<String>>) {
     let mut lines: Vec<Vec<String>> = vec![head.iter().map(|&cell| cell.to_owned()).collect()];
     lines.extend(body);
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
@@ -197,7 +197,7 @@ fn rows(text: &mut String, head: &[&str], body: impl Iterator<Item = Vec<String>
 }
 
 /// Returns the processor and the number of cores, as far as the system tells.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = cpus

@@ -1,5 +1,6 @@
 //! The models that the benches score with, and one that costs nothing.
 
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,6 +9,7 @@ use anyhow::anyhow;
 use super::measure;
 use crate::catalog::Catalog;
 use crate::catalog::manifest::Manifest;
+use crate::config::files::MANIFEST;
 use crate::decision::features::Parts;
 use crate::decision::specialised::Scratch;
 use crate::model::{Loaded, Path, ROWS, Runtime, ScoreError, Scorer, Wanted};
@@ -51,6 +53,19 @@ impl Files {
     /// When there is no ONNX Runtime, or the model is not that of its manifest.
     pub fn load_in_runtime(&self, sessions: usize, catalog: &Catalog) -> anyhow::Result<Arc<dyn Scorer>> {
         self.load_as(&Wanted::Arithmetic(ROWS.to_owned()), sessions, catalog)
+    }
+
+    /// Writes it to a folder as a server reads it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(&self, models: &FilePath) -> anyhow::Result<()> {
+        let folder = models.join(self.name);
+        let manifest = Manifest::parse(self.manifest).map_err(|faults| anyhow!("{}: {faults:?}", self.name))?;
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(MANIFEST), self.manifest)?;
+        std::fs::write(folder.join(&*manifest.file), self.model)?;
+        Ok(())
     }
 
     fn load_as(&self, wanted: &Wanted, sessions: usize, catalog: &Catalog) -> anyhow::Result<Arc<dyn Scorer>> {

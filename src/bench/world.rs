@@ -16,6 +16,7 @@ use crate::domain::request::{OffersRequest, PlacementRequest};
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 use crate::engine::{Active, Engine, Limits};
+use crate::model::Scorer;
 use crate::sim::draw::Draw;
 use crate::sim::population;
 use crate::store::{Buffers, Then};
@@ -78,6 +79,16 @@ impl World {
             world.customers.push(id);
         }
         Ok(world)
+    }
+
+    /// Puts a catalog in force, so that no cached list holds any more, with this model for all of its models.
+    ///
+    /// # Errors
+    /// Never: there is no journal that could refuse it.
+    pub fn activate(&self, catalog: &Arc<Catalog>, model: Option<&Arc<dyn Scorer>>) -> anyhow::Result<Arc<Active>> {
+        let models = catalog.models.iter().map(|_| model.cloned()).collect();
+        self.engine.activate(Active::new(Arc::clone(catalog), models))?;
+        Ok(self.engine.active())
     }
 }
 

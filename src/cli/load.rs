@@ -55,7 +55,7 @@ pub struct Args {
     /// How long to measure each kind of call, as in `10s`; for the top rate and for the latencies each
     #[arg(long, default_value = "5s", value_parser = duration)]
     duration: Duration,
-    /// The kinds of calls: floor, http-floor, offers-cached, json, stream, offers, events
+    /// The kinds of calls: floor, http-floor, offers-cached, json, stream, offers-anew, offers, events, event-batches
     #[arg(long, value_delimiter = ',', default_value = "floor,http-floor,offers-cached,json,stream,offers,events", value_parser = Call::from_str)]
     calls: Vec<Call>,
     /// How many customers take part; the first half is only read

@@ -19,7 +19,7 @@ pub const MODEL_BYTES_MAX: usize = 256 * 1024 * 1024;
 const FOLDERS_DEEP_MAX: usize = 8;
 
 /// The file in a model's folder that says what the model is.
-pub(super) const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// The files of one catalog version with its models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -32,6 +32,11 @@ const LOOKED_AT_EVERY: u64 = 16;
 /// The path of `GetOffers`.
 const GET_OFFERS: PathAndQuery = PathAndQuery::from_static("/nbo.v1.DecisionService/GetOffers");
 
+/// Customers in one call of [`Call::EventBatches`], each with a message of its own.
+pub const CUSTOMERS_PER_BATCH: u64 = 50;
+/// Events in one call of [`Call::EventBatches`].
+pub const EVENTS_PER_BATCH: u64 = 10 * CUSTOMERS_PER_BATCH;
+
 /// How many events of a type are tried: it moves lists when each of them did.
 const TRIES: u64 = 4;
 
@@ -43,10 +48,14 @@ pub enum Call {
     Floor,
     /// Offers from the customer's cached list.
     OffersCached,
+    /// Offers of a list that is ranked anew, because the channel is another one than before and what is ranked depends on it.
+    OffersAnew,
     /// Offers with an event to record first, so that the list is ranked anew.
     Offers,
     /// One event, recorded.
     Events,
+    /// [`EVENTS_PER_BATCH`] events of [`CUSTOMERS_PER_BATCH`] customers, recorded over one stream.
+    EventBatches,
     /// Offers from the cached list, over one long stream a connection.
     Stream,
     /// A route of HTTP that does nothing.
@@ -57,14 +66,16 @@ pub enum Call {
 
 impl Call {
     /// All kinds, in the order in which they are measured and shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Floor,
         Self::HttpFloor,
         Self::OffersCached,
         Self::Json,
         Self::Stream,
+        Self::OffersAnew,
         Self::Offers,
         Self::Events,
+        Self::EventBatches,
     ];
 
     /// Returns its name on the command line and in reports.
@@ -73,8 +84,10 @@ impl Call {
         match self {
             Self::Floor => "floor",
             Self::OffersCached => "offers-cached",
+            Self::OffersAnew => "offers-anew",
             Self::Offers => "offers",
             Self::Events => "events",
+            Self::EventBatches => "event-batches",
             Self::Stream => "stream",
             Self::HttpFloor => "http-floor",
             Self::Json => "json",
@@ -198,6 +211,7 @@ impl Caller {
                     Ok(Answer::default())
                 }
             }
+            Call::OffersAnew => self.ask(self.traffic.offers_elsewhere(number)).await,
             Call::Offers => {
                 let customer = self.traffic.writer(&mut draw);
                 let event = self.traffic.moving_event(number, &mut draw);
@@ -221,6 +235,7 @@ impl Caller {
                     .map(|_| Answer::default())
                     .map_err(|status| Failure::of(&status))
             }
+            Call::EventBatches => self.record_batch(self.traffic.batch(number, &mut draw)).await,
             Call::Stream => {
                 self.ask_stream(self.traffic.offers(self.traffic.reader(&mut draw), Vec::new()))
                     .await
@@ -261,6 +276,22 @@ impl Caller {
             ..self.traffic.offers(customer, Vec::new())
         };
         self.ask(request).await
+    }
+
+    async fn record_batch(&self, messages: Vec<wire::RecordEventsStreamRequest>) -> Result<Answer, Failure> {
+        let recorded = self
+            .behaviour
+            .clone()
+            .record_events_stream(tokio_stream::iter(messages))
+            .await;
+        let recorded = recorded.map_err(|status| Failure::of(&status))?.into_inner();
+        match recorded.faults.first() {
+            None => Ok(Answer::default()),
+            Some(first) => {
+                let fault = first.fault.clone().unwrap_or_default();
+                Err(Failure::new(code_name(Code::from_i32(fault.code)), &fault.message))
+            }
+        }
     }
 
     async fn ask(&self, request: wire::GetOffersRequest) -> Result<Answer, Failure> {

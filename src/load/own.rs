@@ -1,6 +1,7 @@
 //! A server of one's own, for a measurement that disturbs nobody: another process of this program on a free port, with data of its
 //! own.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -24,6 +25,14 @@ impl OwnServer {
     /// # Errors
     /// When it cannot be started or ends before it is ready; what it says about it goes to the error output.
     pub fn start(program: &Path, customers: usize, threads: usize) -> io::Result<Self> {
+        Self::start_with(program, customers, threads, &[])
+    }
+
+    /// Starts it with more arguments of `nbo serve`, which can name another catalog than the built-in bank.
+    ///
+    /// # Errors
+    /// As for [`OwnServer::start`].
+    pub fn start_with(program: &Path, customers: usize, threads: usize, more: &[&OsStr]) -> io::Result<Self> {
         let data = Removed(std::env::temp_dir().join(format!("nbo-load-{}", std::process::id())));
         let mut command = Command::new(program);
         command.arg("serve").arg("--data").arg(&data.0);
@@ -37,6 +46,7 @@ impl OwnServer {
             "--threads",
             &threads.to_string(),
         ]);
+        command.args(more);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut told = child.stdout.take().map(BufReader::new);
         let lines = told.iter_mut().flat_map(BufRead::lines).map_while(Result::ok);

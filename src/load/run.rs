@@ -1,6 +1,6 @@
 //! The order of a run: connect, learn the schema, warm the cached lists, measure top rates in turns, then latencies.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -209,6 +209,8 @@ async fn prepare(settings: &Settings, channel: Connection) -> Result<(Rc<Traffic
     let traffic = Traffic {
         customers: settings.customers.max(2),
         channel,
+        channels: placement.channels.clone(),
+        elsewhere: RefCell::default(),
         placement: placement.id.clone(),
         count,
         preview: settings.preview,

@@ -1,8 +1,9 @@
 //! What calls ask for: whose offers, and which events.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 
+use super::calls::{CUSTOMERS_PER_BATCH, EVENTS_PER_BATCH};
 use crate::server::wire;
 use crate::server::wire::attribute_value::Kind;
 use crate::sim::draw::Draw;
@@ -18,6 +19,10 @@ pub(super) struct Traffic {
     pub(super) customers: usize,
     /// The channel that asks.
     pub(super) channel: String,
+    /// All channels on which the placement can be filled.
+    pub(super) channels: Vec<String>,
+    /// Those who asked last from another channel than `channel`, and from which.
+    pub(super) elsewhere: RefCell<BTreeMap<usize, usize>>,
     /// The placement to fill.
     pub(super) placement: String,
     /// How many offers are asked for.
@@ -50,6 +55,7 @@ impl Traffic {
     }
 
     pub(super) fn offers(&self, customer: usize, events: Vec<wire::Event>) -> wire::GetOffersRequest {
+        self.elsewhere.borrow_mut().remove(&customer);
         wire::GetOffersRequest {
             customer: Some(named(customer)),
             channel: self.channel.clone(),
@@ -61,6 +67,38 @@ impl Traffic {
             events,
             ..wire::GetOffersRequest::default()
         }
+    }
+
+    /// Asks for one of those who are written after the other, each from another channel than before.
+    pub(super) fn offers_elsewhere(&self, number: u64) -> wire::GetOffersRequest {
+        let writers = (self.customers - self.readers()).max(1);
+        let customer = self.readers() + usize::try_from(number).unwrap_or(0) % writers;
+        let home = self.channels.iter().position(|channel| *channel == self.channel);
+        let before = self.elsewhere.borrow().get(&customer).copied().or(home);
+        let next = (0..self.channels.len()).find(|&channel| Some(channel) != before);
+        let request = self.offers(customer, Vec::new());
+        let Some(next) = next.filter(|&next| Some(next) != home) else {
+            return request;
+        };
+        self.elsewhere.borrow_mut().insert(customer, next);
+        let channel = self.channels[next].clone();
+        wire::GetOffersRequest { channel, ..request }
+    }
+
+    /// Draws events for some customers.
+    pub(super) fn batch(&self, number: u64, draw: &mut Draw) -> Vec<wire::RecordEventsStreamRequest> {
+        let each = EVENTS_PER_BATCH / CUSTOMERS_PER_BATCH;
+        let message = |at: u64| {
+            let customer = Some(named(self.writer(draw)));
+            let mut event = |of: u64| {
+                let event = self.event(number, draw);
+                let id = format!("{}-{}", event.id, at * each + of);
+                wire::Event { id, ..event }
+            };
+            let events = (0..each).map(&mut event).collect();
+            wire::RecordEventsStreamRequest { customer, events }
+        };
+        (0..CUSTOMERS_PER_BATCH).map(message).collect()
     }
 
     /// Draws an event of any type.
