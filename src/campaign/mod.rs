@@ -7,9 +7,9 @@
 //! **Memory** does not grow with the customers: the store is gone through in ranges of at most about
 //! [`audience::KEYS_AT_ONCE`] keys (16 bytes each), and what is under way is bounded by the number of threads. With limits over all customers a
 //! block of [`BLOCK`] customers is planned at a time ([`crate::decision::assign`]), while the threads look at half of the next one: their
-//! ids and up to [`CHOICES_MORE`] choices more than wanted, some 400 bytes each. The cache of ranked lists is left as it
-//! was found, so that a run throws nothing out that live calls use: without limits no list goes there, and with limits those of customers
-//! who were looked at stay there until they are decided for, 3 kB each with 100 offers, one block and a half at most. What a run reserves
+//! ids and up to [`CHOICES_MORE`] choices more than wanted, some 400 bytes each. Lists of live calls are used where
+//! they hold, and never replaced: without limits a run caches none, and with limits those of customers who were looked at have a place of
+//! their own in the cache until they are decided for, 3 kB each with 100 offers, one block and a half at most. What a run reserves
 //! stays, of course: it is part of the customers.
 //!
 //! **Limits** hold over the whole run. Everybody of a block is first looked at without reserving; then the block is

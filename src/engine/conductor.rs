@@ -279,7 +279,11 @@ impl<L: Locked<Books>> Conductor<L> {
             own: profile,
             standing,
         };
-        let keep = if keep { call.keep } else { Keep::No };
+        let keep = if keep || call.keep != Keep::Yes {
+            call.keep
+        } else {
+            Keep::No
+        };
         let (list, cached, chosen) = self.choose_from_list(call, once, &sight, keep, &mut withheld, workspace);
         let (outcome, reservation) = chosen.inspect_err(|_| self.lists.forget(list_key))?;
         if reservation.is_none() && changed {

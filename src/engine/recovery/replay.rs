@@ -96,7 +96,10 @@ impl Replay<'_> {
                         NO_SLOT => one.visitor,
                         slot => nobody(slot),
                     };
-                    let people = visitors.iter().map(|one| (counted(one), &*one.before));
+                    // What a report on a joined visitor's offer reserved anew is under the visitor's own key.
+                    let people = visitors.iter().map(|one| (one.visitor, &*one.before));
+                    let people = people.chain([(key, &*before)]);
+                    let people = people.chain(visitors.iter().map(|one| (counted(one), &*one.before)));
                     let people: Vec<_> = people.chain([(counts_as(who), &*before)]).collect();
                     let Ok(()) = volumes.forget(&people, || Ok::<_, Infallible>(()));
                 }

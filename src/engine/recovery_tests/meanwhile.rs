@@ -226,6 +226,20 @@ fn what_a_visitor_reserved_again_by_a_late_report_is_reserved_and_released_once_
 }
 
 #[test]
+fn what_a_visitor_reserved_again_by_a_late_report_is_released_when_the_customer_is_forgotten_and_the_visitor_comes_back()
+ {
+    let scene = Scene::new();
+    let decision = ask(&scene.engine, &cookie());
+    cancel_one(&scene.engine, &decision);
+    scene.checkpoint();
+    join(&scene.engine);
+    report(&scene.engine, &decision, Counted::Delivered);
+    assert!(scene.engine.delete_profile(&anna()).unwrap());
+    ask(&scene.engine, &cookie());
+    assert_eq!(scene.restart(), 2);
+}
+
+#[test]
 fn what_somebody_reserved_is_released_when_a_crash_breaks_off_the_erasure_in_the_middle_of_a_checkpoint() {
     let scene = Scene::new();
     ask(&scene.engine, &anna());
