@@ -12,7 +12,7 @@ use super::laps::{self, Step};
 use super::numbers::Numbers;
 use super::ranking::{Keep, List, Lists};
 use super::replay;
-use super::steps::{add_gate_reasons, apply_events, lowest_rung, reservation, unanswered};
+use super::steps::{add_gate_reasons, apply_events, everybody, lowest_rung, reservation, unanswered};
 use super::sync::Locked;
 use super::volumes::books::Books;
 use super::volumes::{NotTaken, Volumes};
@@ -279,11 +279,7 @@ impl<L: Locked<Books>> Conductor<L> {
             own: profile,
             standing,
         };
-        let keep = if keep || call.keep != Keep::Yes {
-            call.keep
-        } else {
-            Keep::No
-        };
+        let keep = call.keep.of_kept(keep);
         let (list, cached, chosen) = self.choose_from_list(call, once, &sight, keep, &mut withheld, workspace);
         let (outcome, reservation) = chosen.inspect_err(|_| self.lists.forget(list_key))?;
         if reservation.is_none() && changed {
@@ -495,15 +491,6 @@ impl<L: Locked<Books>> Conductor<L> {
             draft.back_to(before);
         }
     }
-}
-
-/// Returns a customer and the visitors that are joined, each with the own profile.
-pub(super) fn everybody(key: CustomerKey, profile: &Profile) -> Vec<(CustomerKey, &Profile)> {
-    let visitors = profile
-        .joined
-        .iter()
-        .map(|joined| (joined.visitor.key(), &joined.profile));
-    std::iter::once((key, profile)).chain(visitors).collect()
 }
 
 pub(super) fn barrier<'a>(

@@ -33,9 +33,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 
-use super::conductor::{Conductor, everybody};
+use super::conductor::Conductor;
 use super::history::Aside;
 use super::numbers::Numbers;
+use super::steps::everybody;
 use super::sync::Locked;
 use super::volumes::books::{Books, Kept};
 use super::{Engine, Rejection};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::conductor::everybody;
+use super::steps::everybody;
 use super::volumes::books::Kept;
 use super::{Active, Engine};
 use crate::domain::profile::Profile;

@@ -49,6 +49,16 @@ pub(super) enum Keep {
     Over,
 }
 
+impl Keep {
+    /// Returns the same for a list of a profile that is kept or not: of the latter nothing is for whoever asks next.
+    pub(super) const fn of_kept(self, is_kept: bool) -> Self {
+        match self {
+            Self::Yes if !is_kept => Self::No,
+            same => same,
+        }
+    }
+}
+
 /// Returns where a run has its list of a customer. As likely as two ids with one hash, this is another customer's place.
 const fn of_run(key: CustomerKey) -> u128 {
     !key.get()

@@ -6,7 +6,7 @@ use crate::decision::{facts::Layout, fold, gate};
 use crate::domain::decision::{Decision, Filled, Ranking, Rung, Withheld};
 use crate::domain::entry::{Entry, Reservation};
 use crate::domain::event::Event;
-use crate::domain::ids::CustomerId;
+use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::{Millis, Timestamp};
@@ -40,6 +40,15 @@ pub(super) fn apply_events(
         is_new
     };
     events.iter().filter(new).count()
+}
+
+/// Returns a customer and the visitors that are joined, each with the own profile.
+pub(super) fn everybody(key: CustomerKey, profile: &Profile) -> Vec<(CustomerKey, &Profile)> {
+    let visitors = profile
+        .joined
+        .iter()
+        .map(|joined| (joined.visitor.key(), &joined.profile));
+    std::iter::once((key, profile)).chain(visitors).collect()
 }
 
 /// Makes the reservation of what is shown, under the number that `number` gives; `None` when nothing is.
