@@ -7,7 +7,7 @@
 //! Beside it the same job is done by a CEL interpreter and plain ONNX Runtime ([`rival`]). It must find the same offers.
 //!
 //! Bytes are counted by the allocator of the program that runs this, after the times were taken and on other customers; the program
-//! says how. Instructions are counted by Valgrind, on a few calls of a program of its own ([`instructions`]).
+//! says how. Instructions are counted by Valgrind, on a few calls of a program of its own ([`mod@instructions`]).
 
 mod calls;
 mod instructions;
