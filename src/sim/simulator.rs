@@ -254,14 +254,21 @@ impl Simulation {
             2..=5 => self.meet_a_turn(),
             _ => self.go_on(),
         }
-        self.latest = self.latest.max(self.now);
+    }
+
+    /// Sets the clock.
+    fn set_clock(&mut self, now: Timestamp) {
+        self.now = now;
+        self.latest = self.latest.max(now);
     }
 
     /// Sets the clock back, by up to three hours.
     fn step_back(&mut self) {
         let back = self.now - Millis::new(self.some(3 * 3_600_000));
         self.summary.steps_back += u64::from(back >= self.earliest);
-        self.now = if back >= self.earliest { back } else { self.now };
+        if back >= self.earliest {
+            self.set_clock(back);
+        }
     }
 
     /// Goes to the last hours before the clocks of some zone change, if that is soon.
@@ -271,7 +278,7 @@ impl Simulation {
         let turn = turns.min().filter(|turn| *turn - self.now < Millis::DAY.times(30));
         if let Some(turn) = turn.map(|turn| turn - before).filter(|turn| *turn > self.now) {
             self.summary.turns += 1;
-            self.now = turn;
+            self.set_clock(turn);
         }
     }
 
@@ -280,7 +287,7 @@ impl Simulation {
         // Most of what happens, happens within days; the far ends of validity are met as well, but seldom.
         let far = if self.draw.chance(0.03) { 60 } else { 1 };
         let ahead = ends > self.now && ends < self.now + Millis::DAY.times(far);
-        self.now = match self.draw.below(100) {
+        let now = match self.draw.below(100) {
             0..=3 if ahead => ends,
             4..=7 if ahead => ends - Millis::new(1),
             0..=29 => self.now,
@@ -291,6 +298,7 @@ impl Simulation {
             _ if self.draw.chance(0.2) => self.now + Millis::DAY.times(self.some(40)),
             _ => self.now,
         };
+        self.set_clock(now);
     }
 
     fn is_failing(&self) -> bool {

@@ -211,7 +211,8 @@ impl Simulation {
         let person = &mut self.people[who];
         (person.opted_out_of_all, person.opt_outs) = (false, Default::default());
         for _ in 0..CROWD {
-            self.now = self.now + Millis::new(self.some(60_000));
+            let now = self.now + Millis::new(self.some(60_000));
+            self.set_clock(now);
             let before = self.people[who].contacts.len();
             self.ask_for_all(who)?;
             if self.people[who].contacts.len() == before {
