@@ -1,10 +1,13 @@
-//! What stands in files: the journal, checkpoints, data folders, models.
+//! What stands in files: the journal, checkpoints, data folders, models, exported contacts, campaigns that broke off.
 
 use std::fs;
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use nbo::audit::{UNDER_WAY_MS, audit};
 use nbo::catalog::manifest::Manifest;
+use nbo::cli::campaign::fuzzing::read_part;
 use nbo::config::data::DataFolder;
 use nbo::config::past::Past;
 use nbo::config::upkeep::verify;
@@ -112,11 +115,8 @@ pub(crate) fn checkpoint(bytes: &[u8]) {
 static WHOLE: LazyLock<Vec<(PathBuf, Vec<u8>)>> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // The fuzzers' package lies in the repository, and the tests' package is the repository.
-    let root = if root.ends_with("fuzz") {
-        root.join("..")
-    } else {
-        root.to_owned()
-    };
+    let is_ours = env!("CARGO_PKG_NAME") == "nbo-fuzz";
+    let root = if is_ours { root.join("..") } else { root.to_owned() };
     let mut files = Vec::new();
     collect(&root.join("tests/fixtures/format-1/data"), Path::new(""), &mut files);
     files.sort();
@@ -209,5 +209,29 @@ pub(crate) fn model(bytes: &[u8]) {
         if let Err(reason) = nbo::model::read(bytes, manifest) {
             assert!(!reason.to_string().is_empty());
         }
+    }
+}
+
+/// The bytes are what a campaign had received when it broke off.
+pub(crate) fn part(bytes: &[u8]) {
+    let folder = folder();
+    let path = folder.path().join("list.csv.part");
+    write(&path, bytes);
+    match read_part(&path) {
+        Ok(good_bytes) => assert!(good_bytes <= bytes.len() as u64),
+        Err(why) => assert!(!why.to_string().is_empty()),
+    }
+}
+
+/// The bytes are exported contacts, of which the auditor counts every limit.
+pub(crate) fn history(bytes: &[u8]) {
+    let mut violations = 0_u64;
+    let mut each = |violation: nbo::audit::Violation| {
+        violations += 1;
+        !violation.to_string().is_empty()
+    };
+    match audit(bytes.lines(), UNDER_WAY_MS, &mut each, |_| ()) {
+        Ok(recounted) => assert!(violations <= recounted.checks),
+        Err(why) => assert!(!why.to_string().is_empty()),
     }
 }

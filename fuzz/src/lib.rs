@@ -5,6 +5,7 @@
 //!
 //! What is sealed by checksums is mended first, or nearly every change would end there.
 
+mod access;
 mod disk;
 mod files;
 mod mend;
@@ -15,7 +16,7 @@ mod wires;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 21] = [
     ("ids", texts::ids),
     ("record", files::record),
     ("packed", files::packed),
@@ -30,6 +31,13 @@ pub const TARGETS: [Target; 14] = [
     ("condition", texts::condition),
     ("rows", texts::rows),
     ("mapping", texts::mapping),
+    ("spec", texts::spec),
+    ("part", files::part),
+    ("history", files::history),
+    ("head", access::head),
+    ("tokens", access::tokens),
+    ("jwt", access::jwt),
+    ("tls", access::tls),
 ];
 
 /// Runs one of them.

@@ -1,4 +1,4 @@
-//! Makes the checksums of changed files right again.
+//! Makes the checksums of changed files right again, and writes what only a few texts of many would be.
 
 /// The bytes of a segment's header, of which the last four are its checksum.
 const HEADER_BYTES: usize = 32;
@@ -45,4 +45,18 @@ pub(crate) fn checkpoint(bytes: &mut [u8]) {
         whole[4..8].copy_from_slice(&sum);
         at = end;
     }
+}
+
+/// Base64 for addresses, without padding, as JWTs have it.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let mut three = [0; 3];
+        three[..chunk.len()].copy_from_slice(chunk);
+        let bits = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
+        let digits = (0..=chunk.len()).map(|at| DIGITS[(bits >> (18 - 6 * at) & 63) as usize]);
+        text.extend(digits.map(char::from));
+    }
+    text
 }

@@ -1,10 +1,12 @@
-//! What people and their programs write: ids, catalogs, conditions, manifests, lists of customers.
+//! What people and their programs write: ids, catalogs, conditions, manifests, lists of customers, campaigns.
 
 use std::sync::{Arc, LazyLock};
 
+use nbo::campaign::Position;
 use nbo::catalog::manifest::Manifest;
 use nbo::catalog::single::Single;
 use nbo::catalog::{Catalog, CatalogFiles, load};
+use nbo::cli::campaign::fuzzing::judge_spec;
 use nbo::config::files::embedded;
 use nbo::domain::ids::{CustomerId, check_id};
 use nbo::domain::symbol::Symbols;
@@ -15,7 +17,10 @@ use nbo::import::mapping::Mapping;
 use nbo::import::plan::{Plan, Target};
 use nbo::import::rows::Rows;
 use nbo::rules::{Condition, Facts, Kind, Scope, Space, Variable};
-use nbo::server::convert::outcomes;
+use nbo::server::convert::{campaigns, outcomes};
+use nbo::server::status::Refusal;
+
+use super::wires::{ACTIVE, NOW};
 
 /// The catalog of the built-in bank.
 pub(crate) static BANK: LazyLock<Arc<Catalog>> = LazyLock::new(|| {
@@ -44,6 +49,13 @@ pub(crate) fn ids(bytes: &[u8]) {
     }
     if let Ok(id) = outcomes::past(text) {
         assert_eq!(id.to_string().to_ascii_lowercase(), text.to_ascii_lowercase());
+    }
+    // The first digits of a token, where to go on with a campaign, are of one request.
+    let fingerprint = text.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    for limits in 0..3 {
+        if let Ok(position) = Position::parse(text, fingerprint.unwrap_or_default(), limits) {
+            assert_eq!(position.token(fingerprint.unwrap_or_default()).len(), text.len());
+        }
     }
 }
 
@@ -163,4 +175,17 @@ pub(crate) fn rows(bytes: &[u8]) {
     };
     let checked = check(&mut rows, &plan, |_| ());
     assert_eq!(checked.first.is_some(), checked.good > 0);
+}
+
+pub(crate) fn spec(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let converted = judge_spec(text, |request| {
+        campaigns::order(request, Arc::clone(&ACTIVE), NOW).map_err(|faults| Refusal::from(faults).into())
+    });
+    if let Err(faults) = converted {
+        assert!(!faults.is_empty());
+        for fault in faults {
+            assert!(!fault.to_string().is_empty());
+        }
+    }
 }

@@ -12,9 +12,11 @@ use std::sync::{Arc, LazyLock};
 use super::texts::BANK;
 
 /// When all is sent.
-const NOW: Timestamp = Timestamp::from_millis(1_772_442_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_772_442_000_000);
 
-static ACTIVE: LazyLock<Arc<Active>> = LazyLock::new(|| Arc::new(Active::new(Arc::clone(&BANK), Vec::new())));
+/// The catalog of the built-in bank, in force.
+pub(crate) static ACTIVE: LazyLock<Arc<Active>> =
+    LazyLock::new(|| Arc::new(Active::new(Arc::clone(&BANK), Vec::new())));
 
 /// What a conversion refuses has a reason, of bounded length.
 fn judge<T>(converted: Result<T, Faults>) {
@@ -151,13 +153,30 @@ fn judge_customer(method: u8, bytes: &[u8], is_json: bool) {
     }
 }
 
+fn judge_list(method: u8, bytes: &[u8], is_json: bool) {
+    match method {
+        0 => {
+            if let Some(given) = read::<wire::GetOffersStreamRequest>(bytes, is_json) {
+                judge(offers::correlated(&given).and_then(|given| offers::request(given, &BANK, NOW)));
+            }
+        }
+        1 => {
+            if let Some(given) = read::<wire::WatchOffersRequest>(bytes, is_json) {
+                judge(offers::of_somebody(&offers::watched(given), &BANK));
+            }
+        }
+        _ => drop(read::<wire::GetReloadStatusRequest>(bytes, is_json)),
+    }
+}
+
 fn any(bytes: &[u8], is_json: bool) {
     let Some((&method, bytes)) = bytes.split_first() else {
         return;
     };
-    match method % 22 {
+    match method % 25 {
         method @ 0..7 => judge_decision(method, bytes, is_json),
-        method => judge_customer(method - 7, bytes, is_json),
+        method @ 7..22 => judge_customer(method - 7, bytes, is_json),
+        method => judge_list(method - 22, bytes, is_json),
     }
 }
 

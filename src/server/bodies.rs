@@ -64,7 +64,7 @@ impl Room {
 ///
 /// A message counts with the length that it says: that much memory is asked for at once, whatever of it has come.
 #[derive(Debug, Default)]
-struct Framing {
+pub(super) struct Framing {
     /// How much of the prefix has come.
     prefix: usize,
     /// The length, as far as its bytes have come.
@@ -75,7 +75,7 @@ struct Framing {
 
 impl Framing {
     /// Follows what has come; returns how much is kept of a message that is not whole.
-    fn follow(&mut self, mut data: &[u8]) -> usize {
+    pub(super) fn follow(&mut self, mut data: &[u8]) -> usize {
         while let Some(&byte) = data.first() {
             if self.prefix < PREFIX_BYTES {
                 // The first byte says nothing of the length.

@@ -31,7 +31,7 @@ mod meters;
 pub mod names;
 mod open;
 mod state;
-mod traces;
+pub(crate) mod traces;
 
 use std::io::IsTerminal as _;
 use std::sync::LazyLock;

@@ -227,7 +227,7 @@ impl Traced {
 }
 
 /// Reads the trace of a caller; `None` when it is none, as the standard wants it.
-fn parent(text: &str) -> Option<SpanContext> {
+pub(crate) fn parent(text: &str) -> Option<SpanContext> {
     let mut parts = text.trim().splitn(4, '-');
     let (version, trace, span, rest) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let flags = rest.get(..2)?;

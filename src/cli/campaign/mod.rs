@@ -88,6 +88,56 @@ enum End {
     Faulty(Vec<Diagnostic>),
 }
 
+/// What the fuzzers reach that nobody else does.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    use std::path::Path;
+
+    use anyhow::Result;
+    use tonic::Status;
+
+    use super::part::Reader;
+    use super::spec::{Spec, misfits};
+    use crate::catalog::diagnostic::Diagnostic;
+    use crate::catalog::single::Single;
+    use crate::server::wire::RankCustomersRequest;
+
+    /// Reads a spec as a run does and has the request judged by `server`. A file of customers is not opened, whatever is named.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn judge_spec<T>(
+        text: &str,
+        server: impl FnOnce(&RankCustomersRequest) -> Result<T, Status>,
+    ) -> Result<(), Vec<Diagnostic>> {
+        let spec = Single::<Spec>::read("spec.yaml", text)?;
+        let faults = spec.says.faults();
+        if !faults.is_empty() {
+            return Err(spec.diagnose(faults));
+        }
+        if spec.says.customers.is_some() {
+            return Ok(());
+        }
+        let Ok(request) = spec.says.request(Path::new("."), "run".to_owned()) else {
+            return Ok(());
+        };
+        server(&request)
+            .map(drop)
+            .map_err(|status| spec.diagnose(misfits(&status)))
+    }
+
+    /// Reads what a run had received when it broke off; returns the bytes of whole messages.
+    ///
+    /// # Errors
+    /// When it does not hold a request.
+    pub fn read_part(path: &Path) -> Result<u64> {
+        let mut reader = Reader::open(path)?;
+        while reader.next()?.is_some() {}
+        Ok(reader.good_bytes)
+    }
+}
+
 impl Args {
     /// Runs the command. The exit code is 1 when something is wrong with the spec.
     ///

@@ -105,7 +105,7 @@ fn unknown(path: &str) -> Status {
 }
 
 /// Takes the token out of the headers.
-fn token(headers: &HeaderMap) -> Result<Option<&str>, Box<Status>> {
+pub(in crate::server) fn token(headers: &HeaderMap) -> Result<Option<&str>, Box<Status>> {
     let malformed = || {
         let status = Status::unauthenticated("write one header `authorization: Bearer`, a space and the token");
         Box::new(status)

@@ -49,12 +49,45 @@ use methods::{Call, Kind, Method};
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing {
+    use std::time::Duration;
+
+    use hyper::{HeaderMap, Uri};
+
+    use crate::server::access::table::{Shape, row_of};
+
     /// Reads a body as the canonical JSON of a message.
     ///
     /// # Errors
     /// When it is none.
     pub fn read_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, tonic::Status> {
         super::body::read(bytes)
+    }
+
+    /// Reads all that is read of a call besides its body: of which method, as whom, for how long, in which form, traced or not.
+    ///
+    /// # Panics
+    /// When it could take for ever.
+    pub fn read_head(uri: &Uri, headers: &HeaderMap) {
+        let row = row_of(uri.path());
+        let minute = Duration::from_mins(1);
+        let bound = super::deadline::bound(row, headers, minute);
+        let is_stream = row.is_some_and(|row| row.shape == Shape::Stream);
+        assert!(is_stream || bound.is_some_and(|bound| bound <= minute));
+        drop(crate::server::access::gate::token(headers));
+        drop(super::body::is_json(headers));
+        drop(super::asked_for(uri));
+        drop(super::not_found(uri));
+        let _ = (super::Form::of(headers), super::stream::wants_events(headers));
+        let _ = super::stream::last_event(headers);
+        let parent = headers.get("traceparent").and_then(|text| text.to_str().ok());
+        let _ = parent.and_then(crate::telemetry::traces::parent);
+    }
+
+    /// Returns how many bytes are kept of a message of gRPC when so much of it has come, cut as it is.
+    #[must_use]
+    pub fn message_kept(parts: &[&[u8]]) -> usize {
+        let mut framing = crate::server::bodies::Framing::default();
+        parts.iter().fold(0, |_, part| framing.follow(part))
     }
 }
 

@@ -7,6 +7,7 @@
 //! NBO_SPOILT=1000000 cargo test --test it decoders
 //! ```
 
+mod callers;
 #[path = "../../../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "public to the fuzzers, which are a package of their own")]
 mod fuzz;
@@ -111,4 +112,11 @@ tests! {
     conditions_of_any_bytes_are_compiled_or_refused_with_all_faults: "condition";
     lists_of_any_bytes_are_read_or_refused_row_by_row: "rows";
     mappings_of_any_bytes_are_read_or_refused: "mapping";
+    specs_of_campaigns_of_any_bytes_are_converted_or_refused_with_all_faults: "spec";
+    campaigns_that_broke_off_are_read_up_to_whatever_is_broken: "part";
+    contacts_of_any_bytes_are_recounted_or_refused_with_the_line: "history";
+    heads_of_calls_of_any_bytes_are_read: "head";
+    a_tokens_file_of_any_bytes_lets_in_whom_its_lines_name: "tokens";
+    no_bytes_are_a_jwt_but_those_that_the_issuer_signed_for_us_and_now: "jwt";
+    certificates_of_any_bytes_are_read_or_refused: "tls";
 }

@@ -15,13 +15,13 @@ use nbo::journal::records;
 use nbo::server::wire;
 use nbo::store::packed;
 
-use super::corpus;
+use super::{callers, corpus};
 use crate::served::{CORNER_BANK, aged, customer, placement, text, value};
 
 /// The longest model that is kept.
 const MODEL_BYTES_MAX: usize = 16 * 1024;
 
-fn keep(target: &str, name: &str, bytes: &[u8]) {
+pub(super) fn keep(target: &str, name: &str, bytes: &[u8]) {
     let folder = corpus(target);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(name), bytes).unwrap();
@@ -38,6 +38,7 @@ fn the_corpora_are_written_anew() {
     journal();
     models();
     calls();
+    callers::write();
 }
 
 fn texts() {
@@ -189,6 +190,22 @@ fn calls() {
         ..Default::default()
     };
     call(0, &offers);
+    call(
+        22,
+        &wire::GetOffersStreamRequest {
+            correlation_id: "c1".to_owned(),
+            request: Some(offers.clone()),
+        },
+    );
+    call(
+        23,
+        &wire::WatchOffersRequest {
+            customer: Some(customer("anna")),
+            channel: "web".to_owned(),
+            placements: vec![placement("best_offers", 3)],
+            ..Default::default()
+        },
+    );
     call(
         1,
         &wire::RecordEventsRequest {

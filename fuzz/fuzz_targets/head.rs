@@ -1,0 +1,5 @@
+//! libFuzzer for `head`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| nbo_fuzz::run("head", bytes));

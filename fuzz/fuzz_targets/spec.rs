@@ -1,0 +1,5 @@
+//! libFuzzer for `spec`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| nbo_fuzz::run("spec", bytes));
