@@ -175,10 +175,11 @@ impl Most {
         let largest = |of: fn(&Known<'_>) -> Option<usize>| {
             // As in [`Among`], some share a place, so that it may be more than there are.
             let mut places = [0_u16; 64];
-            for position in known.iter().filter_map(of) {
-                places[position % 64] += 1;
-            }
-            places.into_iter().max().map_or(0, usize::from)
+            known.iter().filter_map(of).fold(0, |largest, position| {
+                let place = &mut places[position % 64];
+                *place += 1;
+                largest.max(usize::from(*place))
+            })
         };
         Self {
             all: known.len(),
