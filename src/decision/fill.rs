@@ -21,7 +21,7 @@ use crate::domain::time::Timestamp;
 
 use super::barrier::{Barred, Barrier};
 use super::gate::plain_reason;
-use super::policy::{self, Asked, Candidate, Ledger, Limit, Reached};
+use super::policy::{self, Asked, Candidate, Choices, Ledger, Limit, Reached};
 use super::volumes::{Rooms, Used};
 use super::{nobody, quiet, rank, unite};
 
@@ -216,9 +216,16 @@ fn fill_all<'a>(
     };
     let placements = request.placements.iter();
     let wanted = placements.map(|wanted| wanted.count.min(ranking.offers.len())).sum();
+    // Who is told of all obstacles asks again for what is shown already.
+    let of_one = if request.duplicates {
+        wanted
+    } else {
+        usize::from(withheld.is_some())
+    };
+    let choices = Choices { all: wanted, of_one };
     let mut filling = Filling {
         catalog,
-        ledger: Ledger::new(catalog, profile, asked, wanted, now),
+        ledger: Ledger::new(catalog, profile, asked, choices, now),
         rooms,
         request,
         asked,

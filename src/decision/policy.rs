@@ -149,29 +149,97 @@ impl Among {
     }
 }
 
+/// How many offers a call chooses, at most: what it may add to a count before a limit is asked for its next offer.
+#[derive(Clone, Copy, Debug)]
+pub struct Choices {
+    /// Offers in all.
+    pub all: usize,
+    /// The same offer, before it is asked for again.
+    pub of_one: usize,
+}
+
+impl Choices {
+    /// Those of a call that asks for one offer and has chosen none.
+    pub const NONE: Self = Self { all: 0, of_one: 0 };
+}
+
+/// How many contacts may count together, at most.
+struct Most {
+    all: usize,
+    of_offer: usize,
+    of_group: usize,
+}
+
+impl Most {
+    fn of(known: &[Known<'_>]) -> Self {
+        let largest = |of: fn(&Known<'_>) -> Option<usize>| {
+            // As in [`Among`], some share a place, so that it may be more than there are.
+            let mut places = [0_u16; 64];
+            known.iter().filter_map(of).fold(0, |largest, position| {
+                let place = &mut places[position % 64];
+                *place += 1;
+                largest.max(usize::from(*place))
+            })
+        };
+        Self {
+            all: known.len(),
+            of_offer: largest(|known| known.offer),
+            of_group: largest(|known| known.group),
+        }
+    }
+
+    /// Returns of how many contacts a cap may count together, at most; windows and filters are not asked.
+    fn for_cap(&self, cap: &Cap, known: &[Known<'_>]) -> usize {
+        let together = if cap.each.offer {
+            self.of_offer
+        } else if cap.each.group {
+            self.of_group
+        } else {
+            self.all
+        };
+        if is_reserved_by_decision(cap.counted) {
+            return together;
+        }
+        let acts = known
+            .iter()
+            .filter(|known| known.contact.time_of(cap.counted).is_some());
+        together.min(acts.count())
+    }
+}
+
+/// A limit that what counts could reach, together with what the call may choose.
+#[derive(Clone, Copy, Debug)]
+struct Near {
+    /// Its position among the caps, and the attempts after them.
+    at: usize,
+    /// Where its part of what counts begins and ends.
+    part: (usize, usize),
+    /// Of what its contacts are.
+    among: Among,
+}
+
 /// A customer's contacts counted against every limit, at one instant, for one channel and campaign.
 #[derive(Debug)]
 pub struct Ledger<'a> {
     catalog: &'a Catalog,
     asked: Asked,
+    choices: Choices,
     now: Timestamp,
     calendar: Calendar<'a>,
     known: SmallVec<[Known<'a>; 16]>,
     /// Whether they, and with them what counts against each cap, stand in the order of their offers.
     by_offer: bool,
-    /// What counts, cap after cap, and then attempts.
+    /// What counts, near cap after near cap.
     counting: SmallVec<[Counting; 32]>,
-    /// Where the part of `counting` of each of them ends, and of what its contacts are.
-    ends: SmallVec<[(usize, Among); 32]>,
-    /// Those that all that counts could reach, together with all that the call may choose; mostly few.
-    near: SmallVec<[usize; 16]>,
+    /// The caps, and then the attempts, that can be reached at all; mostly few.
+    near: SmallVec<[Near; 8]>,
     rests: Rests,
 }
 
 impl<'a> Ledger<'a> {
-    /// Counts the contacts, for a call that chooses `chosen_max` offers at most.
+    /// Counts the contacts, for a call that chooses no more than was announced.
     #[must_use]
-    pub fn new(catalog: &'a Catalog, profile: &'a Profile, asked: Asked, chosen_max: usize, now: Timestamp) -> Self {
+    pub fn new(catalog: &'a Catalog, profile: &'a Profile, asked: Asked, choices: Choices, now: Timestamp) -> Self {
         let calendar = Calendar::new(catalog.zone_of(profile), catalog.week_starts, now);
         let contacts = &profile.contacts;
         let contacts = contacts.iter().filter_map(|contact| Known::of(catalog, contact));
@@ -180,47 +248,63 @@ impl<'a> Ledger<'a> {
         if by_offer {
             known.sort_by_key(|known| known.offer);
         }
-        let mut counting = SmallVec::new();
-        let mut ends = SmallVec::new();
+        let most = Most::of(&known);
+        let mut counting: SmallVec<[Counting; 32]> = SmallVec::new();
         let mut near = SmallVec::new();
         for (at, cap) in caps(catalog).enumerate() {
-            let mut among = Among::default();
-            if can_stop(cap, asked) {
-                let first = counting.len();
-                counting.extend(known.iter().enumerate().filter_map(|(at, known)| {
-                    let release = known.counts_until(cap, catalog, &calendar, now)?;
-                    among.add(known);
-                    Some(Counting { known: at, release })
-                }));
-                if counting.len() - first + chosen_max >= cap.limit as usize {
-                    near.push(at);
-                }
+            let of_call = match (is_reserved_by_decision(cap.counted), cap.each.offer) {
+                (false, _) => 0,
+                (true, true) => choices.of_one,
+                (true, false) => choices.all,
+            };
+            // Mostly, not even everything together would reach it.
+            let missing = (cap.limit as usize).saturating_sub(of_call);
+            if !can_stop(cap, asked) || most.for_cap(cap, &known) < missing {
+                continue;
             }
-            ends.push((counting.len(), among));
+            let first = counting.len();
+            let mut among = Among::default();
+            counting.extend(known.iter().enumerate().filter_map(|(at, known)| {
+                let release = known.counts_until(cap, catalog, &calendar, now)?;
+                among.add(known);
+                Some(Counting { known: at, release })
+            }));
+            if counting.len() - first < missing {
+                counting.truncate(first);
+                continue;
+            }
+            let part = (first, counting.len());
+            near.push(Near { at, part, among });
         }
         let rests = Rests::new(catalog, &known, now);
         Self {
             catalog,
             asked,
+            choices,
             now,
             calendar,
             known,
             by_offer,
             counting,
-            ends,
             near,
             rests,
         }
     }
 
     /// Finds the limits that have no room for the candidate, in their order, one after the other as they are asked for.
-    /// `earlier` are the offers that the same call already chose, as (placement, offer position), no more than were announced; they count
-    /// as decided now.
+    /// `earlier` are the offers that the same call already chose, as (placement, offer position), no more than were announced; they
+    /// count as decided now.
     pub fn reached<'b>(
         &'b self,
         earlier: &'b [(Symbol, usize)],
         candidate: Candidate,
     ) -> impl Iterator<Item = Reached> + 'b {
+        let of_one = || earlier.iter().filter(|&&(_, chosen)| chosen == candidate.offer).count();
+        debug_assert!(earlier.len() <= self.choices.all, "more offers than were announced");
+        debug_assert!(
+            of_one() <= self.choices.of_one,
+            "an offer more often than was announced"
+        );
         let catalog = self.catalog;
         let first = catalog.caps.len();
         let (near, cool_downs) = if catalog.offers[candidate.offer].is_exempt() {
@@ -228,33 +312,32 @@ impl<'a> Ledger<'a> {
         } else {
             (&self.near[..], catalog.cool_downs.len())
         };
-        let (caps, attempts) = near.split_at(near.partition_point(|&at| at < first));
+        let (caps, attempts) = near.split_at(near.partition_point(|near| near.at < first));
         let caps = caps.iter();
-        let caps = caps.filter_map(move |&at| self.cap_reached(at, Limit::Cap(at), earlier, candidate));
+        let caps = caps.filter_map(move |near| self.cap_reached(near, Limit::Cap(near.at), earlier, candidate));
         let cool_downs = (0..cool_downs).filter_map(move |at| self.resting(at, earlier, candidate));
         let attempts = attempts.iter();
-        let attempts =
-            attempts.filter_map(move |&at| self.cap_reached(at, Limit::Attempts(at - first), earlier, candidate));
+        let attempts = attempts
+            .filter_map(move |near| self.cap_reached(near, Limit::Attempts(near.at - first), earlier, candidate));
         caps.chain(cool_downs).chain(attempts)
     }
 
     fn cap_reached(
         &self,
-        at: usize,
+        near: &Near,
         limit: Limit,
         earlier: &[(Symbol, usize)],
         candidate: Candidate,
     ) -> Option<Reached> {
-        let cap = cap(self.catalog, at);
-        // Mostly, not even everything together would reach it.
-        let most = self.of_cap(at).len() + earlier.len();
+        let cap = cap(self.catalog, near.at);
+        let most = self.of_cap(near).len() + earlier.len();
         if most < cap.limit as usize || !concerns(cap, self.asked, candidate) {
             return None;
         }
         let kind = self.kind(candidate);
         let of_call = self.of_this_call(cap, earlier, kind);
-        let mut releases = if self.ends[at].1.may_have(cap.each, &kind) {
-            self.of_kind(at, cap, kind)
+        let mut releases = if near.among.may_have(cap.each, &kind) {
+            self.of_kind(near, cap, kind)
         } else {
             SmallVec::new()
         };
@@ -309,14 +392,14 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn of_cap(&self, at: usize) -> &[Counting] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before].0);
-        &self.counting[start..self.ends[at].0]
+    fn of_cap(&self, near: &Near) -> &[Counting] {
+        let (first, end) = near.part;
+        &self.counting[first..end]
     }
 
     /// Returns when each contact that counts together with a candidate stops counting.
-    fn of_kind(&self, at: usize, cap: &Cap, kind: Kind) -> Releases {
-        let mut counting = self.of_cap(at);
+    fn of_kind(&self, near: &Near, cap: &Cap, kind: Kind) -> Releases {
+        let mut counting = self.of_cap(near);
         if self.by_offer && cap.each.offer {
             let offer_of = |counting: &Counting| self.known[counting.known].offer;
             let first = counting.partition_point(|counting| offer_of(counting) < Some(kind.offer));

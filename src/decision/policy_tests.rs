@@ -1,6 +1,6 @@
 //! Caps, each row a story: the cap, the contacts, and what happens to the next one.
 
-use super::policy::{Asked, Candidate, Ledger, Limit, Reached, oldest_unneeded};
+use super::policy::{Asked, Candidate, Choices, Ledger, Limit, Reached, oldest_unneeded};
 use super::testing::{T0, catalog_with, contact, symbol};
 use crate::catalog::Catalog;
 use crate::domain::contact::{Contact, Counted};
@@ -25,7 +25,7 @@ fn ask_at(catalog: &Catalog, contacts: &[Contact], offer: &str, now: Timestamp) 
         channel: symbol(catalog, "web"),
         campaign: None,
     };
-    Ledger::new(catalog, &with(contacts), asked, 0, now)
+    Ledger::new(catalog, &with(contacts), asked, Choices::NONE, now)
         .reached(&[], candidate)
         .next()
 }
@@ -310,7 +310,7 @@ fn every_cap_without_room_is_named_with_its_own_end() {
         offer: 0,
         placement: symbol(&catalog, "top"),
     };
-    let reached: Vec<_> = Ledger::new(&catalog, &profile, asked, 0, T0)
+    let reached: Vec<_> = Ledger::new(&catalog, &profile, asked, Choices::NONE, T0)
         .reached(&[], candidate)
         .map(|reached| (reached.limit, reached.count, reached.at_most, reached.eligible_again_at))
         .collect();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::facts::Layout;
 use super::fold::apply;
-use super::policy::{Asked, Candidate, Ledger};
+use super::policy::{Asked, Candidate, Choices, Ledger};
 use super::testing::{T0, after, catalog, catalog_with, contact, search, symbol};
 use super::unite::{contacts, people, view};
 use crate::catalog::Catalog;
@@ -230,7 +230,7 @@ fn a_cap_counts_the_contacts_of_both_and_may_be_full_at_once() {
         placement: symbol(&catalog, "top"),
     };
     let is_full = |profile: &Profile| {
-        Ledger::new(&catalog, &view(profile), asked, 0, T0)
+        Ledger::new(&catalog, &view(profile), asked, Choices::NONE, T0)
             .reached(&[], candidate)
             .count()
             > 0

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::answers::{Answers, Kept};
+use super::call::Call;
 use super::erasure::Marks;
 use super::laps::{self, Step};
 use super::numbers::Numbers;
@@ -20,7 +21,7 @@ use super::{Active, Answer, Limits, Rejection, Replay, Workspace};
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::barrier::Barrier;
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{fold, hold_out, steer::Steering, unite, volumes::Rooms};
+use crate::decision::{fold, hold_out, unite};
 use crate::domain::decision::{Decision, Ranking, Withheld};
 use crate::domain::entry::{Entry, Reservation};
 use crate::domain::ids::{CustomerId, CustomerKey, DecisionId};
@@ -42,23 +43,6 @@ pub(super) struct Conductor<L = Mutex<Books>> {
     pub(super) marks: Marks,
     /// Where every change is written before it counts; absent when nothing is to outlive the process.
     pub(super) journal: Option<Arc<Journal>>,
-}
-
-/// One call for offers: what is asked, of which snapshot, when.
-pub(super) struct Call<'a> {
-    pub(super) active: &'a Active,
-    pub(super) request: &'a OffersRequest,
-    /// By what a repeat is recognised, when the call has an id.
-    pub(super) once: Option<RequestKey>,
-    /// What the volumes have left, when a decision of then is made again; otherwise they are asked.
-    pub(super) rooms: Option<&'a Rooms>,
-    /// What a plan over many customers says, if there is one.
-    pub(super) steering: Option<Steering<'a>>,
-    /// Whether the customer's list is cached.
-    pub(super) keep: Keep,
-    /// Whose; absent for a visitor without any id, for whom nothing can be kept.
-    pub(super) key: Option<CustomerKey>,
-    pub(super) now: Timestamp,
 }
 
 /// What a decision sees of the customer when it fills the placements.
@@ -401,9 +385,12 @@ impl<L: Locked<Books>> Conductor<L> {
         let (key, profile) = (call.key.unwrap_or(NOBODY), sight.barrier.profile);
         // Reasons are given for all offers, and a plan may put any of them first.
         let whole = request.explain || call.steering.is_some();
-        let (mut list, mut cached) = self
-            .lists
-            .list(active, request, key, profile, keep, whole, now, workspace);
+        let (mut list, mut cached) = match call.found.take() {
+            Some(found) => (found, true),
+            None => self
+                .lists
+                .list(active, request, key, profile, keep, whole, now, workspace),
+        };
         let mut others_max = if request.explain { usize::MAX } else { STEERED };
         loop {
             let steered = call.steering.map(|steering| steering.apply(&list.ranking, others_max));

@@ -1,13 +1,15 @@
 //! What holds under whatever interleaving of threads: the conductor and the volumes as in production, under a checker that
 //! chooses at every lock who goes on. A customer's lock stands in for the store's.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::Mutex;
 use shuttle::{Config, Runner, thread};
 
-use super::conductor::{Call, Conductor};
+use super::call::Call;
+use super::conductor::Conductor;
 use super::ranking::Keep;
 use super::volumes::books::Books;
 use super::volumes::tests::recount;
@@ -72,6 +74,7 @@ impl Scene {
             keep: Keep::Yes,
             key: Some(id.key()),
             now,
+            found: Cell::default(),
         };
         let mut profile = profile.lock().unwrap();
         let answered = self.conductor.answer(

@@ -159,9 +159,9 @@ impl Engine {
             }
             let mut bytes = Vec::new();
             let others = profile.joined.iter().map(|joined| &joined.profile);
-            others
-                .chain([&found.profile])
-                .for_each(|one| packed::pack(one, &mut bytes));
+            for one in others.chain([&found.profile]) {
+                packed::pack(one, &mut bytes);
+            }
             if bytes.len() > JOINED_BYTES_MAX {
                 return Err(Rejection::JoinedTooLarge(bytes.len()));
             }

@@ -26,6 +26,7 @@ mod again;
 mod aliases;
 mod answers;
 mod background;
+mod call;
 mod changes;
 mod checkpoint;
 mod conductor;
@@ -53,7 +54,7 @@ mod sync;
 mod tests;
 mod volumes;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -74,7 +75,8 @@ use crate::rules::Scratch;
 use crate::store::{Buffers, Standing, Store, Then, record::Draft};
 
 use aliases::{Aliases, Whom};
-use conductor::{Call, Conductor};
+use call::Call;
+use conductor::Conductor;
 use ranking::Keep;
 use steps::{records_known_only, unanswered};
 
@@ -268,6 +270,7 @@ impl Engine {
                 keep,
                 key: Some(whom.customer.key()),
                 now,
+                found: Cell::default(),
             };
             self.locked(whom, &call, |profile, standing, workspace| {
                 let made = self.conductor.decide(&call, None, profile, standing, workspace)?;
@@ -292,6 +295,7 @@ impl Engine {
             keep: Keep::Yes,
             key: None,
             now,
+            found: Cell::default(),
         };
         WORKSPACE.with_borrow_mut(|workspace| {
             let mut buffers = std::mem::take(&mut workspace.buffers);
@@ -391,6 +395,7 @@ impl Engine {
                 keep,
                 key: Some(key),
                 now,
+                found: Cell::default(),
             };
             let refuse_unknown = strict && records_known_only(&active.catalog, &whom.customer);
             self.locked(whom, &call, |profile, standing, workspace| {
@@ -414,26 +419,31 @@ impl Engine {
     ) -> Result<T, Rejection> {
         // A hash is not worked out twice.
         let key = call.key.unwrap_or_else(|| whom.customer.key());
-        // Without events a decision writes contacts only.
+        // Without events a decision adds contacts only.
         let keep = if call.request.events.is_empty() {
-            Then::KeepContacts
+            Then::KeepAdded
         } else {
             Then::Keep
         };
         let done = WORKSPACE.with_borrow_mut(|workspace| {
             let mut buffers = std::mem::take(&mut workspace.buffers);
-            let done = self
-                .store
-                .with_seal(&whom.customer, key, &mut buffers, |profile, standing, seal| {
-                    if self.is_stale(whom) {
-                        return (Err(Rejection::Moved), Then::Leave);
-                    }
-                    workspace.draft.is_of(*seal);
-                    let done = work(profile, standing, workspace);
-                    *seal = workspace.draft.seal();
-                    let is_changed = done.as_ref().is_ok_and(|(_, changed)| *changed);
-                    (done, if is_changed { keep } else { Then::Leave })
-                });
+            let lists = &self.conductor.lists;
+            let in_part = |ranking_version| call.finds_list(lists, ranking_version);
+            let writes = self.conductor.journal.is_some() && !call.request.preview;
+            let work = |profile: &mut Profile, standing, seal: &mut _, packed: &_| {
+                if self.is_stale(whom) {
+                    return (Err(Rejection::Moved), Then::Leave);
+                }
+                workspace.draft.is_of(*seal);
+                if writes && call.request.events.is_empty() {
+                    workspace.draft.sees_as_stored(packed);
+                }
+                let done = work(profile, standing, workspace);
+                *seal = workspace.draft.seal();
+                let is_changed = done.as_ref().is_ok_and(|(_, changed)| *changed);
+                (done, if is_changed { keep } else { Then::Leave })
+            };
+            let done = self.store.with_part(&whom.customer, key, &mut buffers, in_part, work);
             workspace.buffers = buffers;
             done
         });

@@ -6,11 +6,13 @@
 //! again, since others may have been given the room.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::conductor::{Call, Conductor, barrier};
+use super::call::Call;
+use super::conductor::{Conductor, barrier};
 use super::ranking::Keep;
 use super::sync::Locked;
 use super::volumes::books::Books;
@@ -108,6 +110,7 @@ impl Engine {
                 keep: Keep::Look,
                 key: Some(whom.customer.key()),
                 now,
+                found: Cell::default(),
             };
             self.locked(whom, &call, |profile, standing, workspace| {
                 let known = standing == Standing::Known;
@@ -148,6 +151,7 @@ impl Engine {
                 keep: Keep::Look,
                 key: Some(whom.customer.key()),
                 now,
+                found: Cell::default(),
             };
             self.locked(whom, &call, |profile, standing, workspace| {
                 let known = standing == Standing::Known;

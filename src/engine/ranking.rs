@@ -33,6 +33,30 @@ pub(super) struct List {
     pub(super) ranking: Ranking,
 }
 
+impl List {
+    /// Tells whether it is what would be made now; `whole` asks for all offers.
+    fn holds(
+        &self,
+        active: &Active,
+        request: &OffersRequest,
+        ranking_version: u64,
+        whole: bool,
+        now: Timestamp,
+    ) -> bool {
+        let read = &active.catalog.context_read;
+        let same_context = || {
+            let mut pairs = read.iter().zip(&self.context);
+            pairs.all(|(&at, value)| request.context.get(at) == Some(value))
+        };
+        self.generation == active.generation
+            && self.ranking_version == ranking_version
+            && (self.made_at..self.ranking.valid_until).contains(&now)
+            && self.sound
+            && !(whole && self.ranking.is_cut)
+            && same_context()
+    }
+}
+
 /// Whether a list that is made is cached, and for whom. A run over many customers comes to each of them once, in no hurry, whereas what it
 /// would throw out is asked for again: so it leaves the lists of live calls as they were, and has a place of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +125,20 @@ impl Lists {
         self.0.len()
     }
 
+    /// Returns the customer's list when it is cached, holds, and has all offers, so that the call needs no other. Called under the
+    /// customer's lock.
+    pub(super) fn cached(
+        &self,
+        active: &Active,
+        request: &OffersRequest,
+        key: CustomerKey,
+        ranking_version: u64,
+        now: Timestamp,
+    ) -> Option<Arc<List>> {
+        let kept = self.0.get(&key.get());
+        kept.filter(|list| list.holds(active, request, ranking_version, true, now))
+    }
+
     /// Returns the customer's list, cached or made now, and whether it was cached. Called under the customer's lock, so the
     /// list fits the profile. A list made for a profile that will not be written back must not be kept. Of a long
     /// list only the best are there unless `whole` is asked for.
@@ -122,20 +160,8 @@ impl Lists {
             Keep::Over => self.0.remove(&of_run(key)).map(|(_, list)| list),
             Keep::Yes | Keep::No | Keep::Look => None,
         };
-        let holds = |list: &List| {
-            let read = &active.catalog.context_read;
-            let same_context = read
-                .iter()
-                .zip(&list.context)
-                .all(|(&at, value)| request.context.get(at) == Some(value));
-            list.generation == active.generation
-                && list.ranking_version == profile.ranking_version
-                && (list.made_at..list.ranking.valid_until).contains(&now)
-                && list.sound
-                && !(whole && list.ranking.is_cut)
-                && same_context
-        };
-        if let Some(list) = kept.iter().chain(&looked).find(|list| holds(list)) {
+        let holds = |list: &&Arc<List>| list.holds(active, request, profile.ranking_version, whole, now);
+        if let Some(list) = kept.iter().chain(&looked).find(holds) {
             return (Arc::clone(list), true);
         }
         let before = kept.filter(|list| list.generation == active.generation);

@@ -5,10 +5,12 @@
 //! record's hash of the answer proves it. Only when a model failed at that moment, and a lower rung of the ladder served, is
 //! there something that is not kept; the hash tells then.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::conductor::{Call, Conductor};
+use super::call::Call;
+use super::conductor::Conductor;
 use super::ranking::Keep;
 use super::{Active, Engine, Limits, Rejection, Workspace};
 use crate::catalog::Catalog;
@@ -246,6 +248,7 @@ impl Engine {
             keep: Keep::No,
             key: Some(customer.key()),
             now: recorded.at,
+            found: Cell::default(),
         };
         let conductor: Conductor = Conductor::new(&Limits {
             ranked_lists_bytes_max: 0,

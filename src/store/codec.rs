@@ -8,6 +8,8 @@ use crate::domain::symbol::Symbol;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 
+use super::packed::ContactsAt;
+
 /// The first time in a block is stored as the difference to this instant: 2024-01-01T00:00:00Z.
 pub(super) const EPOCH: i64 = 1_704_067_200_000;
 
@@ -41,6 +43,14 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
         Self { bytes, time: EPOCH }
+    }
+
+    /// Returns where the contacts begin that are written next.
+    pub(super) const fn contacts_at(&self) -> ContactsAt {
+        ContactsAt {
+            at: self.bytes.len(),
+            time: self.time,
+        }
     }
 
     pub(super) fn unsigned(&mut self, mut number: u64) {
@@ -172,6 +182,14 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) const fn new(bytes: &'a [u8], at: usize) -> Self {
         Self { bytes, at, time: EPOCH }
+    }
+
+    /// Returns where the contacts begin that are read next.
+    pub(super) const fn contacts_at(&self) -> ContactsAt {
+        ContactsAt {
+            at: self.at,
+            time: self.time,
+        }
     }
 
     pub(super) const fn is_at_end(&self) -> bool {

@@ -1,12 +1,15 @@
 //! All customers in memory: sharded, packed, one lock at a time.
 //!
-//! A customer is one heap block of a few hundred bytes (the [`Seal`], then [`packed`]) in a [`DashMap`] under the hash of the id. Check
+//! A customer is one heap block of a few hundred bytes (a head with the [`Seal`], then [`packed`]) in a [`DashMap`] under the hash of the id. Check
 //! and commit are one synchronous call ([`Store::with`]) that holds the lock of one shard; nothing called from there
 //! may touch the store again. The number of shards is large, so that two callers rarely want the same one.
 
 mod codec;
+mod head;
 mod keys;
 pub mod packed;
+#[cfg(test)]
+mod packed_tests;
 mod rarities;
 pub mod record;
 #[cfg(test)]
@@ -22,8 +25,9 @@ use dashmap::mapref::entry::Entry;
 use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 
-use packed::Between;
-use seal::{SEAL_BYTES, Seal};
+use head::{HEAD_BYTES, Head};
+use packed::Parts;
+use seal::Seal;
 
 /// How many locks the customers are spread over. A lock is held for one decision, tens of microseconds at most without
 /// a model call, so among 1,024 two busy cores collide once in a thousand times.
@@ -75,8 +79,11 @@ pub enum Then {
     Leave,
     /// Write the profile back; begin the customer when new.
     Keep,
-    /// The same, when nothing but counters and contacts changed, as after a decision: costs half as much.
+    /// The same, when nothing but counters and contacts changed, as after a report: costs half as much.
     KeepContacts,
+    /// The same, when of the contacts none changed but that new ones follow, and maybe old ones were dropped, as after a decision: costs
+    /// half of that.
+    KeepAdded,
 }
 
 /// The customers.
@@ -98,24 +105,47 @@ pub struct Buffers {
 
 impl Buffers {
     /// Packs the profile of the customer that was `old`.
-    fn pack(&mut self, old: &[u8], seal: Seal, then: Then, between: Between) {
+    fn pack(&mut self, old: &[u8], seal: Seal, then: Then, parts: Parts) {
         self.bytes.clear();
-        seal.pack(&mut self.bytes);
+        Head::of(seal).pack(&mut self.bytes);
         self.bytes.extend_from_slice(&old[..packed::id_length(old)]);
-        if then == Then::KeepContacts {
-            packed::pack_contacts_anew(&self.profile, old, between, &mut self.bytes);
-            debug_assert!(self.is_whole(old, seal), "more than counters and contacts changed");
+        debug_assert!(
+            then != Then::Keep || !parts.is_in_part,
+            "what was passed over would be lost"
+        );
+        let contacts_at = if then == Then::Keep && !parts.is_in_part {
+            packed::pack(&self.profile, &mut self.bytes)
         } else {
-            packed::pack(&self.profile, &mut self.bytes);
-        }
+            packed::pack_contacts_anew(&self.profile, old, parts, then == Then::KeepAdded, &mut self.bytes)
+        };
+        head::note(contacts_at, &mut self.bytes);
+        debug_assert!(self.is_whole(old, parts), "more changed than was said");
     }
 
-    fn is_whole(&mut self, old: &[u8], seal: Seal) -> bool {
+    /// Tells whether the same is packed when everything is. What was passed over is as it was.
+    fn is_whole(&mut self, old: &[u8], parts: Parts) -> bool {
+        let mut profile = self.profile.clone();
+        if parts.is_in_part {
+            let mut before = Profile::default();
+            packed::unpack(old, &mut before);
+            profile = Profile {
+                attributes: profile.attributes,
+                opt_outs: profile.opt_outs,
+                opted_out_of_all: profile.opted_out_of_all,
+                consents: profile.consents,
+                contacts: profile.contacts,
+                requests: profile.requests,
+                joined: profile.joined,
+                version: profile.version,
+                ranking_version: profile.ranking_version,
+                decisions: profile.decisions,
+                ..before
+            };
+        }
         self.whole.clear();
-        seal.pack(&mut self.whole);
         self.whole.extend_from_slice(&old[..packed::id_length(old)]);
-        packed::pack(&self.profile, &mut self.whole);
-        self.whole == self.bytes
+        packed::pack(&profile, &mut self.whole);
+        self.whole == content(&self.bytes)
     }
 }
 
@@ -152,10 +182,32 @@ impl Store {
         buffers: &mut Buffers,
         work: impl FnOnce(&mut Profile, Standing, &mut Seal) -> (T, Then),
     ) -> T {
+        self.with_part(
+            id,
+            key,
+            buffers,
+            |_| false,
+            |profile, standing, seal, _| work(profile, standing, seal),
+        )
+    }
+
+    /// Does the same on a profile of which events and behaviour are not read, so that there are none, when `in_part` says so, which gets
+    /// the ranking version of somebody who is known. They stay as they are; `work` may not say [`Then::Keep`] then. It also gets the
+    /// packed form of the customer, which is empty for somebody new.
+    pub fn with_part<T>(
+        &self,
+        id: &CustomerId,
+        key: CustomerKey,
+        buffers: &mut Buffers,
+        in_part: impl FnOnce(u64) -> bool,
+        work: impl FnOnce(&mut Profile, Standing, &mut Seal, &[u8]) -> (T, Then),
+    ) -> T {
         match self.customers.entry(key.get()) {
-            Entry::Occupied(mut entry) => Self::with_block(entry.get_mut(), buffers, |profile, seal| {
-                work(profile, Standing::Known, seal)
-            }),
+            Entry::Occupied(mut entry) => {
+                Self::with_block(entry.get_mut(), buffers, in_part, |profile, seal, packed| {
+                    work(profile, Standing::Known, seal, packed)
+                })
+            }
             Entry::Vacant(entry) => {
                 buffers.profile.clear();
                 let is_full = self.count.fetch_add(1, Ordering::Relaxed) >= self.customers_max;
@@ -165,15 +217,16 @@ impl Store {
                     Standing::New
                 };
                 let mut seal = Seal::NONE;
-                let (result, then) = work(&mut buffers.profile, standing, &mut seal);
+                let (result, then) = work(&mut buffers.profile, standing, &mut seal, &[]);
                 debug_assert!(!is_full || then == Then::Leave, "there was no place");
                 if is_full || then == Then::Leave {
                     self.count.fetch_sub(1, Ordering::Relaxed);
                 } else {
                     buffers.bytes.clear();
-                    seal.pack(&mut buffers.bytes);
+                    Head::of(seal).pack(&mut buffers.bytes);
                     packed::pack_id(id, &mut buffers.bytes);
-                    packed::pack(&buffers.profile, &mut buffers.bytes);
+                    let contacts_at = packed::pack(&buffers.profile, &mut buffers.bytes);
+                    head::note(contacts_at, &mut buffers.bytes);
                     entry.insert(buffers.bytes.as_slice().into());
                 }
                 result
@@ -189,19 +242,28 @@ impl Store {
         work: impl FnOnce(&mut Profile, &mut Seal) -> (T, Then),
     ) -> Option<T> {
         let mut block = self.customers.get_mut(&key.get())?;
-        Some(Self::with_block(&mut block, buffers, work))
+        Some(Self::with_block(
+            &mut block,
+            buffers,
+            |_| false,
+            |profile, seal, _| work(profile, seal),
+        ))
     }
 
     fn with_block<T>(
         block: &mut Box<[u8]>,
         buffers: &mut Buffers,
-        work: impl FnOnce(&mut Profile, &mut Seal) -> (T, Then),
+        in_part: impl FnOnce(u64) -> bool,
+        work: impl FnOnce(&mut Profile, &mut Seal, &[u8]) -> (T, Then),
     ) -> T {
-        let (mut seal, content) = Seal::unpack(block);
-        let between = packed::unpack(content, &mut buffers.profile);
-        let (result, then) = work(&mut buffers.profile, &mut seal);
+        let (head, content) = Head::unpack(block);
+        let parts = packed::unpack_in_part(content, &mut buffers.profile, |ranking_version| {
+            head.contacts_at.filter(|_| in_part(ranking_version))
+        });
+        let mut seal = head.seal;
+        let (result, then) = work(&mut buffers.profile, &mut seal, content);
         if then != Then::Leave {
-            buffers.pack(content, seal, then, between);
+            buffers.pack(content, seal, then, parts);
             if block.len() == buffers.bytes.len() {
                 block.copy_from_slice(&buffers.bytes);
             } else {
@@ -250,9 +312,9 @@ impl Store {
         match self.customers.entry(key.get()) {
             Entry::Occupied(entry) => {
                 let mut profile = Profile::default();
-                let (seal, content) = Seal::unpack(entry.get());
+                let (head, content) = Head::unpack(entry.get());
                 packed::unpack(content, &mut profile);
-                then(Some((&profile, seal)))?;
+                then(Some((&profile, head.seal)))?;
                 entry.remove();
                 self.count.fetch_sub(1, Ordering::Relaxed);
                 Ok(true)
@@ -264,7 +326,7 @@ impl Store {
     /// Returns a customer's seal; `None` when there is no such customer.
     #[must_use]
     pub fn seal(&self, key: CustomerKey) -> Option<Seal> {
-        self.customers.get(&key.get()).map(|block| Seal::unpack(&block).0)
+        self.customers.get(&key.get()).map(|block| Head::unpack(&block).0.seal)
     }
 
     /// Gives everybody a seal who has none, as after reading what an earlier release wrote.
@@ -274,10 +336,10 @@ impl Store {
     pub fn seal_all<E>(&self, mut take: impl FnMut() -> Result<Seal, E>) -> Result<(), E> {
         let mut bytes = Vec::new();
         for mut entry in self.customers.iter_mut() {
-            let (seal, content) = Seal::unpack(entry.value());
-            if seal.is_none() {
+            let (head, content) = Head::unpack(entry.value());
+            if head.seal.is_none() {
                 bytes.clear();
-                take()?.pack(&mut bytes);
+                Head { seal: take()?, ..head }.pack(&mut bytes);
                 bytes.extend_from_slice(content);
                 *entry.value_mut() = bytes.as_slice().into();
             }
@@ -324,10 +386,10 @@ impl Store {
     /// there is no such customer.
     pub fn copy<T>(&self, key: CustomerKey, bytes: &mut Vec<u8>, then: impl FnOnce() -> T) -> Option<(Seal, T)> {
         let block = self.customers.get(&key.get())?;
-        let (seal, content) = Seal::unpack(&block);
+        let (head, content) = Head::unpack(&block);
         bytes.clear();
         bytes.extend_from_slice(content);
-        Some((seal, then()))
+        Some((head.seal, then()))
     }
 
     /// Limits how many customers may be begun from now on.
@@ -338,8 +400,8 @@ impl Store {
     /// Puts a customer in that [`Store::copy`] gave, and returns who it is; `None` when the bytes are none.
     pub fn restore(&self, seal: Seal, block: &[u8]) -> Option<CustomerKey> {
         let key = packed::unpack_id(block)?.key();
-        let mut whole = Vec::with_capacity(SEAL_BYTES + block.len());
-        seal.pack(&mut whole);
+        let mut whole = Vec::with_capacity(HEAD_BYTES + block.len());
+        Head::of(seal).pack(&mut whole);
         whole.extend_from_slice(block);
         let before = self.customers.insert(key.get(), whole.into());
         if before.is_none() {
@@ -348,16 +410,16 @@ impl Store {
         Some(key)
     }
 
-    /// Returns how many bytes the packed customers have in all, seals included, without the map around them.
+    /// Returns how many bytes the packed customers have in all, heads included, without the map around them.
     #[must_use]
     pub fn packed_bytes(&self) -> usize {
         self.customers.iter().map(|entry| entry.value().len()).sum()
     }
 }
 
-/// Returns what follows the seal.
+/// Returns what follows the head.
 fn content(block: &[u8]) -> &[u8] {
-    block.get(SEAL_BYTES..).unwrap_or_default()
+    block.get(HEAD_BYTES..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -55,8 +55,8 @@ pub fn unpack_id(bytes: &[u8]) -> Option<CustomerId> {
     }
 }
 
-/// Appends everything but the id.
-pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
+/// Appends everything but the id; returns where among `bytes` the contacts begin.
+pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) -> ContactsAt {
     let mut writer = Writer::new(bytes);
     pack_counters(profile, &mut writer);
     writer.length(profile.attributes.len());
@@ -75,19 +75,45 @@ pub fn pack(profile: &Profile, bytes: &mut Vec<u8>) {
     }
     pack_events(profile, &mut writer);
     pack_behaviour(profile, &mut writer);
-    pack_contacts(&profile.contacts, &mut writer);
+    let contacts_at = writer.contacts_at();
+    writer.length(profile.contacts.len());
+    pack_contacts(&profile.contacts, Last::default(), &mut writer);
     pack_rarities(profile, &mut writer);
+    contacts_at
 }
 
 /// Appends the same as [`pack`] for a profile of which only counters, contacts and rarities differ from the packed form `old`:
-/// what lies between them is copied.
-pub fn pack_contacts_anew(profile: &Profile, old: &[u8], between: Between, bytes: &mut Vec<u8>) {
+/// what lies between them is copied. With `only_added`, no contact changed but that new ones follow and old ones were dropped; those
+/// that are there still are copied as well then.
+pub fn pack_contacts_anew(
+    profile: &Profile,
+    old: &[u8],
+    parts: Parts,
+    only_added: bool,
+    bytes: &mut Vec<u8>,
+) -> ContactsAt {
+    let copy = |bytes: &mut Vec<u8>, from: usize, to: usize| {
+        bytes.extend_from_slice(old.get(from..to).unwrap_or_default());
+    };
+    let Parts { contacts_at, last, .. } = parts;
     pack_counters(profile, &mut Writer::new(bytes));
-    bytes.extend_from_slice(old.get(between.start..between.end).unwrap_or_default());
+    copy(bytes, parts.counters_end, contacts_at.at);
     let mut writer = Writer::new(bytes);
-    writer.time = between.time;
-    pack_contacts(&profile.contacts, &mut writer);
-    pack_rarities(profile, &mut writer);
+    writer.time = contacts_at.time;
+    let contacts_at = writer.contacts_at();
+    writer.length(profile.contacts.len());
+    // Had any been dropped, a new one would stand where the last one stood; no two decisions have one number.
+    let before = parts.contacts.checked_sub(1).and_then(|at| profile.contacts.get(at));
+    if only_added && before.is_some_and(|before| before.decision == last.decision) {
+        copy(bytes, parts.contacts_begin, parts.contacts_end);
+        let mut writer = Writer::new(bytes);
+        writer.time = last.time;
+        pack_contacts(&profile.contacts[parts.contacts..], last, &mut writer);
+    } else {
+        pack_contacts(&profile.contacts, Last::default(), &mut writer);
+    }
+    pack_rarities(profile, &mut Writer::new(bytes));
+    contacts_at
 }
 
 fn pack_counters(profile: &Profile, writer: &mut Writer<'_>) {
@@ -153,9 +179,15 @@ fn pack_behaviour(profile: &Profile, writer: &mut Writer<'_>) {
     }
 }
 
-fn pack_contacts(contacts: &[Contact], writer: &mut Writer<'_>) {
-    writer.length(contacts.len());
-    let (mut decision, mut offer, mut channel, mut placement) = (0, 0, 0, 0);
+/// Appends contacts that follow on `last`.
+fn pack_contacts(contacts: &[Contact], last: Last, writer: &mut Writer<'_>) {
+    let Last {
+        mut decision,
+        mut offer,
+        mut channel,
+        mut placement,
+        ..
+    } = last;
     for contact in contacts {
         let mut reported = 0_u64;
         for time in &contact.times[1..] {
@@ -174,36 +206,80 @@ fn pack_contacts(contacts: &[Contact], writer: &mut Writer<'_>) {
     }
 }
 
-/// Where in a packed form that lies which a decision leaves as it is: everything between the counters and the contacts.
+/// Where in a packed form, or in bytes that end with one, the contacts begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContactsAt {
+    /// The first byte, that of their number; 0 when it is not known.
+    pub at: usize,
+    /// The time from which the first one's is counted.
+    pub time: i64,
+}
+
+/// What the contact after this one is written as the difference to.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Between {
-    start: usize,
-    end: usize,
-    /// The time from which the first contact's is counted.
+struct Last {
+    decision: u32,
+    offer: u32,
+    channel: u32,
+    placement: u32,
     time: i64,
 }
 
-/// Reads everything but the id into `profile`, reusing its memory.
-pub fn unpack(bytes: &[u8], profile: &mut Profile) -> Between {
-    unpack_all(bytes, profile, false)
+/// Where in a packed form that lies which a decision leaves as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts {
+    counters_end: usize,
+    contacts_at: ContactsAt,
+    /// How many contacts there are, and where they lie.
+    contacts: usize,
+    contacts_begin: usize,
+    contacts_end: usize,
+    last: Last,
+    /// Whether events and behaviour were passed over.
+    pub(super) is_in_part: bool,
 }
 
-/// Reads the same of somebody to whom nobody can be joined.
+/// Reads everything but the id into `profile`, reusing its memory.
+pub fn unpack(bytes: &[u8], profile: &mut Profile) -> Parts {
+    unpack_all(bytes, profile, false, |_| None)
+}
+
+/// Reads the same; but events and behaviour are passed over, so that there are none, when `skip_to` says where the contacts begin.
+/// It is given the profile's ranking version. Where visitors are joined, everything is read in any case.
+pub(super) fn unpack_in_part(
+    bytes: &[u8],
+    profile: &mut Profile,
+    skip_to: impl FnOnce(u64) -> Option<ContactsAt>,
+) -> Parts {
+    unpack_all(bytes, profile, false, skip_to)
+}
+
+/// Reads the same as [`unpack`] of somebody to whom nobody can be joined.
 pub(super) fn unpack_alone(bytes: &[u8], profile: &mut Profile) {
-    unpack_all(bytes, profile, true);
+    unpack_all(bytes, profile, true, |_| None);
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     reason = "what was packed as a u32 comes back as one"
 )]
-fn unpack_all(bytes: &[u8], profile: &mut Profile, is_alone: bool) -> Between {
+fn unpack_all(
+    bytes: &[u8],
+    profile: &mut Profile,
+    is_alone: bool,
+    skip_to: impl FnOnce(u64) -> Option<ContactsAt>,
+) -> Parts {
     profile.clear();
     let mut reader = Reader::new(bytes, id_length(bytes));
     profile.version = reader.unsigned();
     profile.ranking_version = reader.unsigned();
     profile.decisions = reader.unsigned() as u32;
-    let start = reader.at;
+    let skip_to = skip_to(profile.ranking_version);
+    let mut parts = Parts {
+        counters_end: reader.at,
+        is_in_part: skip_to.is_some(),
+        ..Parts::default()
+    };
     let (count, mut before) = (reader.length(), 0);
     profile.attributes.extend((0..count).map(|_| reader.value(&mut before)));
     let opt_outs = reader.unsigned();
@@ -216,16 +292,19 @@ fn unpack_all(bytes: &[u8], profile: &mut Profile, is_alone: bool) -> Between {
     if opt_outs / 2 % 2 == 1 {
         unpack_consents(&mut reader, &mut profile.consents);
     }
-    unpack_events(&mut reader, profile);
-    unpack_behaviour(&mut reader, profile);
-    let between = Between {
-        start,
-        end: reader.at,
-        time: reader.time,
-    };
-    unpack_contacts(&mut reader, &mut profile.contacts);
+    let events_at = reader.at;
+    match skip_to {
+        Some(contacts) => (reader.at, reader.time) = (contacts.at, contacts.time),
+        None => unpack_behaviour(&mut reader, profile),
+    }
+    parts.contacts_at = reader.contacts_at();
+    unpack_contacts(&mut reader, &mut profile.contacts, &mut parts);
     unpack_rarities(&mut reader, profile, is_alone);
-    between
+    if parts.is_in_part && !profile.joined.is_empty() {
+        unpack_behaviour(&mut Reader::new(bytes, events_at), profile);
+        parts.is_in_part = false;
+    }
+    parts
 }
 
 #[expect(
@@ -265,6 +344,7 @@ fn unpack_events(reader: &mut Reader<'_>, profile: &mut Profile) {
     reason = "what was packed as a u32 comes back as one"
 )]
 fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
+    unpack_events(reader, profile);
     let (count, mut before, mut step) = (reader.length(), 0, 0_i64);
     profile.buckets.extend((0..count).map(|_| {
         let aggregate = reader.symbol(&mut before);
@@ -310,9 +390,10 @@ fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
     clippy::cast_possible_truncation,
     reason = "what was packed as a u32 comes back as one"
 )]
-fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
+fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>, parts: &mut Parts) {
     let (mut decision, mut offer, mut channel, mut placement) = (0_u32, 0, 0, 0);
     let count = reader.length();
+    (parts.contacts, parts.contacts_begin) = (count, reader.at);
     contacts.extend((0..count).map(|_| {
         let decision_and_reported = reader.unsigned();
         decision = decision.wrapping_add((decision_and_reported >> OUTCOMES) as u32);
@@ -328,218 +409,12 @@ fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>) {
         }
         contact
     }));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::codec::{EPOCH, MILLIS_PER_DAY};
-    use super::*;
-    use crate::domain::profile::{Joined, Precedence, RequestTrace};
-    use crate::domain::request::RequestKey;
-    use crate::domain::value::Value;
-    use proptest::prelude::*;
-
-    fn symbol() -> impl Strategy<Value = Symbol> {
-        prop_oneof![0..200_u32, any::<u32>()].prop_map(Symbol::from_packed)
-    }
-
-    fn time() -> impl Strategy<Value = Timestamp> {
-        prop_oneof![EPOCH..EPOCH + (1 << 38), any::<i64>()].prop_map(Timestamp::from_millis)
-    }
-
-    fn value() -> impl Strategy<Value = Value> {
-        prop_oneof![
-            Just(Value::Missing),
-            any::<bool>().prop_map(Value::Boolean),
-            prop_oneof![
-                any::<f64>(),
-                (-9_999..9_999).prop_map(|n| f64::from(n) / 100.0),
-                Just(-0.0),
-                Just(1e300)
-            ]
-            .prop_filter("stored numbers are finite", |number| number.is_finite())
-            .prop_map(Value::Number),
-            symbol().prop_map(Value::Category),
-            any::<u64>().prop_map(Value::Set),
-            time().prop_map(Value::Time),
-            (-9_999..99_999_i64).prop_map(|day| Value::Time(Timestamp::from_millis(day * MILLIS_PER_DAY))),
-        ]
-    }
-
-    prop_compose! {
-        fn contact()(decision in any::<u32>(), offer in symbol(), channel in symbol(), placement in symbol(),
-                     at in time(), times in proptest::array::uniform6(proptest::option::of(time())),
-                     campaign in proptest::option::weighted(0.2, symbol()),
-                     cancelled in proptest::option::weighted(0.2, time()),
-                     backdated in proptest::option::weighted(0.2, time()), in_volumes in any::<bool>()) -> Contact {
-            let mut contact = Contact::decided(decision, offer, channel, placement, at);
-            contact.times[1..].copy_from_slice(&times);
-            Contact { campaign, cancelled, backdated, in_volumes, ..contact }
-        }
-    }
-
-    prop_compose! {
-        fn behaviour()(
-            buckets in prop::collection::vec((symbol(), any::<i64>(), any::<i64>()), 0..4),
-            latest in prop::collection::vec((symbol(), time(), any::<u64>(), value()), 0..4),
-            traces in prop::collection::vec((symbol(), time(), any::<u64>(), any::<u32>()), 0..4),
-            sessions in prop::collection::vec((any::<u64>(), time(), time(), any::<u32>()), 0..4),
-            events in prop::collection::vec((any::<u64>(), symbol(), time(), proptest::option::of(symbol())), 0..4),
-            older_event_ids in prop::collection::vec(any::<u64>(), 0..4),
-            remembered in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
-        ) -> Profile {
-            let mut latest = latest;
-            let mut traces = traces;
-            // Some of what is known of behaviour came from events that are still kept, as in life.
-            for (index, event) in remembered.iter().zip(&events) {
-                if !latest.is_empty() {
-                    let entry = index.get_mut(&mut latest);
-                    (entry.1, entry.2) = (event.2, event.0);
-                }
-                if !traces.is_empty() {
-                    let entry = index.get_mut(&mut traces);
-                    (entry.1, entry.2) = (event.2, event.0);
-                }
-            }
-            Profile {
-                buckets: buckets.into_iter().map(|(aggregate, step, amount)| Bucket { aggregate, step, amount }).collect(),
-                latest: latest.into_iter()
-                    .map(|(aggregate, time, id_hash, value)| Latest { aggregate, time, id_hash, value }).collect(),
-                traces: traces.into_iter()
-                    .map(|(intent, time, id_hash, weight)| Trace { intent, time, id_hash, weight_thousandths: weight })
-                    .collect(),
-                sessions: sessions.into_iter()
-                    .map(|(id_hash, first, last, events)| Session { id_hash, first, last, events }).collect(),
-                events: events.into_iter()
-                    .map(|(id_hash, event_type, time, place)| EventDigest { id_hash, event_type, time, channel: None, place })
-                    .collect(),
-                older_event_ids,
-                ..Profile::default()
-            }
-        }
-    }
-
-    fn consent() -> impl Strategy<Value = Consent> {
-        let parts = (symbol(), proptest::option::of(symbol()), any::<bool>());
-        parts.prop_map(|(purpose, channel, granted)| Consent {
-            purpose,
-            channel,
-            granted,
-        })
-    }
-
-    prop_compose! {
-        fn profile()(behaviour in behaviour(), version in any::<u64>(), ranking_version in any::<u64>(),
-                     decisions in any::<u32>(), opted_out_of_all in any::<bool>(),
-                     attributes in prop::collection::vec((symbol(), value()), 0..6),
-                     opt_outs in prop::collection::vec(symbol(), 0..3),
-                     consents in prop::collection::vec(consent(), 0..3),
-                     requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u32>()), 0..3),
-                     contacts in prop::collection::vec(contact(), 0..5)) -> Profile {
-            let requests = requests.into_iter()
-                .map(|(id, body, decision)| RequestTrace { key: RequestKey { id, body }, decision }).collect();
-            Profile {
-                version, ranking_version, decisions, attributes, opt_outs, opted_out_of_all, consents, contacts, requests,
-                ..behaviour
-            }
-        }
-    }
-
-    prop_compose! {
-        fn joined()(parts in prop::collection::vec((profile(), time(), any::<u32>(), any::<bool>(), any::<bool>()), 0..3))
-            -> Vec<Joined>
-        {
-            let one = |(at, (profile, merged_at, slot, known, comes_first)): (usize, (Profile, Timestamp, u32, bool, bool))| Joined {
-                visitor: CustomerId::anonymous(&format!("v{at}")).unwrap(),
-                merged_at,
-                precedence: if comes_first { Precedence::Visitor } else { Precedence::Customer },
-                slot,
-                known,
-                profile,
-            };
-            parts.into_iter().enumerate().map(one).collect()
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn joined_visitors_come_out_bit_for_bit_and_cost_nobody_else_a_byte(profile in profile(), joined in joined()) {
-            let (mut alone, mut bytes) = (Vec::new(), Vec::new());
-            pack(&profile, &mut alone);
-            let profile = Profile { joined, ..profile };
-            pack_id(&CustomerId::known("somebody").unwrap(), &mut bytes);
-            let id_end = bytes.len();
-            pack(&profile, &mut bytes);
-            let mut back = Profile::default();
-            unpack(&bytes, &mut back);
-            prop_assert_eq!(format!("{:?}", &back), format!("{:?}", &profile));
-            prop_assert_eq!(&bytes[id_end..][..alone.len()], &alone[..]);
-            prop_assert_eq!(bytes.len() == id_end + alone.len(), profile.joined.is_empty());
-        }
-
-        #[test]
-        fn what_is_packed_comes_out_bit_for_bit(profile in profile()) {
-            let id = CustomerId::anonymous("somebody").unwrap();
-            let mut bytes = Vec::new();
-            pack_id(&id, &mut bytes);
-            pack(&profile, &mut bytes);
-            let mut back = Profile::default();
-            unpack(&bytes, &mut back);
-            prop_assert_eq!(format!("{:?}", &back), format!("{:?}", &profile));
-            prop_assert_eq!(unpack_id(&bytes), Some(id));
-        }
-
-        #[test]
-        fn what_is_rare_costs_only_those_who_have_it(profile in profile()) {
-            let mut plain = profile;
-            for contact in &mut plain.contacts {
-                (contact.campaign, contact.cancelled, contact.backdated) = (None, None, None);
-                contact.in_volumes = false;
-            }
-            plain.requests.clear();
-            let mut bytes = Vec::new();
-            pack(&plain, &mut bytes);
-            if let Some(last) = plain.contacts.last_mut() {
-                last.cancelled = Some(last.decided_at());
-                let mut with_one = Vec::new();
-                pack(&plain, &mut with_one);
-                prop_assert_eq!(&with_one[..bytes.len()], &bytes[..], "only the one that has something pays, at the end");
-            }
-        }
-
-        #[test]
-        fn after_a_decision_the_same_bytes_are_packed_whether_all_is_packed_or_only_what_changed(
-            before in profile(), contacts in prop::collection::vec(contact(), 0..5), version in any::<u64>(),
-        ) {
-            let mut old = Vec::new();
-            pack_id(&CustomerId::known("somebody").unwrap(), &mut old);
-            let id_end = old.len();
-            pack(&before, &mut old);
-            let mut after = Profile::default();
-            let between = unpack(&old, &mut after);
-            (after.version, after.contacts) = (version, contacts);
-            let (mut all, mut anew) = (old[..id_end].to_vec(), old[..id_end].to_vec());
-            pack(&after, &mut all);
-            pack_contacts_anew(&after, &old, between, &mut anew);
-            prop_assert_eq!(anew, all);
-        }
-
-        #[test]
-        fn a_profile_without_consents_pays_nothing_for_them(profile in profile()) {
-            let packed = |consents: Vec<Consent>| {
-                let mut bytes = Vec::new();
-                pack(&Profile { consents, ..profile.clone() }, &mut bytes);
-                bytes.len()
-            };
-            let consent = Consent { purpose: Symbol::from_packed(1), channel: None, granted: true };
-            // One consent takes three bytes, its list's length included; none takes none.
-            prop_assert_eq!(packed(vec![consent]), packed(Vec::new()) + 3);
-        }
-
-        #[test]
-        fn damaged_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            unpack(&bytes, &mut Profile::default());
-            let _ = unpack_id(&bytes);
-        }
-    }
+    parts.contacts_end = reader.at;
+    parts.last = Last {
+        decision,
+        offer,
+        channel,
+        placement,
+        time: reader.time,
+    };
 }

@@ -192,14 +192,23 @@ pub struct Draft {
     seal: Seal,
     /// The joined visitor whose contacts the entries are about, if they are.
     visitor: Option<CustomerKey>,
+    /// The customer as the store has them, while that is what a decision sees; otherwise empty.
+    stored: Vec<u8>,
     sealed: Vec<u8>,
 }
 
 impl Draft {
     /// Says with whose key the next records are sealed; none for somebody who has no key yet.
-    pub const fn is_of(&mut self, seal: Seal) {
+    pub fn is_of(&mut self, seal: Seal) {
         self.seal = seal;
         self.visitor = None;
+        self.stored.clear();
+    }
+
+    /// Says that a decision sees the customer as the store has them, in these bytes.
+    pub fn sees_as_stored(&mut self, block: &[u8]) {
+        self.stored.clear();
+        self.stored.extend_from_slice(block);
     }
 
     /// Says that the next entries are about contacts of a visitor that is joined to the customer.
@@ -327,7 +336,7 @@ impl Draft {
         }
     }
 
-    /// Notes what a decision saw: `block` writes the customer.
+    /// Notes what a decision saw: `block` writes the customer, where it does not see them as stored.
     pub fn seen(&mut self, seen: &Seen, block: impl FnOnce(&mut Vec<u8>)) {
         let mut writer = Writer::new(&mut self.bytes);
         writer.unsigned(tag::SEEN);
@@ -356,7 +365,11 @@ impl Draft {
         // The length of the block comes before it, in as many bytes as it may need.
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
-        block(&mut self.bytes);
+        if self.stored.is_empty() {
+            block(&mut self.bytes);
+        } else {
+            self.bytes.extend_from_slice(&self.stored);
+        }
         let length = u32::try_from(self.bytes.len() - at - 4).unwrap_or(u32::MAX);
         self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
     }

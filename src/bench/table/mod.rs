@@ -86,7 +86,7 @@ impl Options {
             counter,
             duration: Duration::from_secs(5),
             rate: 2_000.0,
-            served: 10_000,
+            served: 100_000,
             sizes: [
                 size(100, Conditions::Two, 80_000, 10_000, 2_000),
                 size(1_000, Conditions::Two, 32_000, 4_000, 200),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::{Asked, Candidate, Ledger, Limit, Reached, budget, oldest_unneeded};
+use super::{Asked, Candidate, Choices, Ledger, Limit, Reached, budget, oldest_unneeded};
 use crate::catalog::Catalog;
 use crate::catalog::load::{CatalogFiles, load};
 use crate::decision::testing::{catalog_with, symbol};
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::profile::Profile;
+use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
 use crate::domain::value::Value;
 
@@ -79,7 +80,7 @@ struct Question {
     now: Timestamp,
     asked: Asked,
     candidate: Candidate,
-    earlier: Vec<(crate::domain::symbol::Symbol, usize)>,
+    earlier: Vec<(Symbol, usize)>,
     zone: Option<Value>,
 }
 
@@ -113,7 +114,12 @@ fn question(catalog: &Catalog, text: &str) -> Question {
 }
 
 fn reached(catalog: &Catalog, profile: &Profile, question: &Question, now: Timestamp) -> Vec<Reached> {
-    let ledger = Ledger::new(catalog, profile, question.asked, question.earlier.len(), now);
+    let of_one = |&&(_, chosen): &&(Symbol, usize)| chosen == question.candidate.offer;
+    let choices = Choices {
+        all: question.earlier.len(),
+        of_one: question.earlier.iter().filter(of_one).count(),
+    };
+    let ledger = Ledger::new(catalog, profile, question.asked, choices, now);
     ledger.reached(&question.earlier, question.candidate).collect()
 }
 
@@ -410,9 +416,7 @@ fn the_budget_says_what_is_left_on_every_limit_and_what_rests() {
     let history = "2026-03-02 08:00 savings_a web converted; 2026-03-02 09:00 savings_a mail spring refused; 2026-03-02 09:30 savings_a web; 2026-03-02 09:40 savings_a web; 2026-02-01 09:00 fund_a web";
     let profile = profile(&catalog, history);
     let found = budget(&catalog, &profile, instant("2026-03-02", "10:00"));
-    let name = |symbol: Option<crate::domain::symbol::Symbol>| {
-        symbol.map_or("", |symbol| catalog.symbols.name(symbol)).to_owned()
-    };
+    let name = |symbol: Option<Symbol>| symbol.map_or("", |symbol| catalog.symbols.name(symbol)).to_owned();
     let allowances: Vec<String> = found
         .allowances
         .iter()

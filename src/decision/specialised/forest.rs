@@ -9,6 +9,7 @@
 //! Values are added in the order of the trees, in 32 bits, as ONNX Runtime adds them on one thread.
 
 use super::formula::Ensemble;
+use super::lanes::Lanes;
 use super::pieces::{self, Piece, Question};
 
 /// As many offers are added up side by side, so that one addition need not wait for the one before.
@@ -30,10 +31,12 @@ pub(super) trait Word: Copy + std::fmt::Debug {
     fn value(self, leaves: &Self::Leaves) -> f32;
     /// Returns the values by bit, from left to right; there are at most [`Word::BITS`].
     fn leaves(values: &[f32]) -> Self::Leaves;
+    /// Returns sets of leaves and values of leaves as those of small trees, if that is what they are.
+    fn as_small<'a>(masks: &'a [Self], leaves: &'a [Self::Leaves]) -> Option<(&'a [u32], &'a [[f32; 32]])>;
 }
 
 macro_rules! word {
-    ($word:ty) => {
+    ($word:ty, $as_small:expr) => {
         impl Word for $word {
             type Leaves = [f32; <$word>::BITS as usize];
             const BITS: usize = <$word>::BITS as usize;
@@ -58,12 +61,16 @@ macro_rules! word {
             fn leaves(values: &[f32]) -> Self::Leaves {
                 std::array::from_fn(|leaf| values.get(leaf).copied().unwrap_or_default())
             }
+
+            fn as_small<'a>(masks: &'a [Self], leaves: &'a [Self::Leaves]) -> Option<(&'a [u32], &'a [[f32; 32]])> {
+                $as_small(masks, leaves)
+            }
         }
     };
 }
 
-word!(u32);
-word!(u64);
+word!(u32, |masks, leaves| Some((masks, leaves)));
+word!(u64, |_, _| None);
 
 /// An ensemble by columns.
 #[derive(Clone, Debug)]
@@ -157,6 +164,12 @@ impl<W: Word> Forest<W> {
         }
     }
 
+    /// Lays the sets of leaves of many offers out side by side, if they can be; see [`Lanes::new`].
+    pub(super) fn lanes(&self, offers: &[W], rows: &[u32], groups: &[usize]) -> Option<Lanes> {
+        let (masks, leaves) = W::as_small(offers, &self.leaves)?;
+        Lanes::new(masks, leaves, rows, groups)
+    }
+
     /// Adds up the leaves of some rows, each with its two sets of leaves by tree.
     pub(super) fn sums<const ROWS: usize>(&self, one: [&[W]; ROWS], other: [&[W]; ROWS]) -> [f32; ROWS] {
         let trees = self.leaves.len();
@@ -167,7 +180,12 @@ impl<W: Word> Forest<W> {
                 sums[row] += one[row][tree].and(other[row][tree]).value(leaves);
             }
         }
-        sums.map(|sum| self.divisor.map_or(sum, |divisor| sum / divisor) + self.base)
+        sums.map(|sum| self.finished(sum))
+    }
+
+    /// Returns what a sum of leaves makes in the end.
+    pub(super) fn finished(&self, sum: f32) -> f32 {
+        self.divisor.map_or(sum, |divisor| sum / divisor) + self.base
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod forest;
 mod formula;
+mod lanes;
 mod linear;
 mod logistic;
 mod pieces;
@@ -157,9 +158,9 @@ impl Specialised {
         let kind = match &formula.body {
             Body::Linear(linear) => Kind::Linear(Sums::new(linear, &places, plan, &rows)),
             Body::Trees(ensemble) if ensemble.trees.iter().all(|tree| tree.leaves() <= 32) => {
-                Kind::Small(Trees::new(ensemble, &places, plan, &rows)?)
+                Kind::Small(Trees::new(ensemble, &places, plan, &rows, &catalog.offer_groups)?)
             }
-            Body::Trees(ensemble) => Kind::Large(Trees::new(ensemble, &places, plan, &rows)?),
+            Body::Trees(ensemble) => Kind::Large(Trees::new(ensemble, &places, plan, &rows, &catalog.offer_groups)?),
         };
         Ok(Self {
             places,

@@ -195,6 +195,26 @@ fn walk(formula: &Formula, row: &[f32]) -> f32 {
 /// A catalog with one model whose columns are of every kind.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| catalog(None));
 
+/// The same with many offers, of which none tells its days: those of a group lie side by side.
+static MANY: LazyLock<Catalog> = LazyLock::new(|| {
+    let offer = |number: usize| {
+        let (group, kind) = (
+            ["savings", "fund"][number % 7 / 4],
+            ["plain", "green", "star"][number % 3],
+        );
+        format!(
+            "  - {{ id: o{number}, group: {group}, name: O, attributes: {{ rate: {}, kind: {kind} }}, treatments: {{ web: {{ t: x }} }} }}\n",
+            number % 11
+        )
+    };
+    let offers: String = (0..90).map(offer).collect();
+    let mut catalog = Arc::into_inner(catalog_with(&format!("{}\n{offers}", OFFERS.trim_end()))).unwrap();
+    let mut model = plan(&catalog);
+    model.columns.retain(|column| column.encoding != Encoding::DaysSince);
+    with_model(&mut catalog, model);
+    catalog
+});
+
 /// Catalogs with one model of so many columns.
 static WIDE: LazyLock<Vec<(usize, Catalog)>> =
     LazyLock::new(|| [1, 6, 10, 40].map(|width| (width, catalog(Some(width)))).into());
@@ -205,12 +225,17 @@ pub(crate) fn catalog(width: Option<usize>) -> Catalog {
     if let Some(width) = width {
         model.columns = vec![model.columns[0].clone(); width];
     }
+    with_model(&mut catalog, model);
+    catalog
+}
+
+fn with_model(catalog: &mut Catalog, mut model: ModelPlan) {
+    model.by_offer.clear();
     model.encode_offers(&catalog.offers);
     catalog.models.push(model);
     for group in &mut catalog.groups {
         group.model = Some(0);
     }
-    catalog
 }
 
 /// Asserts that every row has the score of a plain walk.
@@ -232,8 +257,7 @@ fn check_rows(formula: &Formula, choices: &mut Choices) {
 }
 
 /// Asserts that what is scored in parts has the bits of its row, whichever offers are asked for.
-fn check_parts(formula: &Formula, choices: &mut Choices) {
-    let catalog = &*CATALOG;
+fn check_parts(formula: &Formula, catalog: &Catalog, choices: &mut Choices) {
     let specialised = Specialised::new(formula, catalog, 0).unwrap();
     let (mut scratch, mut scores) = (Scratch::default(), Vec::new());
     for days in [0, 1, 6, 40] {
@@ -241,8 +265,9 @@ fn check_parts(formula: &Formula, choices: &mut Choices) {
         let profile = somebody(catalog);
         let (mut layout, mut rows) = (Layout::default(), Rows::default());
         layout.fill(catalog, &profile, now);
+        let few = 1 + choices.below(4);
         let offers: Vec<u16> = (0..catalog.offers.len())
-            .filter(|_| choices.below(4) > 0)
+            .filter(|_| choices.below(5) >= few)
             .map(|offer| u16::try_from(offer).unwrap())
             .collect();
         features::build(
@@ -277,13 +302,15 @@ proptest! {
     #[test]
     fn an_offer_scores_the_same_bits_in_parts_and_as_a_row(seed: u64) {
         let mut choices = Choices(seed);
-        let features = CATALOG.models[0].columns.len();
-        for leaves in [2, 32, 200] {
-            let formula = choices.ensemble(features, leaves);
-            check_parts(&formula, &mut choices);
+        for catalog in [&*CATALOG, &*MANY] {
+            let features = catalog.models[0].columns.len();
+            for leaves in [2, 32, 200] {
+                let formula = choices.ensemble(features, leaves);
+                check_parts(&formula, catalog, &mut choices);
+            }
+            let formula = choices.sum(features);
+            check_parts(&formula, catalog, &mut choices);
         }
-        let formula = choices.sum(features);
-        check_parts(&formula, &mut choices);
     }
 }
 

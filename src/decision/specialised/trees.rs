@@ -2,6 +2,7 @@
 
 use super::forest::{Forest, SIDE_BY_SIDE, Word};
 use super::formula::Ensemble;
+use super::lanes::{self, Lanes, Left};
 use super::{Job, MASK_BYTES_MAX, NOT_SCORED, Places, TREES_MAX, Unfit};
 use crate::catalog::ModelPlan;
 
@@ -11,6 +12,8 @@ pub(super) struct Trees<W: Word> {
     pub(super) forest: Forest<W>,
     /// `[n_offers, n_trees]`, by the offer's place among those of the model; empty when no offer rules anything out.
     offers: Vec<W>,
+    /// The same once more, for many offers at once; absent where that cannot be.
+    lanes: Option<Lanes>,
     /// All leaves of all trees.
     all: Vec<W>,
     /// Whether the trees ask for what differs between groups, and for what differs between the offers of a group.
@@ -30,10 +33,19 @@ pub(super) struct Room<W> {
     is_made: Vec<bool>,
     /// For one offer.
     pair: Vec<W>,
+    lanes: lanes::Room,
+    /// Places in `offers` of those that are scored one by one.
+    rest: Vec<usize>,
 }
 
 impl<W: Word> Trees<W> {
-    pub(super) fn new(ensemble: &Ensemble, places: &Places, plan: &ModelPlan, rows: &[u32]) -> Result<Self, Unfit> {
+    pub(super) fn new(
+        ensemble: &Ensemble,
+        places: &Places,
+        plan: &ModelPlan,
+        rows: &[u32],
+        groups: &[usize],
+    ) -> Result<Self, Unfit> {
         let forest = Forest::<W>::new(ensemble, places.adjust.len()).ok_or(Unfit::Deep)?;
         let trees = forest.trees();
         if trees > TREES_MAX {
@@ -57,6 +69,7 @@ impl<W: Word> Trees<W> {
             }
         }
         Ok(Self {
+            lanes: forest.lanes(&offers, rows, groups),
             all: vec![W::ALL; trees],
             asks_group: asks(&places.group),
             asks_pair: asks(&places.pair),
@@ -96,15 +109,36 @@ impl<W: Word> Trees<W> {
                 &room.shared[..]
             }
         };
-        let (offers, rest) = job.offers.as_chunks::<SIDE_BY_SIDE>();
-        let (scores_of_offers, scores_of_rest) = scores.as_chunks_mut::<SIDE_BY_SIDE>();
-        for (offers, scores) in offers.iter().zip(scores_of_offers) {
-            *scores = self
+        room.rest.clear();
+        let left = if varies { &room.plain } else { &room.shared };
+        match (&self.lanes, W::as_small(left, &[])) {
+            // Where each offer differs from the others, all are scored again one by one.
+            (Some(lanes), Some((left, _))) if !job.is_by_day() => {
+                let left = if varies { Left::ByGroup(left) } else { Left::Same(left) };
+                let place = |offer: &u16| job.row(*offer);
+                lanes.add_up(job.offers.iter().map(place), left, &mut room.lanes);
+                for (at, (offer, score)) in job.offers.iter().zip(&mut *scores).enumerate() {
+                    match lanes.sum(place(offer), &room.lanes) {
+                        Some(sum) => *score = self.forest.finished(sum),
+                        None => room.rest.push(at),
+                    }
+                }
+            }
+            _ => room.rest.extend(0..job.offers.len()),
+        }
+        let (several, rest) = room.rest.as_chunks::<SIDE_BY_SIDE>();
+        for &places in several {
+            let offers = places.map(|at| job.offers[at]);
+            let sums = self
                 .forest
                 .sums(offers.map(customer), offers.map(|offer| self.of_offer(job, offer)));
+            for (at, sum) in places.into_iter().zip(sums) {
+                scores[at] = sum;
+            }
         }
-        for (&offer, score) in rest.iter().zip(scores_of_rest) {
-            [*score] = self.forest.sums([customer(offer)], [self.of_offer(job, offer)]);
+        for &at in rest {
+            let offer = job.offers[at];
+            [scores[at]] = self.forest.sums([customer(offer)], [self.of_offer(job, offer)]);
         }
         if self.asks_pair {
             self.score_special(job, room, scores);

@@ -57,3 +57,50 @@ fn every_decision_of_a_long_history_is_made_again_bit_for_bit_after_restarts_and
     };
     assert!(matches!(engine.recorded(unknown), Err(ReplayError::Unknown(_))));
 }
+
+#[test]
+fn a_decision_from_a_cached_list_is_recorded_with_all_that_is_known_of_the_customer_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _) = open(folder.path(), CATALOGS[0]).unwrap();
+    let active = engine.active();
+    let anna = customer(1);
+    let mut before = Profile::default();
+    for turn in 0..6_u8 {
+        let now = T0 + Millis::MINUTE.times(i64::from(turn));
+        // The first two, and the fourth, rank anew: with an event of the call, and after one that came by itself.
+        let events = match turn {
+            0 => vec![search(&active.catalog, 1, "fund", now)],
+            3 => {
+                let event = search(&active.catalog, 2, "savings", now);
+                engine.record_events(&active, &anna, &[event], now).unwrap();
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        let request = OffersRequest {
+            customer: Some(anna.clone()),
+            channel: 0,
+            campaign: None,
+            placements: vec![PlacementRequest { placement: 0, count: 1 }],
+            duplicates: false,
+            context: vec![Value::Category(active.catalog.channels[0].symbol)],
+            events,
+            explain: false,
+            preview: false,
+        };
+        if request.events.is_empty() {
+            before = engine.profile(&anna).unwrap();
+        }
+        let decision = engine.offers(&active, &request, now).unwrap();
+        assert_eq!(decision.cached, matches!(turn, 1 | 2 | 4 | 5), "turn {turn}");
+        let recorded = engine.recorded(decision.id.unwrap()).unwrap();
+        let mut seen = Profile::default();
+        recorded.profile(&mut seen);
+        assert!(!seen.events.is_empty() && !seen.traces.is_empty());
+        if turn > 0 {
+            assert_eq!(seen, before, "turn {turn}");
+        }
+        let again = Engine::replay(&recorded, Arc::clone(&active), true).unwrap();
+        assert!(again.is_same, "turn {turn}");
+    }
+}
