@@ -63,11 +63,7 @@ fn packed(contacts_at: ContactsAt) -> Option<u64> {
     fits.then_some(at << TIME_BITS | time as u64 & ((1 << TIME_BITS) - 1))
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "the same bits again"
-)]
+#[expect(clippy::cast_possible_wrap, reason = "the same bits again")]
 fn unpacked(packed: u64) -> Option<ContactsAt> {
     let upper = 64 - TIME_BITS;
     let contacts_at = ContactsAt {

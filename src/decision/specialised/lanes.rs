@@ -61,7 +61,7 @@ impl Lanes {
         let mut lanes = Self {
             cpu,
             masks: Vec::new(),
-            leaves: leaves.iter().map(|values| reversed(values)).collect(),
+            leaves: leaves.iter().map(reversed).collect(),
             groups: Vec::new(),
             places: vec![(0, 0); masks.len().checked_div(trees)?],
         };
@@ -163,6 +163,10 @@ mod cpu {
     impl NullaryFnOnce for AddUp<'_> {
         type Output = ();
 
+        #[expect(
+            clippy::inline_always,
+            reason = "only within its caller may the compiler use these instructions"
+        )]
         #[inline(always)]
         fn call(self) {
             let Self { v4, lanes, left, room } = self;
