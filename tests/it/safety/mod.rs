@@ -1,6 +1,7 @@
 //! Who gets in, and what they may do: told by real callers with real certificates and tokens, at a real server on loopback.
 
 mod certificates;
+mod hosts;
 mod issuer;
 mod jwt;
 mod limits;
