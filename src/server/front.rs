@@ -108,7 +108,7 @@ impl Front {
         let waiting = self.queue.arrive(class, arrived);
         let (front, held) = (Arc::clone(self), Arc::clone(held));
         let method = self.desk.meters.calls.method(request.uri().path());
-        let traced = observe::trace(&self.desk, request.headers());
+        let traced = observe::trace(&self.desk, request.headers(), self.gate.knows_callers());
         let desk = Arc::clone(&self.desk);
         let answering = async move {
             let deadline = deadline::bound(row, request.headers(), request_time);

@@ -181,7 +181,7 @@ impl Server {
         let _ = self.desk.checkpoints.set(log);
     }
 
-    /// Traces calls from now on, of which `share` without a trace of their callers; only the first way that is given counts.
+    /// Traces calls from now on, of which `share` whose callers have no say; only the first way that is given counts.
     pub fn trace(&self, traces: Traces, share: f64) {
         self.desk.meters.state.traced(share);
         let _ = self.desk.traces.set(traces);

@@ -20,6 +20,7 @@ use crate::server::desk::Desk;
 use crate::server::http::{Form, nowhere};
 use crate::server::overload::Excess;
 use crate::server::status::Refusal;
+use crate::telemetry::Traced;
 
 /// What kind of port a gate stands at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,11 @@ impl Gate {
         }
     }
 
+    /// Tells whether callers have to be known.
+    pub(in crate::server) fn knows_callers(&self) -> bool {
+        !self.access.is_open()
+    }
+
     /// Lets a call of this row in, with who calls among its extensions, and counts whom it does not.
     ///
     /// # Errors
@@ -70,6 +76,7 @@ impl Gate {
         }
         self.hosts.check(request)?;
         if let Some(caller) = self.caller(request.headers(), request.extensions().get::<Arc<Peer>>())? {
+            Traced::vouch();
             let row = row.ok_or_else(|| Box::new(unknown(request.uri().path())))?;
             self.serves(row)?;
             if let For::Any(roles) = row.whom

@@ -32,8 +32,8 @@ use tonic_prost::ProstCodec;
 use crate::served::{CORNER_BANK, MORNING, catalog};
 
 /// A server behind doors, until it is stopped or the test ends.
-struct Guarded {
-    address: String,
+pub(crate) struct Guarded {
+    pub(crate) address: String,
     admin: Option<String>,
     clock: Arc<ManualClock>,
     stop: Option<oneshot::Sender<()>>,
@@ -42,11 +42,17 @@ struct Guarded {
 
 impl Guarded {
     /// Starts a server on a free port; `doors` says how it is guarded.
-    async fn start(doors: impl FnOnce(Doors) -> Doors) -> Self {
+    pub(crate) async fn start(doors: impl FnOnce(Doors) -> Doors) -> Self {
+        Self::start_with(|_| (), doors).await
+    }
+
+    /// Does the same, and shows the server to `prepare` before it serves.
+    pub(crate) async fn start_with(prepare: impl FnOnce(&Server), doors: impl FnOnce(Doors) -> Doors) -> Self {
         let active = Active::new(catalog(CORNER_BANK, &Symbols::default()), Vec::new());
         let engine = Arc::new(Engine::new(active, Limits::default()));
         let clock = Arc::new(ManualClock::new(MORNING));
         let server = Server::new(engine, Arc::clone(&clock) as Arc<dyn Clock>);
+        prepare(&server);
         let doors = doors(Doors::open(listener().await));
         let scheme = if doors.tls.is_some() { "https" } else { "http" };
         let url = |listener: &TcpListener| format!("{scheme}://{}", listener.local_addr().unwrap());
@@ -69,7 +75,7 @@ impl Guarded {
     }
 
     /// Connects with a token, or without one.
-    async fn connect(&self, token: Option<&str>) -> Connection {
+    pub(crate) async fn connect(&self, token: Option<&str>) -> Connection {
         with_token(token).connect(&self.address).await.unwrap()
     }
 
@@ -78,7 +84,7 @@ impl Guarded {
         self.address.rsplit('/').next().unwrap()
     }
 
-    async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         self.serving.await.unwrap();
     }
@@ -116,10 +122,10 @@ fn is_let_in(code: Code) -> bool {
 }
 
 /// A folder with files of secrets.
-struct Secrets(TempDir);
+pub(crate) struct Secrets(TempDir);
 
 impl Secrets {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -134,7 +140,7 @@ impl Secrets {
     }
 
     /// Writes a tokens file with a fresh token for each set of roles, and returns the tokens.
-    fn tokens<const N: usize>(&self, roles: [&str; N]) -> [String; N] {
+    pub(crate) fn tokens<const N: usize>(&self, roles: [&str; N]) -> [String; N] {
         let tokens = roles.map(|_| fresh().unwrap());
         let lines = roles.iter().zip(&tokens).enumerate().map(|(at, (roles, token))| {
             let name = format!("caller-{at}");
@@ -145,7 +151,7 @@ impl Secrets {
     }
 
     /// Reads the tokens file.
-    fn access(&self) -> Arc<Access> {
+    pub(crate) fn access(&self) -> Arc<Access> {
         Arc::new(Access::read(Some(self.path("tokens")), None).unwrap())
     }
 }
