@@ -21,9 +21,9 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use super::access::gate::{Gate, gated};
-use super::access::table::{Class, Row, row_of};
+use super::access::table::{Class, Row, Shape, row_of};
 use super::bodies::{Counted, Room};
-use super::deadline::{self, Left};
+use super::deadline::{self, Ends, Left};
 use super::desk::Desk;
 use super::grpc::behaviour::Behaviour;
 use super::grpc::decisions::Decisions;
@@ -92,7 +92,7 @@ impl Front {
     /// before anything of it is read, when there are too many.
     pub(super) fn answer(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         request_time: Duration,
         held: &Arc<AtomicUsize>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
@@ -106,6 +106,11 @@ impl Front {
             None => Class::Bulk,
         };
         let waiting = self.queue.arrive(class, arrived);
+        if row.is_some_and(|row| row.shape != Shape::Unary)
+            && let Some(ends) = Ends::of(request.headers(), arrived)
+        {
+            request.extensions_mut().insert(ends);
+        }
         let (front, held) = (Arc::clone(self), Arc::clone(held));
         let method = self.desk.meters.calls.method(request.uri().path());
         let traced = observe::trace(&self.desk, request.headers(), self.gate.knows_callers());
