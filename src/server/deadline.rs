@@ -84,6 +84,11 @@ impl Ends {
         // What is too far away for a clock is never.
         of(headers).and_then(|waits| arrived.checked_add(waits)).map(Self)
     }
+
+    /// Returns the end of some time from now on.
+    pub(super) fn after(span: Duration) -> Self {
+        Self(Instant::now() + span)
+    }
 }
 
 /// Answers one after the other, as services give them.

@@ -89,7 +89,7 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1_024;
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a connection may be without a call; then it is closed in order, and a client that has another call connects again.
-/// Watchers and streams are calls: they keep theirs open.
+/// Watchers and streams are calls: they keep theirs open. Who watches health has to ask again after that time.
 pub const IDLE_MAX: Duration = Duration::from_mins(10);
 
 /// How long a call without a stream may take from its headers to its answer, its body included. Forecasts over millions of
@@ -140,6 +140,13 @@ pub const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Watchers at a time: each costs a task and its last list, some kB.
 pub const WATCHERS_MAX: usize = 10_000;
+
+/// Watchers of health at a time, for whom nobody has to be known: enough for those who balance calls, and a fraction of the
+/// connections, so that strangers who watch keep nobody out. Each lasts as long as a connection may be without a call.
+pub const HEALTH_WATCHERS_MAX: usize = 512;
+
+/// Watchers of health at a time from one address (of IPv6: from one network of 64 bits), so that none takes all places.
+pub const HEALTH_WATCHERS_PER_ADDRESS_MAX: usize = 64;
 
 /// How often an idle connection is asked whether it still lives: often enough to free the watchers of a call centre's
 /// closed laptops, seldom enough to cost nothing.
