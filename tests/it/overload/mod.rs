@@ -4,6 +4,7 @@
 
 mod reloads;
 mod restarts;
+mod waits;
 
 use std::future::poll_fn;
 
