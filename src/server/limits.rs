@@ -57,6 +57,11 @@ pub const AGE_MAX: Millis = Millis::DAY.times(400);
 /// before it is decoded; what is decoded can take a hundred times as much memory, since an event that says nothing is two bytes.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Items in a list of a body in JSON: some times what any list of a call takes, so that whoever has a few too many is told so with all that is
+/// wrong besides. More are refused before anything is made of them: 1 MiB of events that say nothing would be 126 of memory.
+/// The customers of a campaign run may be more, [`CUSTOMERS_PER_RUN_MAX`].
+pub const JSON_ITEMS_MAX: usize = 1_000;
+
 /// Bytes of all requests on one port that are not whole yet: four of the longest that a campaign sends, some hundred thousand ordinary ones. A call
 /// that needs more is refused, and may come again; without this one connection could make the server keep a gigabyte.
 pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
