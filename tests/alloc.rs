@@ -17,6 +17,9 @@ use nbo::domain::time::{Millis, Timestamp};
 use nbo::domain::value::Value;
 use nbo::engine::{Active, Engine, Limits};
 use nbo::model::{LinearScorer, Loaded, Path, Scorer, Wanted};
+use nbo::server::http::fuzzing::read_json;
+use nbo::server::limits::MESSAGE_BYTES_MAX;
+use nbo::server::wire::RecordEventsRequest;
 use nbo::sim::population;
 
 /// 2026-12-01T10:00:00Z.
@@ -55,6 +58,19 @@ fn a_factorised_model_allocates_no_more_than_one_that_scores_rows() {
     let scorer = loaded.scorer(&catalog, 0, &Wanted::Best).unwrap();
     assert_eq!(scorer.path(), Path::FactorisedSum);
     check(&catalog, scorer);
+}
+
+#[test]
+fn a_body_of_empty_events_is_refused_before_it_takes_a_hundred_times_its_memory() {
+    let events = vec!["{}"; (MESSAGE_BYTES_MAX - 100) / 3].join(",");
+    let body = format!(r#"{{"customer": {{"id": "anna"}}, "events": [{events}]}}"#);
+    assert!(body.len() <= MESSAGE_BYTES_MAX);
+    let unbounded = measure(|| drop(serde_json::from_str::<RecordEventsRequest>(&body).unwrap()));
+    let bounded = measure(|| drop(read_json::<RecordEventsRequest>(body.as_bytes()).unwrap_err()));
+    let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+    let (unbounded, bounded) = (mib(unbounded.bytes_max), mib(bounded.bytes_max));
+    println!("{unbounded:.1} MiB unbounded, {bounded:.3} MiB as it is read");
+    assert!(unbounded > 100.0 && bounded < 0.1, "{unbounded} {bounded}");
 }
 
 /// The same counter serves the table of the benches, so its short form is tried here.

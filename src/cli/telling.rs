@@ -19,7 +19,8 @@ pub(super) struct Options {
     /// The collector to which traces of calls are sent (OTLP over gRPC), as in `http://localhost:4317` [default: none are made]
     #[arg(long, env = "NBO_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
-    /// The share of the calls without a trace of their callers that is traced, from 0 to 1; used with --otlp-endpoint
+    /// The share of the calls that is traced, from 0 to 1, besides those whose callers are known and ask for it by their
+    /// `traceparent`; used with --otlp-endpoint
     #[arg(long, env = "NBO_TRACE_SAMPLE", value_name = "SHARE", default_value_t = 0.001, value_parser = share)]
     trace_sample: f64,
     /// Of how many decisions one has its stages timed

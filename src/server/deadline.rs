@@ -1,12 +1,17 @@
 //! How long a call may take: as long as its caller waits, which the header `grpc-timeout` says, and no longer than the
-//! server allows a call without a stream. When the time is over the call ends with `DEADLINE_EXCEEDED`.
+//! server allows a call without a stream. When the time is over the call ends with `DEADLINE_EXCEEDED`, also when it is a stream that
+//! has begun.
 //!
 //! A decision is made in one go, so a call that ends here had waited for something else: for the disk, for a turn, for its own
 //! body. What it changed is in the journal all the same, as when the caller had gone.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::HeaderMap;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_stream::Stream;
 use tonic::Status;
 
 use super::access::table::{Row, Shape};
@@ -32,7 +37,7 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Returns how long a call may take until its answer begins: one that takes a stream as long as its caller waits, any other at
+/// Returns how long a call may take until its answer begins (for the answers of a stream see [`Ends`]): one that takes a stream as long as its caller waits, any other at
 /// most `unary_max`, what does not exist included.
 pub(super) fn bound(row: Option<&Row>, headers: &HeaderMap, unary_max: Duration) -> Option<Duration> {
     let waits = of(headers);
@@ -69,6 +74,75 @@ impl Left {
     }
 }
 
+/// When a stream's answers come to an end, among a request's extensions: the stream goes on after its call has begun to be answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends(Instant);
+
+impl Ends {
+    /// Returns when the caller of a call that has arrived waits no longer, when it says so.
+    pub(super) fn of(headers: &HeaderMap, arrived: Instant) -> Option<Self> {
+        // What is too far away for a clock is never.
+        of(headers).and_then(|waits| arrived.checked_add(waits)).map(Self)
+    }
+
+    /// Returns the end of some time from now on.
+    pub(super) fn after(span: Duration) -> Self {
+        Self(Instant::now() + span)
+    }
+}
+
+/// Answers one after the other, as services give them.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Answers while the caller waits.
+pub(super) fn until<T: 'static>(
+    ends: Option<Ends>,
+    answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
+) -> Answers<T> {
+    let Some(ends) = ends else {
+        return Box::pin(answers);
+    };
+    let over = Status::deadline_exceeded("the stream was not over when its caller's time was");
+    Box::pin(cut(ends, over, answers))
+}
+
+/// Answers until it ends, and then with what says that it is over. Whatever made the answers is given up at that moment.
+pub(super) fn cut<T: 'static>(
+    ends: Ends,
+    over: Status,
+    answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
+) -> impl Stream<Item = Result<T, Status>> + Send {
+    Cut {
+        left: Some((Box::pin(answers), over)),
+        ending: Box::pin(sleep_until(ends.0)),
+    }
+}
+
+struct Cut<T> {
+    /// Gone when the last answer was given.
+    left: Option<(Answers<T>, Status)>,
+    ending: Pin<Box<Sleep>>,
+}
+
+impl<T> Stream for Cut<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // Asked first: one that always has more comes to an end as well.
+        if self.left.is_some() && self.ending.as_mut().poll(context).is_ready() {
+            return Poll::Ready(self.left.take().map(|(_, over)| Err(over)));
+        }
+        let Some((answers, _)) = &mut self.left else {
+            return Poll::Ready(None);
+        };
+        let answer = ready!(answers.as_mut().poll_next(context));
+        if answer.is_none() {
+            self.left = None;
+        }
+        Poll::Ready(answer)
+    }
+}
+
 fn passed(deadline: Duration) -> Status {
     Status::deadline_exceeded(format!(
         "no answer within {deadline:?}, as long as the caller or the server still waited"
@@ -77,6 +151,9 @@ fn passed(deadline: Duration) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use tokio_stream::StreamExt as _;
+    use tokio_stream::wrappers::ReceiverStream;
+
     use super::*;
     use crate::server::access::table::row_of;
 
@@ -124,6 +201,29 @@ mod tests {
         let begun = async { panic!("it is begun") };
         let code = within(Left::of(Some(second), minute).0, begun, |status| status.code()).await;
         assert_eq!(code, tonic::Code::DeadlineExceeded);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_has_begun_ends_with_its_callers_time_and_gives_up_what_made_it() {
+        let began = Instant::now();
+        let ends = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER, text.parse().unwrap());
+            Ends::of(&headers, began)
+        };
+        let (made, receiver) = tokio::sync::mpsc::channel::<Result<u8, Status>>(1);
+        let mut silent = until(ends("20m"), ReceiverStream::new(receiver));
+        let over = silent.next().await.unwrap().unwrap_err();
+        assert_eq!(over.code(), tonic::Code::DeadlineExceeded);
+        assert!(began.elapsed() >= Duration::from_millis(20) && made.is_closed());
+        assert!(silent.next().await.is_none());
+        // One that always has more, one that is over before, and one whose caller waits for ever.
+        let mut endless = until(ends("0m"), tokio_stream::iter(std::iter::repeat_with(|| Ok(1))));
+        assert!(endless.next().await.unwrap().is_err() && endless.next().await.is_none());
+        for headers in [ends("9H"), ends("99999999H"), None] {
+            let mut whole = until(headers, tokio_stream::iter([Ok(1)]));
+            assert!(whole.next().await.unwrap().is_ok() && whole.next().await.is_none());
+        }
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::access::Access;
 use super::access::gate::{Gate, Port};
+use super::access::hosts::{Host, Hosts};
 use super::desk::Desk;
 use super::front::{Behind, Front};
 use super::http::CorsOrigin;
@@ -28,6 +29,8 @@ pub struct Doors {
     pub tls: Option<Arc<Tls>>,
     /// Whom the server knows.
     pub access: Arc<Access>,
+    /// By which names the server may be called besides loopback; where they are looked at says [`super::access::hosts`].
+    pub hosts: Vec<Host>,
     /// What is taken at most.
     pub bounds: Bounds,
 }
@@ -41,8 +44,20 @@ impl Doors {
             admin: None,
             tls: None,
             access: Arc::new(Access::open_to_everybody()),
+            hosts: Vec::new(),
             bounds: Bounds::default(),
         }
+    }
+
+    /// Returns the names by which a port may be called.
+    fn hosts_of(&self, listener: &TcpListener) -> Hosts {
+        let is_open = self.tls.is_none() && self.access.is_open();
+        let address = listener.local_addr();
+        let is_loopback = address.is_ok_and(|address| address.ip().to_canonical().is_loopback());
+        if self.hosts.is_empty() && !(is_open && is_loopback) {
+            return Hosts::Any;
+        }
+        Hosts::Named(self.hosts.clone())
     }
 
     /// Serves until `down` becomes true and every call has ended.
@@ -55,8 +70,8 @@ impl Doors {
     ) {
         // One for both ports: they share the threads.
         let queue = Queue::new(&self.bounds);
-        let front = |port| {
-            let gate = Gate::new(Arc::clone(&self.access), Arc::clone(desk), port);
+        let front = |port, hosts| {
+            let gate = Gate::new(Arc::clone(&self.access), Arc::clone(desk), port, hosts);
             // No page of another origin has business with administration.
             let cors_origins = if port == Port::Admin { &[] } else { cors_origins };
             Arc::new(Front::new(desk, behind.clone(), gate, cors_origins, &queue))
@@ -66,15 +81,17 @@ impl Doors {
             bounds: self.bounds,
             tls: self.tls.clone(),
         };
-        let serving = listen::serve(self.public, door, front(port), down.subscribe());
-        let Some(admin) = self.admin else {
+        let hosts = self.hosts_of(&self.public);
+        let admin = self.admin.as_ref().map(|admin| self.hosts_of(admin));
+        let serving = listen::serve(self.public, door, front(port, hosts), down.subscribe());
+        let Some((admin, hosts)) = self.admin.zip(admin) else {
             return serving.await;
         };
         let door = Door {
             bounds: self.bounds.for_administration(),
             tls: self.tls,
         };
-        let administration = listen::serve(admin, door, front(Port::Admin), down.subscribe());
+        let administration = listen::serve(admin, door, front(Port::Admin, hosts), down.subscribe());
         tokio::join!(serving, administration);
     }
 }

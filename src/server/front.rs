@@ -4,6 +4,7 @@
 //! decision from the cache a tenth of its time, for routes that it does not need.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -17,16 +18,17 @@ use hyper::{Method, Request, Response};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic_health::pb::health_server::{self, HealthServer};
-use tonic_health::server::HealthService;
 use tower::Service as _;
 
+use super::access::caller::Peer;
 use super::access::gate::{Gate, gated};
-use super::access::table::{Class, Row, row_of};
+use super::access::table::{Class, Row, Shape, row_of};
 use super::bodies::{Counted, Room};
-use super::deadline::{self, Left};
+use super::deadline::{self, Ends, Left};
 use super::desk::Desk;
 use super::grpc::behaviour::Behaviour;
 use super::grpc::decisions::Decisions;
+use super::grpc::health::{CameFrom, Health};
 use super::grpc::page_views;
 use super::http::{self, CorsOrigin};
 use super::observe;
@@ -43,9 +45,45 @@ pub(super) struct Behind {
     pub(super) page_views: Decisions,
     pub(super) decisions: DecisionServiceServer<Decisions>,
     pub(super) behaviour: BehaviourServiceServer<Behaviour>,
-    pub(super) health: HealthServer<HealthService>,
+    pub(super) health: HealthServer<Health>,
     /// Everything, those above as well.
     pub(super) all: Router,
+}
+
+/// What is known of one connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    address: IpAddr,
+    /// The names that it has shown.
+    pub(super) peer: Option<Arc<Peer>>,
+    /// How many of its refusals are held back.
+    held: AtomicUsize,
+}
+
+impl From<IpAddr> for Connection {
+    fn from(address: IpAddr) -> Self {
+        Self {
+            address,
+            peer: None,
+            held: AtomicUsize::default(),
+        }
+    }
+}
+
+impl Connection {
+    /// Puts among a request's extensions what its service has to know besides: of most calls nothing, since that has its price.
+    fn tell<B>(&self, row: Option<&Row>, request: &mut Request<B>, arrived: Instant) {
+        if let Some(peer) = &self.peer {
+            request.extensions_mut().insert(Arc::clone(peer));
+        }
+        if row.is_none_or(|row| row.shape == Shape::Unary) {
+            return;
+        }
+        request.extensions_mut().insert(CameFrom(self.address));
+        if let Some(ends) = Ends::of(request.headers(), arrived) {
+            request.extensions_mut().insert(ends);
+        }
+    }
 }
 
 /// All that answers requests, behind the gate of a port.
@@ -92,9 +130,9 @@ impl Front {
     /// before anything of it is read, when there are too many.
     pub(super) fn answer(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         request_time: Duration,
-        held: &Arc<AtomicUsize>,
+        of: &Arc<Connection>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
         let arrived = Instant::now();
         let row = row_of(request.uri().path());
@@ -106,16 +144,17 @@ impl Front {
             None => Class::Bulk,
         };
         let waiting = self.queue.arrive(class, arrived);
-        let (front, held) = (Arc::clone(self), Arc::clone(held));
+        of.tell(row, &mut request, arrived);
+        let (front, of) = (Arc::clone(self), Arc::clone(of));
         let method = self.desk.meters.calls.method(request.uri().path());
-        let traced = observe::trace(&self.desk, request.headers());
+        let traced = observe::trace(&self.desk, request.headers(), self.gate.knows_callers());
         let desk = Arc::clone(&self.desk);
         let answering = async move {
             let deadline = deadline::bound(row, request.headers(), request_time);
             let turn = waiting.and_then(Waiting::begin);
             match turn {
                 Ok(waited) => front.begin(row, request, Left::of(deadline, waited)).await,
-                Err(excess) => front.refuse(request, excess, deadline, &held).await,
+                Err(excess) => front.refuse(request, excess, deadline, &of.held).await,
             }
         };
         observe::observed(desk, method, traced, arrived, answering)

@@ -57,6 +57,11 @@ pub const AGE_MAX: Millis = Millis::DAY.times(400);
 /// before it is decoded; what is decoded can take a hundred times as much memory, since an event that says nothing is two bytes.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Items in a list of a body in JSON: some times what any list of a call takes, so that whoever has a few too many is told so with all that is
+/// wrong besides. More are refused before anything is made of them: 1 MiB of events that say nothing would be 126 of memory.
+/// The customers of a campaign run may be more, [`CUSTOMERS_PER_RUN_MAX`].
+pub const JSON_ITEMS_MAX: usize = 1_000;
+
 /// Bytes of all requests on one port that are not whole yet: four of the longest that a campaign sends, some hundred thousand ordinary ones. A call
 /// that needs more is refused, and may come again; without this one connection could make the server keep a gigabyte.
 pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -89,7 +94,7 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1_024;
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a connection may be without a call; then it is closed in order, and a client that has another call connects again.
-/// Watchers and streams are calls: they keep theirs open.
+/// Watchers and streams are calls: they keep theirs open. Who watches health has to ask again after that time.
 pub const IDLE_MAX: Duration = Duration::from_mins(10);
 
 /// How long a call without a stream may take from its headers to its answer, its body included. Forecasts over millions of
@@ -140,6 +145,13 @@ pub const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Watchers at a time: each costs a task and its last list, some kB.
 pub const WATCHERS_MAX: usize = 10_000;
+
+/// Watchers of health at a time, for whom nobody has to be known: enough for those who balance calls, and a fraction of the
+/// connections, so that strangers who watch keep nobody out. Each lasts as long as a connection may be without a call.
+pub const HEALTH_WATCHERS_MAX: usize = 512;
+
+/// Watchers of health at a time from one address (of IPv6: from one network of 64 bits), so that none takes all places.
+pub const HEALTH_WATCHERS_PER_ADDRESS_MAX: usize = 64;
 
 /// How often an idle connection is asked whether it still lives: often enough to free the watchers of a call centre's
 /// closed laptops, seldom enough to cost nothing.

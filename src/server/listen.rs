@@ -9,6 +9,7 @@
 //! end, within a time, and a client calls again over a new one.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::access::caller::Peer;
 use super::activity::Activity;
-use super::front::Front;
+use super::front::{Connection, Front};
 use super::limits::{
     Bounds, CLOSING_MAX, HEADER_BYTES_MAX, HTTP1_BUFFER_BYTES_MAX, KEEP_ALIVE_EVERY, KEEP_ALIVE_RETRIES,
     KEEP_ALIVE_TIMEOUT, RESETS_PENDING_MAX, UNANSWERED_MAX,
@@ -83,7 +84,7 @@ pub(super) async fn serve(listener: TcpListener, door: Door, front: Arc<Front>, 
             #[cfg(target_os = "linux")]
             let _ = socket.set_tcp_user_timeout(Some(UNANSWERED_MAX));
             let _connected = front.connected();
-            open(&door, &builder, stream, front, down).await;
+            open(&door, &builder, (stream, address), front, down).await;
             drop((place, free));
         });
     }
@@ -92,7 +93,7 @@ pub(super) async fn serve(listener: TcpListener, door: Door, front: Arc<Front>, 
     while connections.join_next().await.is_some() {}
 }
 
-type Accepted = (TcpStream, std::net::IpAddr, OwnedSemaphorePermit);
+type Accepted = (TcpStream, IpAddr, OwnedSemaphorePermit);
 
 async fn next(listener: &TcpListener, free: &Arc<Semaphore>) -> std::io::Result<Accepted> {
     let place = Arc::clone(free).acquire_owned().await;
@@ -137,12 +138,13 @@ fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
 async fn open(
     door: &Door,
     builder: &Builder<TokioExecutor>,
-    stream: TcpStream,
+    (stream, address): (TcpStream, IpAddr),
     front: Arc<Front>,
     mut down: watch::Receiver<bool>,
 ) {
+    let mut of = Connection::from(address);
     let Some(tls) = &door.tls else {
-        return connection(&door.bounds, builder, stream, None, front, down).await;
+        return connection(&door.bounds, builder, stream, of, front, down).await;
     };
     let shaking = timeout(door.bounds.handshake, TlsAcceptor::from(tls.current()).accept(stream));
     let shaken = tokio::select! {
@@ -156,10 +158,10 @@ async fn open(
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
     let certificates = stream.get_ref().1.peer_certificates();
-    let peer = certificates
+    of.peer = certificates
         .and_then(<[_]>::first)
         .map(|first| Arc::new(Peer::of(first)));
-    connection(&door.bounds, builder, stream, peer, front, down).await;
+    connection(&door.bounds, builder, stream, of, front, down).await;
 }
 
 /// Serves one connection to its end, or until its last call has ended after it was told to go.
@@ -167,7 +169,7 @@ async fn connection<I>(
     bounds: &Bounds,
     builder: &Builder<TokioExecutor>,
     stream: I,
-    peer: Option<Arc<Peer>>,
+    of: Connection,
     front: Arc<Front>,
     mut down: watch::Receiver<bool>,
 ) where
@@ -176,14 +178,11 @@ async fn connection<I>(
     let activity = Arc::new(Activity::begin());
     let calls = Arc::clone(&activity);
     let request_time = bounds.request_time;
-    let held = Arc::default();
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let of = Arc::new(of);
+    let service = service_fn(move |request: Request<Incoming>| {
         let call = calls.call();
-        if let Some(peer) = &peer {
-            request.extensions_mut().insert(Arc::clone(peer));
-        }
         // It is some kilobytes, and hyper hands it on by value.
-        let answering = Box::pin(front.answer(request, request_time, &held));
+        let answering = Box::pin(front.answer(request, request_time, &of));
         async move { Ok::<_, Infallible>(call.until_read(answering.await?)) }
     });
     let serving = builder.serve_connection(TokioIo::new(InTurns::new(stream)), service);

@@ -41,7 +41,6 @@ pub mod wire;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
@@ -61,6 +60,7 @@ use doors::Doors;
 use durability::{CheckpointLog, Durability};
 use front::Behind;
 use grpc::Services;
+use grpc::health::Health;
 use http::CorsOrigin;
 use limits::{Bounds, CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, QUESTION_BYTES_MAX};
 use operate::Readiness;
@@ -181,7 +181,7 @@ impl Server {
         let _ = self.desk.checkpoints.set(log);
     }
 
-    /// Traces calls from now on, of which `share` without a trace of their callers; only the first way that is given counts.
+    /// Traces calls from now on, of which `share` whose callers have no say; only the first way that is given counts.
     pub fn trace(&self, traces: Traces, share: f64) {
         self.desk.meters.state.traced(share);
         let _ = self.desk.traces.set(traces);
@@ -219,7 +219,7 @@ impl Server {
         hasten: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let Bounds { drain_delay, grace, .. } = doors.bounds;
-        let (behind, health) = behind(&self.desk, doors.bounds.request_time).await?;
+        let (behind, health) = behind(&self.desk, &doors.bounds).await?;
         let hub = Arc::clone(&self.desk.hub);
         let (down, mut is_down) = channel::channel(false);
         let serving = doors.serve(behind, &self.cors_origins, &self.desk, &down);
@@ -267,7 +267,7 @@ impl Server {
 }
 
 /// Puts the services together: the seven of the contract, health, and reflection in both versions that clients speak.
-async fn behind(desk: &Arc<Desk>, request_time: Duration) -> Result<(Behind, HealthReporter), ServeError> {
+async fn behind(desk: &Arc<Desk>, bounds: &Bounds) -> Result<(Behind, HealthReporter), ServeError> {
     let services = Services::new(desk);
     let own = services.clone();
     let page_views = own.decisions.clone();
@@ -279,8 +279,8 @@ async fn behind(desk: &Arc<Desk>, request_time: Duration) -> Result<(Behind, Hea
     let campaigns = CampaignServiceServer::new(own.campaigns).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
     let operations = OperationsServiceServer::new(own.operations).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let health = HealthReporter::new();
-    let health_service = HealthServer::new(HealthService::from_health_reporter(health.clone()))
-        .max_decoding_message_size(QUESTION_BYTES_MAX);
+    let health_service = Health::new(desk, HealthService::from_health_reporter(health.clone()), bounds.idle);
+    let health_service = HealthServer::new(health_service).max_decoding_message_size(QUESTION_BYTES_MAX);
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
@@ -305,7 +305,7 @@ async fn behind(desk: &Arc<Desk>, request_time: Duration) -> Result<(Behind, Hea
                 .max_decoding_message_size(QUESTION_BYTES_MAX),
         );
     let routes = routes.into_axum_router().merge(operate::routes(desk));
-    let all = http::in_front(routes, Arc::new(services), request_time);
+    let all = http::in_front(routes, Arc::new(services), bounds.request_time);
     let behind = Behind {
         page_views,
         decisions,

@@ -57,10 +57,11 @@ where
     Ok(answer)
 }
 
-/// Decides whether a call is traced.
-pub(super) fn trace(desk: &Desk, headers: &HeaderMap) -> Option<Traced> {
+/// Decides whether a call is traced, or may be when its caller turns out to be known.
+pub(super) fn trace(desk: &Desk, headers: &HeaderMap, may_be_known: bool) -> Option<Traced> {
     let traces = desk.traces.get()?;
-    traces.begin(headers.get(TRACE_PARENT).and_then(|value| value.to_str().ok()))
+    let parent = headers.get(TRACE_PARENT).and_then(|value| value.to_str().ok());
+    traces.begin(parent, may_be_known)
 }
 
 /// Returns how a call ended, as far as its answer's head tells: a stream may still break off.

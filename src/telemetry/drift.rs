@@ -17,7 +17,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use metrics::{Gauge, Histogram};
+use metrics::Histogram;
 use parking_lot::Mutex;
 
 /// Scores in a window: few enough for a small site to fill one in a day, many enough that chance stays far below 0.1.
@@ -41,24 +41,23 @@ struct Windows {
 #[derive(Debug)]
 pub(super) struct Drift {
     pub(super) version: String,
+    /// The model, as its numbers name it.
+    pub(super) label: String,
     filling: [AtomicU32; BINS],
     filled: AtomicU64,
     windows: Mutex<Windows>,
     scores: Histogram,
-    shift: Gauge,
-    reference: Gauge,
 }
 
 impl Drift {
-    pub(super) fn new(version: String, scores: Histogram, shift: Gauge, reference: Gauge) -> Self {
+    pub(super) fn new(version: String, label: String, scores: Histogram) -> Self {
         Self {
             version,
+            label,
             filling: Default::default(),
             filled: AtomicU64::new(0),
             windows: Mutex::default(),
             scores,
-            shift,
-            reference,
         }
     }
 
@@ -83,14 +82,16 @@ impl Drift {
         }
     }
 
-    /// Says how far the latest scores are from the first.
-    pub(super) fn tell(&self) {
+    /// Returns how far the latest scores are from the first; 0 until both are there.
+    pub(super) fn shift(&self) -> f64 {
         let windows = self.windows.lock();
-        self.reference
-            .set(self.filled.load(Ordering::Relaxed).min(SCORES) as f64);
         let both = windows.reference.as_ref().zip(windows.latest.as_ref());
-        self.shift
-            .set(both.map_or(0.0, |(reference, latest)| index(reference, latest)));
+        both.map_or(0.0, |(reference, latest)| index(reference, latest))
+    }
+
+    /// Returns how many of the first scores are there.
+    pub(super) fn reference(&self) -> u64 {
+        self.filled.load(Ordering::Relaxed).min(SCORES)
     }
 }
 
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     fn drift() -> Drift {
-        Drift::new("1".to_owned(), Histogram::noop(), Gauge::noop(), Gauge::noop())
+        Drift::new("1".to_owned(), "bank".to_owned(), Histogram::noop())
     }
 
     fn shift(of: &Drift) -> Option<f64> {

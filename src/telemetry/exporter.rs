@@ -48,13 +48,13 @@ impl Exporter {
         self.handle.run_upkeep();
     }
 
-    /// Returns all numbers as text, `infos` included.
-    pub(super) fn render(&self, infos: &[Info<'_>]) -> String {
+    /// Returns all numbers as text, and `lines` besides: the registry keeps what it had once, so what may go is not in it.
+    pub(super) fn render(&self, lines: &[Line<'_>]) -> String {
         let mut text = self.handle.render();
-        for name in NAMES.iter().filter(|name| name.kind == Kind::Info) {
-            let of_name = infos.iter().filter(|info| info.0 == name.name);
+        for name in &NAMES {
+            let of_name = lines.iter().filter(|line| line.0 == name.name);
             let mut is_first = true;
-            for Info(_, values) in of_name {
+            for Line(_, values, value) in of_name {
                 if std::mem::take(&mut is_first) {
                     let _ = write!(text, "# HELP {0} {1}\n# TYPE {0} gauge\n", name.name, name.help);
                 }
@@ -62,15 +62,22 @@ impl Exporter {
                 let labels: Vec<String> = labels
                     .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
                     .collect();
-                let _ = writeln!(text, "{}{{{}}} 1", name.name, labels.join(","));
+                let _ = writeln!(text, "{}{{{}}} {value}", name.name, labels.join(","));
             }
         }
         text
     }
 }
 
-/// The values of the labels of one line of an info.
-pub(super) struct Info<'a>(pub(super) &'static str, pub(super) Vec<&'a str>);
+/// One line that the registry does not have: its name, the values of its labels, and the value of a gauge.
+pub(super) struct Line<'a>(pub(super) &'static str, pub(super) Vec<&'a str>, pub(super) f64);
+
+impl<'a> Line<'a> {
+    /// Makes one that says all it has to say by its labels.
+    pub(super) const fn info(name: &'static str, labels: Vec<&'a str>) -> Self {
+        Self(name, labels, 1.0)
+    }
+}
 
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")

@@ -6,11 +6,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use metrics::{Counter, Gauge, counter, gauge, histogram};
+use metrics::{Counter, counter, gauge, histogram};
 use parking_lot::Mutex;
 
 use super::drift::Drift;
-use super::exporter::Info;
+use super::exporter::Line;
 use crate::catalog::Catalog;
 use crate::decision::barrier::Barred;
 use crate::decision::fill::Stopped;
@@ -125,9 +125,7 @@ impl InForce {
             kept.filter(|drift| *drift.version == *plan.version).unwrap_or_else(|| {
                 let label = labels.of("model", &plan.name);
                 let scores = histogram!("nbo_model_score", "model" => label.clone());
-                let shift: Gauge = gauge!("nbo_model_score_shift", "model" => label.clone());
-                let reference: Gauge = gauge!("nbo_model_reference_scores", "model" => label);
-                Arc::new(Drift::new(plan.version.to_string(), scores, shift, reference))
+                Arc::new(Drift::new(plan.version.to_string(), label, scores))
             })
         };
         Self {
@@ -194,22 +192,24 @@ impl InForce {
         }
     }
 
-    /// Says how far the models' scores have moved.
-    pub(super) fn tell(&self) {
-        for model in &self.models {
-            model.tell();
-        }
-    }
-
-    /// Returns what is in force, by name and version.
-    pub(super) fn infos(&self) -> Vec<Info<'_>> {
+    /// Returns what is in force, by name and version, and how far the scores of its models have moved: nothing is told of a model
+    /// that is no longer there.
+    pub(super) fn lines(&self) -> Vec<Line<'_>> {
         let Some(catalog) = &self.catalog else {
             return Vec::new();
         };
-        let models = catalog.models.iter().zip(&self.paths);
-        let models = models.map(|(plan, path)| Info("nbo_model_info", vec![&*plan.name, &*plan.version, path]));
-        let own = Info("nbo_catalog_info", vec![&*catalog.name, &*catalog.version]);
-        std::iter::once(own).chain(models).collect()
+        let mut lines = vec![Line::info("nbo_catalog_info", vec![&*catalog.name, &*catalog.version])];
+        let mut told = HashSet::new();
+        for ((plan, path), drift) in catalog.models.iter().zip(&self.paths).zip(&self.models) {
+            lines.push(Line::info("nbo_model_info", vec![&*plan.name, &*plan.version, path]));
+            // Those without a label of their own share one.
+            if told.insert(&drift.label) {
+                let label = || vec![&*drift.label];
+                lines.push(Line("nbo_model_score_shift", label(), drift.shift()));
+                lines.push(Line("nbo_model_reference_scores", label(), drift.reference() as f64));
+            }
+        }
+        lines
     }
 }
 

@@ -11,7 +11,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tonic::Code;
 
 use super::calls::Calls;
-use super::exporter::{Exporter, Info};
+use super::exporter::{Exporter, Line};
 use super::in_force::{InForce, Labels};
 use super::open::Open;
 use super::{Stopwatch, state::State};
@@ -307,12 +307,11 @@ impl Meters {
     pub fn render(&self, now: Timestamp) -> String {
         self.upkeep(now);
         let in_force = self.in_force.load();
-        in_force.tell();
-        let mut infos = in_force.infos();
-        infos.push(Info("nbo_journal_info", vec![self.state.level()]));
+        let mut lines = in_force.lines();
+        lines.push(Line::info("nbo_journal_info", vec![self.state.level()]));
         let version = env!("CARGO_PKG_VERSION");
-        infos.push(Info("nbo_build_info", vec![version, std::env::consts::ARCH]));
-        self.exporter.render(&infos)
+        lines.push(Line::info("nbo_build_info", vec![version, std::env::consts::ARCH]));
+        self.exporter.render(&lines)
     }
 
     fn within(exporter: Arc<Exporter>, methods: Vec<String>) -> Self {

@@ -1,7 +1,10 @@
 //! Traces of single calls, for a collector that speaks OTLP over gRPC.
 //!
-//! Which calls are traced is decided when they come: the caller's `traceparent` decides when there is one, as its sampled flag
-//! says (<https://www.w3.org/TR/trace-context/>); otherwise chance does, by the share that was asked for. A call that is not traced
+//! Which calls are traced: chance decides, by the share that was asked for. A caller's `traceparent`
+//! (<https://www.w3.org/TR/trace-context/>) keeps its trace's id whoever the caller is, and a call that it says is not sampled is not
+//! traced. That it is sampled makes a call traced only when the caller turns out to be known, since every such call costs
+//! time, memory and room at the collector: strangers, and everybody where nobody has to be known, are traced by the share. At a
+//! share of 1 every caller's own decision holds. A call that is not traced
 //! costs a look at its headers, and nothing at all when tracing is off. A call that is traced notes its stages, and its spans are
 //! made when it has ended, on the clock of the stages: one for the call, and below it one for each stage. They have names, times,
 //! the rung and the channel, and never a customer, an attribute or a request's text.
@@ -46,7 +49,7 @@ pub enum TracesError {
 pub struct Traces {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
-    /// The share of calls without a caller's trace, of 2³².
+    /// The share of calls whose callers have no say, of 2³².
     share: u64,
 }
 
@@ -54,6 +57,8 @@ pub struct Traces {
 #[derive(Debug)]
 pub struct Traced {
     parent: Option<SpanContext>,
+    /// Whether its spans are wanted: chance drew it, or a caller who is known asked for it.
+    is_due: bool,
     began: SystemTime,
     began_ticks: u64,
     stages: Vec<(&'static str, u64, u64)>,
@@ -85,8 +90,8 @@ pub(super) fn draw() -> u32 {
 }
 
 impl Traces {
-    /// Begins to send spans to a collector, as at `http://localhost:4317`; `share` of the calls without a caller's trace is traced,
-    /// from 0 to 1. Called within the runtime. The collector need not be there yet.
+    /// Begins to send spans to a collector, as at `http://localhost:4317`; `share` of the calls is traced whose callers have no
+    /// say, from 0 to 1. Called within the runtime. The collector need not be there yet.
     ///
     /// # Errors
     /// When the address is none.
@@ -120,17 +125,18 @@ impl Traces {
         })
     }
 
-    /// Decides whether a call with this `traceparent` is traced.
+    /// Decides whether a call with this `traceparent` is traced, or may be, once its caller turns out to be known
+    /// ([`Traced::vouch`]); `may_be_known` tells whether anybody is.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "spans are as old as the machine's clock says")]
-    pub fn begin(&self, traceparent: Option<&str>) -> Option<Traced> {
+    pub fn begin(&self, traceparent: Option<&str>, may_be_known: bool) -> Option<Traced> {
         let parent = traceparent.and_then(parent);
-        let is_traced = match &parent {
-            Some(parent) => parent.is_sampled(),
-            None => u64::from(draw()) < self.share,
-        };
-        is_traced.then(|| Traced {
+        let asks = parent.as_ref().map(SpanContext::is_sampled);
+        let is_due = asks != Some(false) && u64::from(draw()) < self.share;
+        let is_waiting = asks == Some(true) && may_be_known;
+        (is_due || is_waiting).then(|| Traced {
             parent,
+            is_due,
             began: SystemTime::now(),
             began_ticks: ticks(),
             stages: Vec::new(),
@@ -138,8 +144,11 @@ impl Traces {
         })
     }
 
-    /// Makes the spans of a call that has ended.
+    /// Makes the spans of a call that has ended, unless nobody known asked for them.
     pub fn end(&self, traced: Traced, method: &str, code: &'static str) {
+        if !traced.is_due {
+            return;
+        }
         let until = ticks();
         let at = |ticks: u64| traced.began + Duration::from_nanos(ticks.saturating_sub(traced.began_ticks));
         let around = traced
@@ -198,6 +207,15 @@ impl Traced {
         CURRENT.with_borrow_mut(|current| std::mem::swap(current, slot));
         let _back = Back(slot);
         work()
+    }
+
+    /// Says that the caller of the call at hand is known, so that the caller's own trace decides.
+    pub fn vouch() {
+        CURRENT.with_borrow_mut(|current| {
+            if let Some(traced) = current {
+                traced.is_due = true;
+            }
+        });
     }
 
     /// Tells whether the call at hand is traced.
@@ -294,6 +312,7 @@ mod tests {
     fn what_is_noted_belongs_to_the_call_at_hand_and_to_no_other() {
         let traced = || Traced {
             parent: None,
+            is_due: true,
             began: SystemTime::UNIX_EPOCH,
             began_ticks: 0,
             stages: Vec::new(),

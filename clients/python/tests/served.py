@@ -18,9 +18,33 @@ from google.rpc import error_details_pb2, status_pb2
 ROOT = Path(__file__).resolve().parents[3]
 
 
+SECRETS = os.environ.get("NBO_TEST_SECRETS")
+"""The folder with certificates, keys and tokens for a server with TLS."""
+
+NO_SECRETS = "NBO_TEST_SECRETS is not set; `cargo test --test it clients` makes what is needed"
+
+
+def secret(name: str) -> bytes:
+    """What stands in a file of that folder."""
+    return Path(SECRETS or "", name).read_bytes()
+
+
 @functools.cache
 def address() -> str:
-    """Starts `nbo serve` with the built-in bank, once; returns where it listens.
+    """Starts a server for everybody, once; returns where it listens."""
+    return started().removeprefix("http://")
+
+
+@functools.cache
+def secure_address() -> str:
+    """Starts a server with TLS that wants to know its callers, once; returns where it listens."""
+    files = {name: str(Path(SECRETS or "", name)) for name in ("cert.pem", "key.pem", "tokens")}
+    safety = ["--tls-cert", files["cert.pem"], "--tls-key", files["key.pem"], "--tokens", files["tokens"]]
+    return started(*safety).removeprefix("https://")
+
+
+def started(*more: str) -> str:
+    """Starts `nbo serve` with the built-in bank; returns its address.
 
     The program is that of NBO_BIN, or the one that cargo builds.
     """
@@ -29,14 +53,14 @@ def address() -> str:
         subprocess.run(["cargo", "build", "--bin", "nbo"], cwd=ROOT, check=True)
         target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
         program = str(Path(target, "debug", "nbo"))
-    serve = [program, "serve", "--listen", "127.0.0.1:0", "--durability", "none", "--customers", "100"]
+    serve = [program, "serve", "--listen", "127.0.0.1:0", "--durability", "none", "--customers", "100", *more]
     server = subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     atexit.register(server.wait)
     atexit.register(server.kill)
     assert server.stdout is not None
     for line in server.stdout:
         if line.strip().startswith("listening"):
-            return line.split()[1].removeprefix("http://").rstrip(",")
+            return line.split()[1].rstrip(",")
     raise AssertionError("the server ended before it listened")
 
 

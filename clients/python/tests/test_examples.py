@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import unittest
+import unittest.mock
 from pathlib import Path
 
 import served
@@ -10,11 +11,10 @@ import served
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
-def run(name: str) -> list[list[str]]:
+def run(name: str, *given: str) -> list[list[str]]:
     """The words of each line that an example prints."""
-    ended = subprocess.run(
-        [sys.executable, EXAMPLES / name, served.address()], check=True, stdout=subprocess.PIPE, text=True, timeout=60
-    )
+    example = [sys.executable, str(EXAMPLES / name), *(given or [served.address()])]
+    ended = subprocess.run(example, check=True, stdout=subprocess.PIPE, text=True, timeout=60)
     return [line.split() for line in ended.stdout.splitlines()]
 
 
@@ -23,7 +23,7 @@ class Examples(unittest.TestCase):
 
     def test_every_example_is_tested(self) -> None:
         found = sorted(path.name for path in EXAMPLES.glob("*.py"))
-        self.assertEqual(found, ["behaviour.py", "offers.py", "watching.py"])
+        self.assertEqual(found, ["behaviour.py", "offers.py", "secure.py", "watching.py"])
 
     def test_offers(self) -> None:
         printed = run("offers.py")
@@ -34,6 +34,13 @@ class Examples(unittest.TestCase):
         (words,) = run("behaviour.py")
         self.assertEqual(words[:3], ["1", "event", "recorded"])
         self.assertTrue(words[3].startswith("fund_"), words)
+
+    @unittest.skipUnless(served.SECRETS, served.NO_SECRETS)
+    def test_secure(self) -> None:
+        token = {"NBO_TOKEN": served.secret("website.token").decode()}
+        with unittest.mock.patch.dict("os.environ", token):
+            (words,) = run("secure.py", served.secure_address(), f"{served.SECRETS}/ca.pem")
+        self.assertEqual((len(words), words[0]), (3, "savings_easy_access"))
 
     def test_watching(self) -> None:
         now, then = run("watching.py")

@@ -53,11 +53,13 @@ export function error(thrown: unknown, signal?: AbortSignal): NboError {
 
 /**
  * A server that cannot be reached has no status. Of `fetch` it is a TypeError, and of HTTP/2 a stream that was cancelled
- * although the caller did not.
+ * although the caller did not, or one that a connection took with it when it was reset: then there is a cause, which a
+ * server's own word has not.
  */
 function code(failure: ConnectError, signal: AbortSignal | undefined): Code {
   const unreachable =
     (failure.code === Code.Unknown && failure.cause instanceof TypeError) ||
-    (failure.code === Code.Canceled && !signal?.aborted);
+    (failure.code === Code.Canceled && !signal?.aborted) ||
+    (failure.code === Code.Aborted && failure.cause !== undefined);
   return unreachable ? Code.Unavailable : failure.code;
 }

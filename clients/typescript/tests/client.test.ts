@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
+import { ConnectError } from "@connectrpc/connect";
+import { error } from "../src/errors.js";
 import { connect as connectWeb } from "../src/index.js";
 import { connect as connectNode } from "../src/node.js";
 import { Client, Code, NboError, Outcome, visitor, WatchCause, type Offers, type Settings } from "../src/index.js";
@@ -190,6 +192,12 @@ for (const [kind, connect] of kinds) {
 }
 
 describe("a server that went away", () => {
+  it("is told apart from a server that has aborted the call, though a reset connection is aborted as well", () => {
+    const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+    assert.equal(error(new ConnectError(reset.message, Code.Aborted, undefined, undefined, reset)).code, Code.Unavailable);
+    assert.equal(error(new ConnectError("the answer is no longer kept", Code.Aborted)).code, Code.Aborted);
+  });
+
   it("is told as that", async () => {
     const served = await serve();
     const web = connectWeb(served.address);

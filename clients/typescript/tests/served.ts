@@ -1,6 +1,7 @@
 // A real server for the tests, and faults on the way to it.
 
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,6 +10,21 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../src/gen/nbo/client/details_pb.js";
 
 const ROOT = resolve(fileURLToPath(import.meta.url), "../../../../..");
+
+/** The folder with certificates, keys and tokens for a server with TLS. */
+export const SECRETS = process.env["NBO_TEST_SECRETS"];
+export const NO_SECRETS = "NBO_TEST_SECRETS is not set; `cargo test --test it clients` makes what is needed";
+
+/** What stands in a file of that folder. */
+export function secret(name: string): string {
+  return readFileSync(resolve(SECRETS ?? "", name), "utf8");
+}
+
+/** Starts a server with TLS that wants to know its callers. */
+export function serveSecurely(): ReturnType<typeof serve> {
+  const [cert, key, tokens] = ["cert.pem", "key.pem", "tokens"].map((name) => resolve(SECRETS ?? "", name));
+  return serve("--tls-cert", cert!, "--tls-key", key!, "--tokens", tokens!);
+}
 
 /** Starts `nbo serve` with the built-in bank: the program of NBO_BIN, or the one that cargo builds. */
 export async function serve(...more: string[]): Promise<{ address: string; stop: () => void }> {

@@ -18,6 +18,7 @@ use super::RELOADS_WAITING_MAX;
 use super::steps::{step, tell};
 use crate::server::Server;
 use crate::server::access::Access;
+use crate::server::access::hosts::Host;
 use crate::server::access::jwt::Expected;
 use crate::server::doors::Doors;
 use crate::server::limits::{
@@ -102,6 +103,16 @@ pub(super) struct DoorArgs {
     /// not known
     #[arg(long, env = "NBO_INSECURE_PUBLIC", help_heading = "Safety")]
     insecure_public: bool,
+    /// A name by which the server may be called besides localhost, as in `offers.bank.example`; may be repeated. Names are looked
+    /// at on a loopback address with neither TLS nor known callers, and on every port once one is given [default: none]
+    #[arg(
+        long,
+        env = "NBO_HOSTS",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Safety"
+    )]
+    host: Vec<Host>,
     #[command(flatten)]
     bounds: BoundArgs,
 }
@@ -199,6 +210,7 @@ pub(super) struct Opened {
     is_admin_implied: bool,
     tls: Option<Arc<Tls>>,
     access: Arc<Access>,
+    hosts: Vec<Host>,
     bounds: Bounds,
 }
 
@@ -258,6 +270,7 @@ impl DoorArgs {
             is_admin_implied: implied.is_some(),
             tls,
             access: Arc::new(access),
+            hosts: self.host.clone(),
             bounds: self.bounds.bounds(),
         })
     }
@@ -334,6 +347,7 @@ impl Opened {
             admin,
             tls: self.tls,
             access: self.access,
+            hosts: self.hosts,
             bounds: self.bounds,
         })
     }

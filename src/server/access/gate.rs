@@ -1,6 +1,6 @@
 //! The gate before dispatch: looks at the path and the token of a call, and at nothing else of it.
 //!
-//! The order: a path without a row does not exist; then who calls; then whether this port serves it; then the role.
+//! The order: by which name the server is called, except for what is for everybody; a path without a row does not exist; then who calls; then whether this port serves it; then the role.
 //! `UNAUTHENTICATED` means that another token may help, `PERMISSION_DENIED` that this one will not. CORS belongs
 //! outside the gate: a browser asks first, without a token.
 
@@ -14,11 +14,13 @@ use tonic::{Code, Status};
 
 use super::Access;
 use super::caller::{Caller, Peer};
+use super::hosts::Hosts;
 use super::table::{For, Place, Row, row_of};
 use crate::server::desk::Desk;
 use crate::server::http::{Form, nowhere};
 use crate::server::overload::Excess;
 use crate::server::status::Refusal;
+use crate::telemetry::Traced;
 
 /// What kind of port a gate stands at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +39,24 @@ pub struct Gate {
     access: Arc<Access>,
     desk: Arc<Desk>,
     port: Port,
+    hosts: Hosts,
 }
 
 impl Gate {
-    /// Makes the gate of a port.
+    /// Makes the gate of a port that may be called by these names.
     #[must_use]
-    pub(in crate::server) fn new(access: Arc<Access>, desk: Arc<Desk>, port: Port) -> Self {
-        Self { access, desk, port }
+    pub(in crate::server) fn new(access: Arc<Access>, desk: Arc<Desk>, port: Port, hosts: Hosts) -> Self {
+        Self {
+            access,
+            desk,
+            port,
+            hosts,
+        }
+    }
+
+    /// Tells whether callers have to be known.
+    pub(in crate::server) fn knows_callers(&self) -> bool {
+        !self.access.is_open()
     }
 
     /// Lets a call of this row in, with who calls among its extensions, and counts whom it does not.
@@ -61,7 +74,9 @@ impl Gate {
         if row.is_some_and(|row| row.whom == For::Everybody) {
             return Ok(());
         }
+        self.hosts.check(request)?;
         if let Some(caller) = self.caller(request.headers(), request.extensions().get::<Arc<Peer>>())? {
+            Traced::vouch();
             let row = row.ok_or_else(|| Box::new(unknown(request.uri().path())))?;
             self.serves(row)?;
             if let For::Any(roles) = row.whom

@@ -7,12 +7,16 @@
 //!
 //! **What they may do** stands in one table ([`table`]), and the gate asks it ([`gate`]).
 //!
+//! **By which name.** Where nobody has to be known, a page in a browser on the machine must not call through a name of its own
+//! ([`hosts`]).
+//!
 //! **What it costs.** Who was found good is remembered by the BLAKE3 digest of the token, until the token ends or a
 //! file changes, so that a signature is checked once. What is not good is judged each time, and forgotten.
 
 pub mod caller;
 mod cipher;
 pub mod gate;
+pub mod hosts;
 pub mod jwt;
 pub mod table;
 pub mod tokens;

@@ -19,6 +19,7 @@ use crate::engine::Active;
 use crate::engine::Rejection;
 use crate::server::convert::campaigns::{self, Order};
 use crate::server::convert::fault::Faults;
+use crate::server::deadline::{Ends, until};
 use crate::server::desk::Desk;
 use crate::server::limits::{CAMPAIGN_BATCHES_WAITING, CAMPAIGN_RUNS_MAX};
 use crate::server::status::Refusal;
@@ -75,9 +76,10 @@ impl CampaignService for Campaigns {
         &self,
         request: Request<RankCustomersRequest>,
     ) -> Result<Response<Self::RankCustomersStream>, Status> {
+        let ends = request.extensions().get::<Ends>().copied();
         let answers = self.begin(request.into_inner());
         let answers = answers.map_err(|refusal| self.desk.refuse(refusal))?;
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(until(ends, answers)))
     }
 }
 

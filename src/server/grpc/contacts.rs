@@ -14,6 +14,7 @@ use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
 use crate::server::convert::contacts::{self, Forecast};
 use crate::server::convert::history;
+use crate::server::deadline::{Ends, until};
 use crate::server::desk::Desk;
 use crate::server::limits::WALKS_MAX;
 use crate::server::status::Refusal;
@@ -113,8 +114,9 @@ impl ContactService for Contacts {
 
     async fn export_contacts(
         &self,
-        _request: Request<wire::ExportContactsRequest>,
+        request: Request<wire::ExportContactsRequest>,
     ) -> Result<Response<Self::ExportContactsStream>, Status> {
+        let ends = request.extensions().get::<Ends>().copied();
         let place = self.place()?;
         let (sender, receiver) = mpsc::channel(MESSAGES_WAITING_MAX);
         let desk = Arc::clone(&self.desk);
@@ -123,7 +125,7 @@ impl ContactService for Contacts {
             // Only a reader that left ends an export early.
             let _ = export(&desk, &sender);
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        Ok(Response::new(until(ends, ReceiverStream::new(receiver))))
     }
 }
 

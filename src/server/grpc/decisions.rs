@@ -15,6 +15,7 @@ use crate::server::access::caller::Caller;
 use crate::server::access::table::Role;
 use crate::server::convert::said::Said;
 use crate::server::convert::{answer, offers, outcomes};
+use crate::server::deadline::{Ends, until};
 use crate::server::desk::Desk;
 use crate::server::limits::WALKS_MAX;
 use crate::server::look::Look;
@@ -144,6 +145,7 @@ impl DecisionService for Decisions {
     ) -> Result<Response<Self::GetOffersStreamStream>, Status> {
         let desk = Arc::clone(&self.0);
         let caller = request.extensions().get::<Arc<Caller>>().cloned();
+        let ends = request.extensions().get::<Ends>().copied();
         let answers = request.into_inner().then(move |item| {
             let (desk, caller) = (Arc::clone(&desk), caller.clone());
             async move {
@@ -156,7 +158,7 @@ impl DecisionService for Decisions {
                 Ok(answer)
             }
         });
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(until(ends, answers)))
     }
 
     async fn replay_decision(
@@ -178,9 +180,10 @@ impl DecisionService for Decisions {
         &self,
         request: Request<wire::WatchOffersRequest>,
     ) -> Result<Response<Self::WatchOffersStream>, Status> {
+        let ends = request.extensions().get::<Ends>().copied();
         let lists = watching::lists(Arc::clone(&self.0), request.into_inner());
         let lists = lists.map_err(|refusal| self.0.refuse(refusal))?;
-        Ok(Response::new(Box::pin(lists)))
+        Ok(Response::new(until(ends, lists)))
     }
 }
 

@@ -7,6 +7,7 @@ pub(super) mod campaigns;
 pub(super) mod catalog;
 pub(super) mod contacts;
 pub(super) mod decisions;
+pub(super) mod health;
 pub(super) mod import;
 pub(super) mod operations;
 pub(super) mod page_views;

@@ -13,7 +13,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::error::Refused;
-use crate::catalog::values::hint;
+use super::lists::{self, LongList};
+use crate::catalog::values::{hint, shortened};
 
 /// The room that is made for a body before any of it has come, whatever its header says.
 const ROOM_MAX: usize = 64 * 1024;
@@ -89,10 +90,21 @@ pub(super) fn written(message: &impl Serialize) -> Result<Vec<u8>, Status> {
     serde_json::to_vec(message).map_err(|error| Status::internal(format!("the answer has no JSON: {error}")))
 }
 
-/// Reads a message.
-pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Status> {
+/// Reads a message, none of whose lists has more than `items_max` items.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8], items_max: usize) -> Result<T, Status> {
+    if let Some(list) = lists::too_long(bytes, items_max) {
+        return Err(long(&list, items_max));
+    }
     // Paths cost time, so they are followed only once it is known that something is wrong.
     serde_json::from_slice(bytes).map_err(|error| why::<T>(bytes).unwrap_or_else(|| wrong("", &error)))
+}
+
+fn long(list: &LongList, items_max: usize) -> Status {
+    let (field, line, column) = (shortened(&list.field), list.line, list.column);
+    let description = format!("has more than {items_max} items, the most that is read (line {line} column {column})");
+    let of = if field.is_empty() { "a list" } else { &field };
+    let details = ErrorDetails::with_bad_request_violation(&field, &description);
+    Status::with_error_details(Code::InvalidArgument, format!("{of}: {description}"), details)
 }
 
 /// Says why bytes are no message.
@@ -169,10 +181,11 @@ fn unknown_field(said: &str) -> Option<(&str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::limits::JSON_ITEMS_MAX;
     use crate::server::wire;
 
     fn said<T: DeserializeOwned>(text: &[u8]) -> (String, Vec<String>) {
-        let status = read::<T>(text).err().unwrap();
+        let status = read::<T>(text, JSON_ITEMS_MAX).err().unwrap();
         assert_eq!(status.code(), Code::InvalidArgument);
         let violations = status
             .get_details_bad_request()
@@ -273,16 +286,19 @@ mod tests {
     #[test]
     fn names_may_be_written_as_in_the_contract_and_null_is_the_default_of_any_field() {
         let text = "{\"customer\": {\"anonymous_id\": \"a\"}, \"omit_content\": true}";
-        let given: wire::GetOffersRequest = read(text.as_bytes()).unwrap();
+        let given: wire::GetOffersRequest = read(text.as_bytes(), JSON_ITEMS_MAX).unwrap();
         assert!(given.omit_content && given.customer.unwrap().identity.is_some());
         let text = "{\"customer\": null, \"channel\": null, \"placements\": null, \"context\": null, \"events\": null, \
                     \"explain\": null, \"duplicates\": null, \"requestId\": null}";
-        let given: wire::GetOffersRequest = read(text.as_bytes()).unwrap();
+        let given: wire::GetOffersRequest = read(text.as_bytes(), JSON_ITEMS_MAX).unwrap();
         assert_eq!(given, wire::GetOffersRequest::default());
-        let given: wire::PlacementRequest = read(b"{\"placement\": \"a\", \"count\": null}").unwrap();
+        let given: wire::PlacementRequest = read(b"{\"placement\": \"a\", \"count\": null}", JSON_ITEMS_MAX).unwrap();
         assert_eq!(given.count, 0);
-        let given: wire::GetProfileResponse =
-            read(b"{\"intents\": null, \"profileVersion\": \"18446744073709551615\"}").unwrap();
+        let given: wire::GetProfileResponse = read(
+            b"{\"intents\": null, \"profileVersion\": \"18446744073709551615\"}",
+            JSON_ITEMS_MAX,
+        )
+        .unwrap();
         assert_eq!(given.profile_version, u64::MAX);
     }
 }

@@ -18,7 +18,7 @@ use tonic::{Request, Status};
 
 use super::body::{read, written};
 use crate::server::grpc::Services;
-use crate::server::limits::{CAMPAIGN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::server::limits::{CAMPAIGN_MESSAGE_BYTES_MAX, CUSTOMERS_PER_RUN_MAX, JSON_ITEMS_MAX, MESSAGE_BYTES_MAX};
 use crate::server::wire::behaviour_service_server::{self, BehaviourService as _};
 use crate::server::wire::campaign_service_server::{self, CampaignService as _};
 use crate::server::wire::catalog_service_server::{self, CatalogService as _};
@@ -38,6 +38,8 @@ pub(super) struct Call {
     pub(super) extensions: Extensions,
     /// The canonical JSON of the request.
     pub(super) json: Vec<u8>,
+    /// The most items of a list in it.
+    pub(super) items_max: usize,
     /// What counts those bytes among unfinished requests, until they are read.
     pub(super) counted: Body,
 }
@@ -46,14 +48,14 @@ impl Call {
     /// Reads the message and makes of it what a service takes. A long one is read beside the threads that serve calls.
     async fn request<T: DeserializeOwned + Send + 'static>(self) -> Result<Request<T>, Status> {
         static READERS: Semaphore = Semaphore::const_new(LONG_READERS);
-        let (json, counted) = (self.json, self.counted);
+        let (json, items_max, counted) = (self.json, self.items_max, self.counted);
         let message = if json.len() <= SHORT_BYTES {
-            read(&json)?
+            read(&json, items_max)?
         } else {
             let turn = READERS.acquire().await;
             // The turn ends with the reading, also when the caller has gone.
             let reading = spawn_blocking(move || {
-                let message = read(&json);
+                let message = read(&json, items_max);
                 drop((turn, counted));
                 message
             });
@@ -95,17 +97,20 @@ pub(super) struct Method {
     pub(super) name: &'static str,
     /// The most bytes of a request.
     pub(super) bytes_max: usize,
+    /// The most items of a list in it, in JSON.
+    pub(super) items_max: usize,
     pub(super) kind: Kind,
 }
 
 /// Makes the table.
 macro_rules! methods {
-    ($($server:ident, $own:ident, $max:expr => {$($kind:ident $name:ident $call:ident;)*})*) => {
+    ($($server:ident, $own:ident, $max:expr, $items:expr => {$($kind:ident $name:ident $call:ident;)*})*) => {
         /// Every method.
         pub(super) const ALL: &[Method] = &[$($(Method {
             service: $server::SERVICE_NAME,
             name: stringify!($name),
             bytes_max: $max,
+            items_max: $items,
             kind: methods!(@$kind $own $call),
         },)*)*];
     };
@@ -131,20 +136,20 @@ macro_rules! methods {
 }
 
 methods! {
-    decision_service_server, decisions, MESSAGE_BYTES_MAX => {
+    decision_service_server, decisions, MESSAGE_BYTES_MAX, JSON_ITEMS_MAX => {
         unary GetOffers get_offers;
         grpc GetOffersStream get_offers_stream;
         watch WatchOffers watch_offers;
         unary ReplayDecision replay_decision;
     }
-    behaviour_service_server, behaviour, MESSAGE_BYTES_MAX => {
+    behaviour_service_server, behaviour, MESSAGE_BYTES_MAX, JSON_ITEMS_MAX => {
         unary RecordEvents record_events;
         grpc RecordEventsStream record_events_stream;
         unary RecordOutcome record_outcome;
         unary RecordOutcomes record_outcomes;
         unary Cancel cancel;
     }
-    profile_service_server, profiles, MESSAGE_BYTES_MAX => {
+    profile_service_server, profiles, MESSAGE_BYTES_MAX, JSON_ITEMS_MAX => {
         unary UpsertProfile upsert_profile;
         unary GetProfile get_profile;
         unary DeleteProfile delete_profile;
@@ -154,19 +159,19 @@ methods! {
         unary ExportCustomer export_customer;
         grpc ImportProfiles import_profiles;
     }
-    catalog_service_server, catalogs, MESSAGE_BYTES_MAX => {
+    catalog_service_server, catalogs, MESSAGE_BYTES_MAX, JSON_ITEMS_MAX => {
         unary GetCatalog get_catalog;
         unary GetReloadStatus get_reload_status;
     }
-    contact_service_server, contacts, MESSAGE_BYTES_MAX => {
+    contact_service_server, contacts, MESSAGE_BYTES_MAX, JSON_ITEMS_MAX => {
         unary GetContactBudget get_contact_budget;
         unary ForecastLimits forecast_limits;
         stream ExportContacts export_contacts;
     }
-    campaign_service_server, campaigns, CAMPAIGN_MESSAGE_BYTES_MAX => {
+    campaign_service_server, campaigns, CAMPAIGN_MESSAGE_BYTES_MAX, CUSTOMERS_PER_RUN_MAX => {
         stream RankCustomers rank_customers;
     }
-    operations_service_server, operations, MESSAGE_BYTES_MAX => {
+    operations_service_server, operations, MESSAGE_BYTES_MAX, JSON_ITEMS_MAX => {
         unary GetStatus get_status;
     }
 }

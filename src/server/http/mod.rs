@@ -17,6 +17,7 @@
 mod body;
 mod cors;
 mod error;
+mod lists;
 mod methods;
 pub mod openapi;
 mod stream;
@@ -60,7 +61,7 @@ pub mod fuzzing {
     /// # Errors
     /// When it is none.
     pub fn read_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, tonic::Status> {
-        super::body::read(bytes)
+        super::body::read(bytes, crate::server::limits::JSON_ITEMS_MAX)
     }
 
     /// Reads all that is read of a call besides its body: of which method, as whom, for how long, in which form, traced or not.
@@ -227,6 +228,7 @@ async fn call(front: Arc<Front>, request: Request<Body>) -> Result<Response, Ref
         metadata: MetadataMap::from_headers(parts.headers),
         extensions: parts.extensions,
         json,
+        items_max: method.items_max,
         counted: body,
     };
     let services = Arc::clone(&front.services);

@@ -3,6 +3,7 @@
 mod behaviour;
 mod campaigns;
 pub(crate) mod contacts;
+mod deadlines;
 mod decisions;
 mod gates;
 mod profiles;

@@ -48,6 +48,31 @@ async fn wrong_fields_are_named_in_json_as_they_are_in_grpc() {
 }
 
 #[tokio::test]
+async fn a_list_of_more_items_than_any_call_has_is_refused_with_its_field_and_place() {
+    let served = Served::start().await;
+    let web = Web::of(&served);
+    let events = |count: usize| {
+        format!(
+            "{{\"customer\": {{\"id\": \"anna\"}},\n\"events\": [{}]}}",
+            vec!["{}"; count].join(",")
+        )
+    };
+    let record = "/nbo.v1.BehaviourService/RecordEvents";
+    let (http, code, message) = web.post(record, events(300_000)).await.refusal();
+    assert_eq!((http, code), (400, 3));
+    assert_eq!(
+        message,
+        "events: has more than 1000 items, the most that is read (line 2 column 3012)"
+    );
+    let answer = web.post(record, events(300_000)).await.json();
+    assert_eq!(answer["details"][0]["fieldViolations"][0]["field"], "events");
+    // A few too many are told with whatever else is wrong.
+    let (http, _, message) = web.post(record, events(101)).await.refusal();
+    assert_eq!(http, 400);
+    assert!(message.contains("101") && message.contains("100"), "{message}");
+}
+
+#[tokio::test]
 async fn each_code_has_its_http_status() {
     let served = Served::start().await;
     let web = Web::of(&served);

@@ -4,6 +4,7 @@
 
 mod reloads;
 mod restarts;
+mod waits;
 
 use std::future::poll_fn;
 
@@ -46,7 +47,7 @@ fn page_view(name: &str, preview: bool) -> wire::GetOffersRequest {
 async fn get(address: &str, path: &str) -> String {
     let socket = address.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(socket).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: nbo\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {socket}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

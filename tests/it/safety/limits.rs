@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use nbo::server::client::Connection;
 use nbo::server::doors::Doors;
-use nbo::server::limits::Bounds;
+use nbo::server::limits::{Bounds, HEALTH_WATCHERS_PER_ADDRESS_MAX};
 use nbo::server::tls::{self, Files};
 use nbo::server::wire::behaviour_service_client::BehaviourServiceClient;
 use nbo::server::wire::decision_service_client::DecisionServiceClient;
@@ -13,7 +14,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::client::Grpc;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status, Streaming};
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_prost::ProstCodec;
 
 use super::{Authority, Guarded, Secrets, call, code, listener, with_token};
@@ -162,6 +165,59 @@ async fn a_connection_that_is_too_old_is_closed_after_its_calls_or_its_grace() {
         .expect("the old connection is still open")
         .unwrap();
     assert!(answers.message().await.is_err(), "the call was cut");
+    served.stop().await;
+}
+
+/// Begins to watch health, and waits for the first answer.
+async fn watch_health(connection: &Connection) -> Result<Streaming<HealthCheckResponse>, Status> {
+    let mut health = HealthClient::new(connection.clone());
+    let mut answers = health.watch(HealthCheckRequest::default()).await?.into_inner();
+    answers.message().await?;
+    Ok(answers)
+}
+
+#[tokio::test]
+async fn strangers_who_watch_health_have_few_places_and_keep_nobody_from_calling() {
+    let served = with_bounds(Bounds::default()).await;
+    let connection = served.connect(None).await;
+    let mut watching = Vec::new();
+    for _ in 0..HEALTH_WATCHERS_PER_ADDRESS_MAX {
+        watching.push(watch_health(&connection).await.unwrap());
+    }
+    let refused = watch_health(&connection).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(
+        refused.message().starts_with("64 watchers are open already"),
+        "{refused}"
+    );
+    assert_eq!(code(call(&connection, "/grpc.health.v1.Health/Check").await), Code::Ok);
+    let mut decisions = DecisionServiceClient::new(connection.clone());
+    decisions.get_offers(hero("anna")).await.unwrap();
+    // A place that is given back is free for the next.
+    watching.pop();
+    let again = async { while watch_health(&connection).await.is_err() {} };
+    timeout(PATIENCE, again).await.expect("the place was never given back");
+    drop(watching);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_watches_health_has_to_ask_again_after_the_time_for_which_a_connection_may_be_idle() {
+    let served = with_bounds(Bounds {
+        idle: SHORT,
+        ..Bounds::default()
+    })
+    .await;
+    let (address, passing) = passage(served.socket()).await;
+    let caller = with_token(None).connect(&address).await.unwrap();
+    let mut answers = watch_health(&caller).await.unwrap();
+    let ended = timeout(PATIENCE, answers.message()).await.expect("it is still watched");
+    let ended = ended.unwrap_err();
+    assert_eq!(ended.code(), Code::Unavailable, "{ended}");
+    assert!(ended.message().contains("ask again"), "{ended}");
+    // And nothing keeps the connection then.
+    let closing = timeout(PATIENCE, passing).await;
+    closing.expect("the connection is still open").unwrap();
     served.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! Who gets in, and what they may do: told by real callers with real certificates and tokens, at a real server on loopback.
 
 mod certificates;
+mod hosts;
 mod issuer;
 mod jwt;
 mod limits;
@@ -18,7 +19,10 @@ use nbo::server::access::Access;
 use nbo::server::access::tokens::{fresh, line, roles_named};
 use nbo::server::client::{Connection, Credentials};
 use nbo::server::doors::Doors;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -31,8 +35,8 @@ use tonic_prost::ProstCodec;
 use crate::served::{CORNER_BANK, MORNING, catalog};
 
 /// A server behind doors, until it is stopped or the test ends.
-struct Guarded {
-    address: String,
+pub(crate) struct Guarded {
+    pub(crate) address: String,
     admin: Option<String>,
     clock: Arc<ManualClock>,
     stop: Option<oneshot::Sender<()>>,
@@ -41,11 +45,17 @@ struct Guarded {
 
 impl Guarded {
     /// Starts a server on a free port; `doors` says how it is guarded.
-    async fn start(doors: impl FnOnce(Doors) -> Doors) -> Self {
+    pub(crate) async fn start(doors: impl FnOnce(Doors) -> Doors) -> Self {
+        Self::start_with(|_| (), doors).await
+    }
+
+    /// Does the same, and shows the server to `prepare` before it serves.
+    pub(crate) async fn start_with(prepare: impl FnOnce(&Server), doors: impl FnOnce(Doors) -> Doors) -> Self {
         let active = Active::new(catalog(CORNER_BANK, &Symbols::default()), Vec::new());
         let engine = Arc::new(Engine::new(active, Limits::default()));
         let clock = Arc::new(ManualClock::new(MORNING));
         let server = Server::new(engine, Arc::clone(&clock) as Arc<dyn Clock>);
+        prepare(&server);
         let doors = doors(Doors::open(listener().await));
         let scheme = if doors.tls.is_some() { "https" } else { "http" };
         let url = |listener: &TcpListener| format!("{scheme}://{}", listener.local_addr().unwrap());
@@ -68,7 +78,7 @@ impl Guarded {
     }
 
     /// Connects with a token, or without one.
-    async fn connect(&self, token: Option<&str>) -> Connection {
+    pub(crate) async fn connect(&self, token: Option<&str>) -> Connection {
         with_token(token).connect(&self.address).await.unwrap()
     }
 
@@ -77,7 +87,7 @@ impl Guarded {
         self.address.rsplit('/').next().unwrap()
     }
 
-    async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         self.serving.await.unwrap();
     }
@@ -115,25 +125,25 @@ fn is_let_in(code: Code) -> bool {
 }
 
 /// A folder with files of secrets.
-struct Secrets(TempDir);
+pub(crate) struct Secrets(TempDir);
 
 impl Secrets {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// Writes a tokens file with a fresh token for each set of roles, and returns the tokens.
-    fn tokens<const N: usize>(&self, roles: [&str; N]) -> [String; N] {
+    pub(crate) fn tokens<const N: usize>(&self, roles: [&str; N]) -> [String; N] {
         let tokens = roles.map(|_| fresh().unwrap());
         let lines = roles.iter().zip(&tokens).enumerate().map(|(at, (roles, token))| {
             let name = format!("caller-{at}");
@@ -144,7 +154,7 @@ impl Secrets {
     }
 
     /// Reads the tokens file.
-    fn access(&self) -> Arc<Access> {
+    pub(crate) fn access(&self) -> Arc<Access> {
         Arc::new(Access::read(Some(self.path("tokens")), None).unwrap())
     }
 }
@@ -156,24 +166,33 @@ fn look_again(access: &Access) {
     }
 }
 
+/// A name of a certificate: whoever has the name of its authority is taken for the authority itself by some.
+fn named(name: &str) -> DistinguishedName {
+    let mut named = DistinguishedName::new();
+    named.push(DnType::CommonName, name);
+    named
+}
+
 /// Someone who issues certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = named("an authority of the tests");
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
     /// Issues a certificate for a name, for servers and clients, and returns it with its key, as PEM.
-    fn issue(&self, name: &str) -> (String, String) {
+    pub(crate) fn issue(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name = named(name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())

@@ -17,12 +17,13 @@ use nbo::server::Server;
 use nbo::server::wire;
 use nbo::server::wire::decision_service_client::DecisionServiceClient;
 use nbo::server::wire::rank_customers_request::Audience;
+use nbo::telemetry::Reloaded;
 use nbo::telemetry::names::{Kind, NAMES};
 use tokio::net::TcpListener;
 
 use super::exposition::{Families, read, value};
 use super::{metrics, page};
-use crate::served::{CORNER_BANK, MORNING, Served, hero, placement, search};
+use crate::served::{CORNER_BANK, MORNING, Served, catalog, hero, placement, search};
 
 async fn numbers(served: &Served) -> Families {
     read(&metrics(served).await)
@@ -219,14 +220,42 @@ async fn what_a_campaign_reserves_is_counted_once_as_what_a_call_reserves() {
     assert_eq!(reservations(&numbers(&served).await), [3.0, 1.0, 2.0]);
 }
 
-#[tokio::test]
-async fn models_are_named_with_the_propensities_that_were_shown() {
+/// The bank with its model.
+fn bank() -> Active {
     let files = files::embedded();
     let catalog = Arc::new(load(&files.catalog, &Symbols::default()).unwrap());
     let manifest = Manifest::parse(&files.catalog.models["bank"]).unwrap();
     let model = Loaded::load(None, &files.models["bank"], &manifest, 1).unwrap();
-    let bank_scorer = model.scorer(&catalog, 0, &Wanted::Best).unwrap();
-    let engine = Engine::new(Active::new(catalog, vec![Some(bank_scorer)]), Limits::default());
+    let scorer = model.scorer(&catalog, 0, &Wanted::Best).unwrap();
+    Active::new(catalog, vec![Some(scorer)])
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_the_drift_of_a_model_that_a_reload_took_away() {
+    let engine = Engine::new(bank(), Limits::default());
+    let server = Server::new(Arc::new(engine), Arc::new(ManualClock::new(MORNING)));
+    let without = |before: &Active| {
+        Ok(Some(Active::new(
+            catalog(CORNER_BANK, &before.catalog.symbols),
+            Vec::new(),
+        )))
+    };
+    let mut reloader = server.reloader(Box::new(without));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let running = tokio::spawn(server.serve(listener, std::future::pending()));
+    let drift = ["nbo_model_score_shift", "nbo_model_reference_scores", "nbo_model_info"];
+    let before = read(&page(&address, "/metrics").await.unwrap().1);
+    assert!(drift.iter().all(|name| before.contains_key(*name)), "{before:?}");
+    assert_eq!(reloader.reload(), Reloaded::Applied);
+    let after = read(&page(&address, "/metrics").await.unwrap().1);
+    assert!(drift.iter().all(|name| !after.contains_key(*name)), "{after:?}");
+    running.abort();
+}
+
+#[tokio::test]
+async fn models_are_named_with_the_propensities_that_were_shown() {
+    let engine = Engine::new(bank(), Limits::default());
     let server = Server::new(Arc::new(engine), Arc::new(ManualClock::new(MORNING)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

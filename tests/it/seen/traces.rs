@@ -1,8 +1,12 @@
 //! Traces, as a collector gets them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use nbo::server::access::Access;
+use nbo::server::doors::Doors;
 use nbo::server::wire;
+use nbo::server::wire::decision_service_client::DecisionServiceClient;
 use nbo::telemetry::Traces;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
@@ -12,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
+use crate::safety::{Guarded, Secrets};
 use crate::served::{CORNER_BANK, Served, hero, search};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -49,13 +54,16 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Starts a server that traces this share of the calls, makes calls, stops it, and returns the spans and all that was sent.
-async fn traced(share: f64, parents: &[Option<&str>]) -> (Vec<Span>, String) {
+/// A call: of which trace, and with which token.
+type Made<'a> = (Option<&'a str>, Option<&'a str>);
+
+/// Starts a server that traces this share of the calls and lets in whom `access` knows, makes calls, stops it, and returns the spans
+/// and all that was sent. A call that nobody answers is as good as any other.
+async fn traced(share: f64, access: Arc<Access>, made: &[Made<'_>]) -> (Vec<Span>, String) {
     let (address, mut sent) = collector().await;
     let traces = Traces::to(&address, share).unwrap();
-    let served = Served::start_with(CORNER_BANK, |server| server.trace(traces, share)).await;
-    served.begin("recognisable-customer").await;
-    for parent in parents {
+    let served = Guarded::start_with(|server| server.trace(traces, share), |doors| Doors { access, ..doors }).await;
+    for (parent, token) in made {
         let offers = wire::GetOffersRequest {
             events: vec![search("recognisable-event", "fund")],
             ..hero("recognisable-customer")
@@ -64,11 +72,12 @@ async fn traced(share: f64, parents: &[Option<&str>]) -> (Vec<Span>, String) {
         if let Some(parent) = parent {
             request.metadata_mut().insert("traceparent", parent.parse().unwrap());
         }
-        served.decisions().get_offers(request).await.unwrap();
+        let mut decisions = DecisionServiceClient::new(served.connect(*token).await);
+        let answer = decisions.get_offers(request).await;
+        assert!(answer.is_ok() || token.is_none(), "{answer:?}");
     }
     tokio::time::timeout(Duration::from_secs(30), served.stop())
         .await
-        .unwrap()
         .unwrap();
     sent.close();
     let mut spans = Vec::new();
@@ -84,10 +93,18 @@ async fn traced(share: f64, parents: &[Option<&str>]) -> (Vec<Span>, String) {
     (spans, told.join("\n"))
 }
 
+/// The same of calls by whoever comes, at a server that knows nobody.
+async fn traced_of_anybody(share: f64, parents: &[Option<&str>]) -> Vec<Span> {
+    let made: Vec<Made<'_>> = parents.iter().map(|parent| (*parent, None)).collect();
+    traced(share, Arc::new(Access::open_to_everybody()), &made).await.0
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_is_seen_stage_by_stage_in_its_callers_trace() {
     let parent = format!("00-{TRACE}-{PARENT}-01");
-    let (spans, told) = traced(0.0, &[Some(&parent)]).await;
+    let secrets = Secrets::new();
+    let [token] = secrets.tokens(["offers,events"]);
+    let (spans, told) = traced(0.0, secrets.access(), &[(Some(&parent), Some(&token))]).await;
     assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE), "{spans:?}");
     let root = spans.iter().find(|span| hex(&span.parent_span_id) == PARENT).unwrap();
     assert_eq!(root.name, "DecisionService/GetOffers");
@@ -126,19 +143,29 @@ async fn a_decision_is_seen_stage_by_stage_in_its_callers_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_is_not_sampled_is_not_traced_whatever_the_share() {
-    let parent = format!("00-{TRACE}-{PARENT}-00");
-    let (spans, _) = traced(1.0, &[Some(&parent), None]).await;
-    let offers = spans.iter().filter(|span| span.name == "DecisionService/GetOffers");
-    let traces: Vec<String> = offers.map(|span| hex(&span.trace_id)).collect();
-    assert_eq!(traces.len(), 1, "{spans:?}");
-    assert_ne!(traces[0], TRACE);
+async fn strangers_do_not_decide_how_much_is_traced() {
+    let parent = format!("00-{TRACE}-{PARENT}-01");
+    let spans = traced_of_anybody(0.0, &[Some(&parent), None, Some("nonsense")]).await;
+    assert_eq!(spans.len(), 0, "{spans:?}");
+    let secrets = Secrets::new();
+    let [token] = secrets.tokens(["offers,events"]);
+    let (spans, _) = traced(0.0, secrets.access(), &[(Some(&parent), None), (None, Some(&token))]).await;
+    assert_eq!(spans.len(), 0, "{spans:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_share_only_callers_that_ask_for_it_are_traced() {
-    let (spans, _) = traced(0.0, &[None, None, Some("nonsense")]).await;
-    assert_eq!(spans.len(), 0, "{spans:?}");
+async fn what_chance_draws_of_strangers_keeps_the_id_of_their_trace_and_one_that_is_not_sampled_is_not_traced() {
+    let sampled = format!("00-{TRACE}-{PARENT}-01");
+    let other = format!("00-{}-{PARENT}-00", TRACE.replace('4', "5"));
+    let spans = traced_of_anybody(1.0, &[Some(&sampled), Some(&other), None]).await;
+    let offers = spans.iter().filter(|span| span.name == "DecisionService/GetOffers");
+    let traces: Vec<String> = offers.map(|span| hex(&span.trace_id)).collect();
+    assert_eq!(traces.len(), 2, "{spans:?}");
+    assert!(traces[0] == TRACE && traces[1] != TRACE, "{traces:?}");
+    assert!(
+        spans.iter().any(|span| hex(&span.parent_span_id) == PARENT),
+        "{spans:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
