@@ -47,6 +47,7 @@ impl Loader {
                 per: source.per,
                 is_paced: source.pace == Some(source::Pace::Even),
                 contacts,
+                without_id: source.without_id,
             });
         }
         volumes

@@ -106,14 +106,14 @@ impl EachOf {
     }
 }
 
-/// What a cap does with a visitor without any id, whose contacts nobody can count.
+/// What a cap or a volume does with a visitor without any id, whose contacts nobody can count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WithoutId {
     /// It stops what it is about: better too little than too much.
     #[default]
     Closed,
-    /// It lets everything through.
+    /// A cap lets everything through. A volume does as long as it has room, and does not count it.
     Open,
 }
 
