@@ -60,11 +60,6 @@ impl Loader {
     pub(super) fn cool_downs(&mut self, sources: &Sources<'_>, names: &Names, offers: &[Offer]) -> Vec<CoolDown> {
         let mut cool_downs = Vec::new();
         for Item { at, source } in &sources.cool_downs.items {
-            if names.caps.position(&source.id).is_some() {
-                let message = format!("there is a cap `{}` already", source.id);
-                let hint = "explanations name caps and cool-downs by their ids; give it another one";
-                self.report.error_with_hint(at.key("id"), message, hint);
-            }
             if source.times == 0 || source.times > TIMES_MAX {
                 let message = format!("`times` must be from 1 to {TIMES_MAX}");
                 self.report.error(at.key("times"), message);
