@@ -130,14 +130,26 @@ pub fn suppression(
     request: &OffersRequest,
     now: Timestamp,
 ) -> Option<&'static str> {
-    if profile.is_opted_out_of(catalog.channels[request.channel].symbol) {
-        return Some(OPT_OUT);
-    }
-    let wanted: usize = request
-        .placements
-        .iter()
+    let placements = request.placements.iter();
+    let wanted = placements
         .map(|placement| placement.count.min(catalog.offers.len()))
         .sum();
+    suppression_of(catalog, profile, request.channel, wanted, now)
+}
+
+/// Returns the built-in rule that keeps every offer from this customer on the channel at this position, if one does, when so many offers
+/// are wanted.
+#[must_use]
+pub fn suppression_of(
+    catalog: &Catalog,
+    profile: &Profile,
+    channel: usize,
+    wanted: usize,
+    now: Timestamp,
+) -> Option<&'static str> {
+    if profile.is_opted_out_of(catalog.channels[channel].symbol) {
+        return Some(OPT_OUT);
+    }
     let contacts = &profile.contacts;
     let is_full = contacts.len() >= CONTACTS_KEPT
         && contacts.len() + wanted > CONTACTS_MAX
