@@ -227,6 +227,9 @@ async fn an_exported_history_is_recounted_and_one_contact_more_is_found() {
     assert_eq!(violations, []);
     assert!(recounted.checks > 0 && recounted.without_policy == 0);
 
+    let header: Value = serde_json::from_str(&lines[0]).unwrap();
+    let reserved = &header["policies"][0]["reservations_ms"];
+    assert_eq!(*reserved, json!({"web": 1_800_000, "call_centre": 1_800_000}));
     let mut line: Value = serde_json::from_str(&lines[1]).unwrap();
     let contacts = line["contacts"].as_array_mut().unwrap();
     let travel = contacts
