@@ -280,7 +280,7 @@ impl Loader {
         let placements = self.placements(sources, &names, &offers);
         let caps = self.caps(sources, &names, &offers);
         let cool_downs = self.cool_downs(sources, &names, &offers);
-        let (campaigns, attempts) = self.campaigns(sources, &offers);
+        let (campaigns, attempts) = self.campaigns(sources, &names, &offers);
         let customer_zone = self.customer_zone(sources, &schemas.profile);
         let volumes = self.volumes(sources, &names, &offers);
         let hold_outs = self.hold_outs(sources, &names, &offers);
