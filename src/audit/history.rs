@@ -63,7 +63,34 @@ impl Header {
         let is_over = self.policies[latest].in_force_until.is_some_and(|until| until <= at);
         (!is_over).then_some(latest)
     }
+
+    /// Returns up to when a contact was surely reserved over all customers, for a decision under the policy at this position: no longer
+    /// than any policy said that was in force since, as what was over by one stays over. Where one of them may be missing in the
+    /// file, nobody can say.
+    pub(super) fn surely_reserved_until(&self, contact: &Contact, policy: usize) -> Instant {
+        let decided_at = contact.decided_at;
+        let mut until = self.policies[policy].reserved_until(contact);
+        for at in (0..=policy).rev() {
+            let from = self.policies[at].in_force_from;
+            if from <= decided_at {
+                return until;
+            }
+            let Some(before) = at.checked_sub(1).map(|at| &self.policies[at]) else {
+                break;
+            };
+            let follows = |end: Instant| from.0.saturating_sub(end.0) <= BETWEEN_MS;
+            if !before.in_force_until.is_some_and(follows) {
+                break;
+            }
+            until = until.min(before.reserved_until(contact));
+        }
+        decided_at
+    }
 }
+
+/// How long after the end of one policy the next one begins at the latest, in milliseconds, if none between them is missing: calls may be
+/// under way for so long.
+const BETWEEN_MS: i64 = 60_000;
 
 /// The limits of one catalog version.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -83,6 +110,10 @@ pub struct Policy {
     pub week_starts: Weekday,
     /// Every offer that may stand in a contact, withdrawn ones included.
     pub offers: BTreeMap<String, Offer>,
+    /// By channel, for how long a decided offer is reserved while this policy is in force. Of a channel that is not there, a contact
+    /// says it itself.
+    #[serde(default)]
+    pub reservations_ms: BTreeMap<String, i64>,
     /// The caps.
     #[serde(default)]
     pub caps: Vec<Cap>,
@@ -97,6 +128,15 @@ pub struct Policy {
 impl Policy {
     pub(super) fn zone(&self) -> TimeZone {
         zone(&self.time_zone).unwrap_or(TimeZone::UTC)
+    }
+
+    /// Returns up to when a contact is reserved by this policy.
+    pub(super) fn reserved_until(&self, contact: &Contact) -> Instant {
+        self.reservations_ms
+            .get(&contact.channel)
+            .map_or(contact.reserved_until, |span| {
+                Instant(contact.decided_at.0.saturating_add(*span))
+            })
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
@@ -393,7 +433,8 @@ pub struct Contact {
     pub campaign: Option<String>,
     /// When it was decided.
     pub decided_at: Instant,
-    /// Up to when it counts as presented without a report.
+    /// Up to when it counts as presented without a report, by the catalog of the export; what counts is what the policies say, as
+    /// far as they do.
     pub reserved_until: Instant,
     /// When it was cancelled, if it was.
     pub cancelled_at: Option<Instant>,

@@ -25,13 +25,27 @@
 //! tells, unless the contact says that a report came later than what it tells (`backdated_at`): then none of the
 //! contact's reports is taken as known before. Calls under way at the same time read the clock before they wait for each other:
 //! a report is taken as known only [`UNDER_WAY_MS`] after its instant, and a contact as cancelled as long before. A contact that is presented (`delivered`, `seen`) counts while it is
-//! reserved, reported or not. Where both readings are possible the contact is not counted: **whatever is reported here
-//! is a violation**, and only what was told after the fact can hide one.
+//! reserved, reported or not: for as long as the policy says that was in force at the decision that is judged. Over all customers,
+//! what was over by an earlier policy stays over. Where both readings are possible the contact is not counted: **whatever is reported here
+//! is a violation**, with one proviso. A calendar window is recounted in the zone that the customer has in the export, and its violation
+//! names that zone: if the customer had another one at the decision, it may be none.
 //!
 //! With a customer stand the contacts of visitors who were joined to them. Each of those is recounted among the visitor's own, and what the
 //! customer was shown before among the customer's own; what was shown afterwards, among all.
 //!
-//! A calendar window is recounted in the zone that the customer has in the export.
+//! # What is not seen
+//!
+//! What is not in the file is not recounted, and may hide a violation:
+//!
+//! * contacts that a long history has dropped, since no limit needed them any more: a customer with [`LONG`] of them or more may have
+//!   had others ([`Recounted::long_histories`]);
+//! * people who were forgotten or erased, also where volumes counted them;
+//! * what was told after the fact, as said above.
+//!
+//! Quiet hours, opt-outs, consent and hold-outs are no limits, and are not recounted at all.
+
+/// From how many contacts on a history may have dropped earlier ones.
+pub const LONG: usize = 256;
 
 /// How long a call may be under way, in milliseconds, when nothing else is said: longer than any call that touches one customer.
 pub const UNDER_WAY_MS: i64 = 1_000;
@@ -117,6 +131,8 @@ pub struct Recounted {
     pub without_policy: u64,
     /// Pairs of a contact and a limit that concerns it.
     pub checks: u64,
+    /// Customers with [`LONG`] contacts or more: earlier ones that no limit needed any more may be gone, and are not recounted.
+    pub long_histories: u64,
 }
 
 /// Reads the lines of a history and calls `found` for each violation until it says to stop. `under_way_ms` is how long a call
@@ -149,6 +165,7 @@ pub fn audit<E: fmt::Display>(
         }
         let customer = read_customer(&text, line)?;
         recounted.customers += 1;
+        recounted.long_histories += u64::from(customer.contacts.len() >= LONG);
         for violation in recount::customer(&header, &customer, line, &mut recounted) {
             if !found(violation) {
                 return Ok(recounted);

@@ -49,7 +49,7 @@ pub(super) fn customer(header: &Header, customer: &Customer, line: usize, recoun
             let counted = counting(policy, cap, contact, &earlier, (&zone, header.under_way_ms));
             if counted.len() >= cap.at_most {
                 let count = counted.len() + 1;
-                violations.push(violation(&cap.id, cap.allowed(), counted, count));
+                violations.push(violation(&cap.id, cap.allowed(&zone), counted, count));
             }
         }
         for cool_down in &policy.cool_downs {
@@ -68,10 +68,13 @@ pub(super) fn customer(header: &Header, customer: &Customer, line: usize, recoun
 }
 
 impl Cap {
-    fn allowed(&self) -> String {
+    fn allowed(&self, zone: &TimeZone) -> String {
         let window = match self.window {
             Window::RollingMs(span) => format!("within {}", jiff::SignedDuration::from_millis(span)),
-            Window::Calendar(unit) => format!("per {unit:?}").to_lowercase(),
+            Window::Calendar(unit) => {
+                let unit = format!("{unit:?}").to_lowercase();
+                format!("per {unit} in {}", zone.iana_name().unwrap_or("UTC"))
+            }
             Window::Ever => "ever".to_owned(),
         };
         format!(
@@ -98,7 +101,8 @@ fn counting(
     let now = contact.decided_at;
     let mut times: Vec<Instant> = concerned
         .filter_map(|other| {
-            counted_since(other, cap.of, now, under_way_ms, |since| {
+            let reserved_until = policy.reserved_until(other);
+            counted_since(other, reserved_until, cap.of, (now, under_way_ms), |since| {
                 in_window(policy, cap.window, since, now, zone)
             })
         })
@@ -125,12 +129,13 @@ fn in_window(policy: &Policy, window: Window, since: Instant, now: Instant, zone
     }
 }
 
-/// Returns since when the contact surely counts at `now`; `None` when it does not, or may not.
+/// Returns since when the contact surely counts at `now`, when it is reserved up to an instant; `None` when it does not count, or may
+/// not.
 pub(super) fn counted_since(
     contact: &Contact,
+    reserved_until: Instant,
     of: What,
-    now: Instant,
-    under_way_ms: i64,
+    (now, under_way_ms): (Instant, i64),
     in_window: impl Fn(Instant) -> bool,
 ) -> Option<Instant> {
     if contact.is_cancelled(now, under_way_ms) {
@@ -138,7 +143,7 @@ pub(super) fn counted_since(
     }
     let since = match of {
         What::Decided => contact.decided_at,
-        What::Delivered | What::Seen if now < contact.reserved_until => {
+        What::Delivered | What::Seen if now < reserved_until => {
             // It may have been reported or not; it counts for sure when it does in both cases.
             match contact.reported(of).filter(|&at| at <= now) {
                 Some(at) => at,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{AuditError, Recounted, UNDER_WAY_MS, Violation, audit};
+use super::{AuditError, LONG, Recounted, UNDER_WAY_MS, Violation, audit};
 
 /// 2026-03-02, a Monday; `time` as in `09:00`.
 fn at(time: &str) -> String {
@@ -433,6 +433,81 @@ fn decisions_are_judged_by_the_policy_of_their_time() {
         recounted.without_policy, 2,
         "one too early, one while the policy changed"
     );
+}
+
+#[test]
+fn a_reservation_lasts_as_long_as_the_policy_of_the_judged_decision_says_whatever_the_catalog_says_at_the_export() {
+    let minutes = |minutes: i64| json!({"web": minutes * 60_000});
+    let limits = |reserved: &Value| {
+        let mut limits = cap(&json!({"of": "seen", "window": "ever"}));
+        limits["reservations_ms"] = reserved.clone();
+        limits
+    };
+    let exported = |until: &str| contact("a", &at("09:00"), &json!({"reserved_until": at(until)}));
+    let contacts = |until: &str| vec![exported(until), contact("b", &at("09:30"), &json!({}))];
+    assert_eq!(
+        found(&limits(&minutes(10)), contacts("11:00")),
+        [],
+        "it has become longer"
+    );
+    assert_eq!(
+        found(&limits(&minutes(60)), contacts("09:10")),
+        one("cap", "b", 2),
+        "shorter"
+    );
+    let other_channel = json!({"post": 1});
+    assert_eq!(
+        found(&limits(&other_channel), contacts("11:00")),
+        one("cap", "b", 2),
+        "as it says itself"
+    );
+}
+
+#[test]
+fn over_all_customers_a_reservation_that_was_over_by_an_earlier_policy_stays_over() {
+    let judged = |first_minutes: i64, first_until: &str| {
+        let mut header = header(&json!({
+            "volumes": [{"id": "v", "at_most": 1, "of": "seen", "per": "day", "pace_even": false}],
+            "reservations_ms": {"web": first_minutes * 60_000},
+            "in_force_until": at(first_until),
+        }));
+        let mut second = header["policies"][0].clone();
+        second["in_force_from"] = json!(at("09:20"));
+        second["in_force_until"] = Value::Null;
+        second["reservations_ms"] = json!({"web": 3_600_000});
+        header["policies"].as_array_mut().unwrap().push(second);
+        let one = |time: &str| contact("a", &at(time), &json!({}));
+        let line = json!({"customer": "c", "contacts": [one("09:00")]});
+        let other = json!({"customer": "d", "contacts": [one("09:30")]});
+        let mut violations = Vec::new();
+        let found = |violation| {
+            violations.push(violation);
+            true
+        };
+        audit(
+            lines(&format!("{header}\n{line}\n{other}\n")),
+            UNDER_WAY_MS,
+            found,
+            |_| (),
+        )
+        .unwrap();
+        violations.len()
+    };
+    assert_eq!(judged(10, "09:20"), 0);
+    assert_eq!(judged(60, "09:20"), 1);
+    assert_eq!(judged(60, "09:10"), 0, "a policy between the two may be missing");
+}
+
+#[test]
+fn a_violation_in_a_calendar_window_names_the_zone_and_long_histories_are_told() {
+    let limits = cap(&json!({"window": {"calendar": "day"}}));
+    let none = json!({});
+    let contacts = vec![contact("a", &at("09:00"), &none), contact("a", &at("10:00"), &none)];
+    let (violations, recounted) = run(&limits, &[("c", contacts)]);
+    assert_eq!(violations[0].allowed, "at most 1 decided per day in Europe/Madrid");
+    assert_eq!(recounted.long_histories, 0);
+    let many = vec![contact("a", &at("09:00"), &none); LONG];
+    assert_eq!(run(&json!({}), &[("c", many)]).1.long_histories, 1);
 }
 
 #[test]

@@ -22,6 +22,8 @@ struct Concerned {
     /// Position among the contacts.
     contact: usize,
     decided_at: Instant,
+    /// Up to when it was surely reserved for decisions under the policy.
+    reserved_until: Instant,
     is_judged: bool,
 }
 
@@ -33,6 +35,7 @@ impl Volumes {
             let before = self.concerned.len();
             for (at, policy) in header.policies.iter().enumerate() {
                 let is_judged = header.in_force(contact.decided_at) == Some(at) && policy.stops(&contact.offer);
+                let reserved_until = header.surely_reserved_until(&contact, at);
                 let volumes = policy.volumes.iter().enumerate();
                 let concerning = volumes.filter(|(_, volume)| {
                     contact.in_volumes && policy.counts(&contact.offer) && volume.scope.holds(&contact)
@@ -41,6 +44,7 @@ impl Volumes {
                     rule: (at, volume),
                     contact: self.contacts.len(),
                     decided_at: contact.decided_at,
+                    reserved_until,
                     is_judged,
                 }));
             }
@@ -89,8 +93,10 @@ impl Volumes {
             recounted.checks += 1;
             let now = one.decided_at;
             let in_window = |since: Instant| since >= window.0;
-            let counts =
-                |other: &&Concerned| counted_since(contact(other), volume.of, now, under_way_ms, in_window).is_some();
+            let counts = |other: &&Concerned| {
+                let at = (now, under_way_ms);
+                counted_since(contact(other), other.reserved_until, volume.of, at, in_window).is_some()
+            };
             let count = if all_count {
                 before
             } else {

@@ -17,6 +17,7 @@ mod golden;
 mod limits;
 mod models;
 mod offers;
+mod rule_ids;
 mod unused;
 mod volumes;
 
@@ -79,6 +80,7 @@ pub fn load(files: &CatalogFiles, previous: &Symbols) -> Result<Catalog, Vec<Dia
     let wrong = read::check_shapes(&mut documents, &mut report);
     let mut sources = Sources::read(&documents, &wrong, &mut report);
     check_ids(&mut sources, &mut report);
+    rule_ids::check(&sources, &mut report);
     let mut loader = Loader {
         report,
         symbols: previous.clone(),
@@ -233,7 +235,6 @@ struct Names {
     groups: Directory,
     offers: Directory,
     placements: Directory,
-    caps: Directory,
     campaigns: Directory,
     labels: Directory,
     purposes: Directory,
@@ -279,7 +280,7 @@ impl Loader {
         let placements = self.placements(sources, &names, &offers);
         let caps = self.caps(sources, &names, &offers);
         let cool_downs = self.cool_downs(sources, &names, &offers);
-        let (campaigns, attempts) = self.campaigns(sources, &offers);
+        let (campaigns, attempts) = self.campaigns(sources, &names, &offers);
         let customer_zone = self.customer_zone(sources, &schemas.profile);
         let volumes = self.volumes(sources, &names, &offers);
         let hold_outs = self.hold_outs(sources, &names, &offers);
@@ -485,7 +486,6 @@ fn names(sources: &Sources<'_>) -> Names {
         groups: sources.groups.directory("group", |each| &each.id),
         offers: sources.offers.directory("offer", |each| &each.id),
         placements: sources.placements.directory("placement", |each| &each.id),
-        caps: sources.caps.directory("cap", |each| &each.id),
         campaigns: sources.campaigns.directory("campaign", |each| &each.id),
         labels,
         purposes: sources.purposes.directory("purpose", |each| &each.id),

@@ -216,6 +216,8 @@ pub struct Volume {
     pub is_paced: bool,
     /// Which contacts count: by offer and channel.
     pub contacts: ContactFilter,
+    /// What becomes of a visitor without any id, of whom nothing is counted.
+    pub without_id: WithoutId,
 }
 
 impl Volume {

@@ -10,12 +10,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::numbers::{counted, grouped};
-use crate::audit::{AuditError, Recounted, UNDER_WAY_MS, Violation, audit};
+use crate::audit::{AuditError, LONG, Recounted, UNDER_WAY_MS, Violation, audit};
 
 /// Recounts every contact limit over an exported contact history, by brute force, with no code of the engine.
 ///
 /// Ends at the first violation, says the customer, the rule and the times, and exits with 1; with 2 when the file cannot be
 /// read. `nbo export contacts` writes such a file from a running server.
+///
+/// Caps, attempts, cool-downs and volumes are recounted, over the contacts in the file. Not recounted are quiet hours, opt-outs, consent
+/// and hold-outs, people who were forgotten or erased, and contacts that a long history (256 or more) has dropped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   nbo export contacts contacts.jsonl && nbo audit contacts.jsonl
@@ -31,9 +34,16 @@ pub struct Args {
     json: bool,
 }
 
+/// What no violation can be found in.
+const NOT_RECOUNTED: [&str; 2] = [
+    "quiet hours, opt-outs, consent and hold-outs",
+    "people who were forgotten or erased",
+];
+
 #[derive(Serialize)]
 struct Outcome<'a> {
     recounted: Recounted,
+    not_recounted: [&'static str; 2],
     violations: &'a [Violation],
 }
 
@@ -78,7 +88,14 @@ impl Args {
 
     fn tell(&self, recounted: Recounted, violations: &[Violation], out: &mut impl Write) -> Result<()> {
         if self.json {
-            serde_json::to_writer_pretty(&mut *out, &Outcome { recounted, violations })?;
+            serde_json::to_writer_pretty(
+                &mut *out,
+                &Outcome {
+                    recounted,
+                    not_recounted: NOT_RECOUNTED,
+                    violations,
+                },
+            )?;
             writeln!(out)?;
             return Ok(());
         }
@@ -109,6 +126,14 @@ impl Args {
                 grouped(recounted.without_policy)
             )?;
         }
+        if recounted.long_histories > 0 {
+            writeln!(
+                out,
+                "{} with {LONG} contacts or more may have had earlier ones, which are gone and not recounted",
+                counted(recounted.long_histories, "customer")
+            )?;
+        }
+        writeln!(out, "not recounted: {}", NOT_RECOUNTED.join("; "))?;
         Ok(())
     }
 }

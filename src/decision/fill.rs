@@ -66,6 +66,8 @@ enum Obstacle {
     /// A limit cannot count a visitor without any id.
     Uncounted(Limit),
     Volume(Used),
+    /// A volume, by its position in the catalog, cannot count one either.
+    UncountedVolume(usize),
 }
 
 impl Obstacle {
@@ -74,7 +76,7 @@ impl Obstacle {
             Self::Plain(rule) => Stopped::Placement(rule),
             Self::Quiet(_) => Stopped::Quiet,
             Self::Limit(Reached { limit, .. }) | Self::Uncounted(limit) => Stopped::Limit(*limit),
-            Self::Volume(used) => Stopped::Volume(used.volume),
+            Self::Volume(Used { volume, .. }) | Self::UncountedVolume(volume) => Stopped::Volume(*volume),
         }
     }
 }
@@ -128,14 +130,26 @@ pub fn suppression(
     request: &OffersRequest,
     now: Timestamp,
 ) -> Option<&'static str> {
-    if profile.is_opted_out_of(catalog.channels[request.channel].symbol) {
-        return Some(OPT_OUT);
-    }
-    let wanted: usize = request
-        .placements
-        .iter()
+    let placements = request.placements.iter();
+    let wanted = placements
         .map(|placement| placement.count.min(catalog.offers.len()))
         .sum();
+    suppression_of(catalog, profile, request.channel, wanted, now)
+}
+
+/// Returns the built-in rule that keeps every offer from this customer on the channel at this position, if one does, when so many offers
+/// are wanted.
+#[must_use]
+pub fn suppression_of(
+    catalog: &Catalog,
+    profile: &Profile,
+    channel: usize,
+    wanted: usize,
+    now: Timestamp,
+) -> Option<&'static str> {
+    if profile.is_opted_out_of(catalog.channels[channel].symbol) {
+        return Some(OPT_OUT);
+    }
     let contacts = &profile.contacts;
     let is_full = contacts.len() >= CONTACTS_KEPT
         && contacts.len() + wanted > CONTACTS_MAX
@@ -281,7 +295,8 @@ impl Filling<'_> {
                 match &obstacle {
                     Obstacle::Limit(reached) => valid_until = valid_until.min(reached.stands_until),
                     Obstacle::Volume(used) => valid_until = valid_until.min(used.changes_at),
-                    Obstacle::Plain(_) | Obstacle::Quiet(_) | Obstacle::Uncounted(_) => {}
+                    Obstacle::Plain(_) | Obstacle::Quiet(_) | Obstacle::Uncounted(_) | Obstacle::UncountedVolume(_) => {
+                    }
                 }
                 let Some(reasons) = reasons.as_deref_mut() else {
                     full = self.used_up(&obstacle);
@@ -397,15 +412,18 @@ impl Filling<'_> {
         };
         // Of a visitor without any id also the limits that cannot count.
         if self.request.customer.is_none() {
-            self.limits_of_nobody(candidate).into_iter().try_for_each(&mut visit)?;
-        } else {
-            let mut limits = self.ledger.reached(&self.chosen, candidate);
-            limits.try_for_each(|reached| visit(Obstacle::Limit(reached)))?;
+            let limits = self.limits_of_nobody(candidate).into_iter();
+            return limits.chain(self.volumes_of_nobody(offer)).try_for_each(visit);
         }
-        let mut volumes = self
-            .rooms
-            .used_up(self.catalog, &self.chosen, self.asked.channel, offer);
+        let mut limits = self.ledger.reached(&self.chosen, candidate);
+        limits.try_for_each(|reached| visit(Obstacle::Limit(reached)))?;
+        let mut volumes = self.volumes_used_up(offer);
         volumes.try_for_each(|used| visit(Obstacle::Volume(used)))
+    }
+
+    fn volumes_used_up(&self, offer: usize) -> impl Iterator<Item = Used> {
+        self.rooms
+            .used_up(self.catalog, &self.chosen, self.asked.channel, offer)
     }
 
     fn limits_of_nobody(&self, candidate: Candidate) -> Vec<Obstacle> {
@@ -417,6 +435,19 @@ impl Filling<'_> {
             .chain(counted.map(|reached| (reached.limit, Obstacle::Limit(reached))))
             .collect();
         all.sort_by_key(|&(limit, _)| limit);
+        all.into_iter().map(|(_, obstacle)| obstacle).collect()
+    }
+
+    fn volumes_of_nobody(&self, offer: usize) -> Vec<Obstacle> {
+        let closed: Vec<usize> = nobody::volumes(self.catalog, self.asked.channel, offer).collect();
+        let counted = self
+            .volumes_used_up(offer)
+            .filter(|used| !closed.contains(&used.volume));
+        let uncounted = closed.iter().map(|&volume| (volume, Obstacle::UncountedVolume(volume)));
+        let mut all: Vec<(usize, Obstacle)> = uncounted
+            .chain(counted.map(|used| (used.volume, Obstacle::Volume(used))))
+            .collect();
+        all.sort_by_key(|&(volume, _)| volume);
         all.into_iter().map(|(_, obstacle)| obstacle).collect()
     }
 
@@ -440,55 +471,38 @@ impl Filling<'_> {
     }
 
     fn reason(&self, offer: usize, placement: usize, obstacle: Obstacle) -> Withheld {
-        match obstacle {
-            Obstacle::Plain(rule) => Withheld {
-                placement: Some(placement),
-                ..plain_reason(offer, Stage::Placement, rule)
-            },
+        let plain = |rule: &str| Withheld {
+            placement: Some(placement),
+            ..plain_reason(offer, Stage::Placement, rule)
+        };
+        let catalog = self.catalog;
+        let volume = |at: usize| (&catalog.volumes[at].id, &catalog.volumes[at].because);
+        let ((rule, because), count, limit, eligible_again_at) = match obstacle {
+            Obstacle::Plain(rule) => return plain(rule),
             Obstacle::Quiet(entry) => {
-                let channel = &self.catalog.channels[self.request.channel];
-                Withheld {
-                    placement: Some(placement),
-                    rule: Arc::clone(&channel.quiet_rule),
-                    because: Arc::clone(&channel.quiet[entry].because),
-                    eligible_again_at: self.quiet.ends_at,
-                    ..plain_reason(offer, Stage::ContactPolicy, "")
-                }
-            }
-            Obstacle::Volume(used) => {
-                let volume = &self.catalog.volumes[used.volume];
-                Withheld {
-                    placement: Some(placement),
-                    rule: Arc::clone(&volume.id),
-                    because: Arc::clone(&volume.because),
-                    count: Some(used.count),
-                    limit: Some(used.limit),
-                    eligible_again_at: used.eligible_again_at,
-                    ..plain_reason(offer, Stage::ContactPolicy, "")
-                }
-            }
-            Obstacle::Uncounted(limit) => {
-                let (rule, because) = self.words(limit);
-                Withheld {
-                    placement: Some(placement),
-                    rule: Arc::clone(rule),
-                    because: Arc::clone(because),
-                    limit: nobody::at_most(self.catalog, limit),
-                    ..plain_reason(offer, Stage::ContactPolicy, "")
-                }
+                let channel = &catalog.channels[self.request.channel];
+                let words = (&channel.quiet_rule, &channel.quiet[entry].because);
+                (words, None, None, self.quiet.ends_at)
             }
             Obstacle::Limit(reached) => {
-                let (rule, because) = self.words(reached.limit);
-                Withheld {
-                    placement: Some(placement),
-                    rule: Arc::clone(rule),
-                    because: Arc::clone(because),
-                    count: Some(reached.count),
-                    limit: Some(reached.at_most),
-                    eligible_again_at: reached.eligible_again_at,
-                    ..plain_reason(offer, Stage::ContactPolicy, "")
-                }
+                let (count, at_most) = (Some(reached.count), Some(reached.at_most));
+                (self.words(reached.limit), count, at_most, reached.eligible_again_at)
             }
+            Obstacle::Uncounted(limit) => (self.words(limit), None, nobody::at_most(catalog, limit), None),
+            Obstacle::Volume(used) => {
+                let (count, limit) = (Some(used.count), Some(used.limit));
+                (volume(used.volume), count, limit, used.eligible_again_at)
+            }
+            Obstacle::UncountedVolume(at) => (volume(at), None, catalog.volumes[at].at_most, None),
+        };
+        Withheld {
+            stage: Stage::ContactPolicy,
+            rule: Arc::clone(rule),
+            because: Arc::clone(because),
+            count,
+            limit,
+            eligible_again_at,
+            ..plain("")
         }
     }
 

@@ -2,9 +2,9 @@
 //!
 //! A contact is one offer in one placement of one decision. It begins as *decided*, which reserves room under every cap;
 //! outcomes confirm it later, in any order, each at most once: the first report of an outcome stands, a repeat changes
-//! nothing. A contact that is not confirmed when its channel's reservation time is over stops counting as seen,
-//! clicked and so on, but stays decided for ever. One that is cancelled before anything was reported counts nowhere; a
-//! report that comes after all makes it count again.
+//! nothing. A contact that is not confirmed when its channel's reservation time is over stops counting as delivered and seen, but
+//! stays decided for ever. What the customer does (clicked and so on) counts from its report only. One that is cancelled before anything
+//! was reported counts nowhere; a report that comes after all makes it count again.
 
 use super::symbol::Symbol;
 use super::time::Timestamp;

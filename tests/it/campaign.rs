@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use nbo::cli::campaign::Args;
-use nbo::server::wire::{RankCustomersRequest, RankCustomersResponse};
+use nbo::server::wire::{GetOffersRequest, RankCustomersRequest, RankCustomersResponse};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use prost::Message as _;
 
-use crate::served::Served;
+use crate::served::{CORNER_BANK, Served, hero};
 
 #[derive(Parser)]
 struct Command {
@@ -131,6 +131,63 @@ async fn the_same_list_as_parquet_has_the_same_rows_with_their_types() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_says_who_gets_the_control_content_and_in_which_hold_outs_everybody_is() {
+    let travel = "    treatments: {web: {title: Travel safely},";
+    let controlled = CORNER_BANK.replace(travel, &format!("    control: {{title: The world is large}}\n{travel}"));
+    assert_ne!(controlled, CORNER_BANK);
+    let hold_outs = "hold_outs:
+  - {id: all_of_them, share: 1, groups: [travel], gets: control}
+  - {id: half, share: 0.5, groups: [savings], gets: control}
+  - {id: nobody, share: 0}
+";
+    let served = Served::start_with(&format!("{controlled}\n{hold_outs}"), |_| ()).await;
+    let folder = tempfile::tempdir().unwrap();
+    begin(&served, 20).await;
+    let spec = "{channel: web, placement: home_hero, count: 3, everyone: true, explain: true}";
+    let (good, told) = run(&served, folder.path(), spec, "list.csv", &[]).await.unwrap();
+    assert!(good, "{told}");
+    let mut reader = csv::Reader::from_path(folder.path().join("list.csv")).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let at = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let columns = ["customer", "offer_id", "rank", "control", "hold_outs"].map(at);
+    let (mut held, mut controls) = (BTreeSet::new(), 0);
+    for row in reader.records() {
+        let row = row.unwrap();
+        let [customer, offer, rank, control, hold_outs] = columns.map(|at| row[at].to_owned());
+        let request = GetOffersRequest {
+            preview: true,
+            ..hero(&customer)
+        };
+        let answer = served.decisions().get_offers(request).await.unwrap().into_inner();
+        assert_eq!(
+            hold_outs,
+            answer.hold_outs.join(";"),
+            "as a call for the customer says: {row:?}"
+        );
+        held.insert(hold_outs);
+        let shown = answer.placements[0].offers.iter().find(|shown| shown.offer_id == offer);
+        let expected = match (rank.as_str(), shown) {
+            ("", _) => String::new(),
+            (_, shown) => shown.unwrap().control.to_string(),
+        };
+        assert_eq!(control, expected, "{row:?}");
+        controls += usize::from(control == "true");
+    }
+    assert_eq!(
+        held.into_iter().collect::<Vec<_>>(),
+        ["all_of_them", "all_of_them;half"]
+    );
+    assert!(controls >= 20, "everybody gets one at least: {controls}");
+    let (good, told) = run(&served, folder.path(), spec, "list.parquet", &[]).await.unwrap();
+    assert!(good, "{told}");
+    let file = std::fs::File::open(folder.path().join("list.parquet")).unwrap();
+    let reader = SerializedFileReader::new(file).unwrap();
+    let rows = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string());
+    let marked = rows.filter(|row| row.contains("control: true") && row.contains("hold_outs: \"all_of_them"));
+    assert_eq!(marked.count(), controls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn faults_are_told_with_their_lines_whoever_found_them() {
     let (served, folder) = (Served::start().await, tempfile::tempdir().unwrap());
     let spec = SPEC
@@ -184,7 +241,8 @@ async fn a_file_of_customers_stands_beside_the_spec() {
 
 /// Reads the messages of a part file: the request's bytes, and each message with where it ends.
 fn messages(bytes: &[u8]) -> (RankCustomersRequest, Vec<(RankCustomersResponse, usize)>) {
-    let (mut at, mut request, mut messages) = (0, None, Vec::new());
+    // Behind the beginning, which names the version.
+    let (mut at, mut request, mut messages) = (12, None, Vec::new());
     while at < bytes.len() {
         let length = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
         let body = &bytes[at + 4..at + 4 + length];

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use nbo::campaign::RUN_LIMIT;
 use nbo::catalog::load::{FILE_BYTES_MAX, FILES_MAX};
 use nbo::catalog::{Catalog, CatalogFiles, Diagnostic, load};
 use nbo::decision::features::counts;
+use nbo::decision::{consent, fill, gate};
 use nbo::domain::contact::Counted;
 use nbo::domain::symbol::Symbols;
 
@@ -89,6 +91,35 @@ fn every_fault_is_told_with_its_place_and_what_was_meant() {
         wrong.len(),
         wrong.join("\n\n")
     );
+}
+
+#[test]
+fn no_rule_can_be_named_like_a_reason_that_is_built_in() {
+    let built_in = [
+        fill::ERASED,
+        fill::UNKNOWN_CUSTOMER,
+        fill::OPT_OUT,
+        fill::NO_ROOM,
+        fill::HISTORY_FULL,
+        fill::NOT_FOR_PLACEMENT,
+        fill::NO_TREATMENT,
+        fill::SHOWN_ELSEWHERE,
+        fill::GROUP_FULL,
+        fill::OUTRANKED,
+        consent::NO_CONSENT,
+        consent::OBJECTED,
+        gate::NOT_YET_VALID,
+        gate::NO_LONGER_VALID,
+        RUN_LIMIT,
+    ];
+    for name in built_in {
+        let said = said(&changed("offers.yaml", "id: seen_often", &format!("id: {name}")).unwrap());
+        let expected = format!(
+            "offers.yaml:40:10: error: `{name}` is the name of a reason that is built in (explanations tell what kept an offer out by its \
+             name only; give it another id)"
+        );
+        assert_eq!(said, [expected]);
+    }
 }
 
 #[test]

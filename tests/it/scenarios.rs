@@ -31,7 +31,7 @@
 //!
 //! anna asks web, campaign for 3 best_offers                   once on each channel; the same is expected of each
 //! anna previews web for 2 a and 1 b, duplicates allowed       several placements; a preview leaves no trace
-//! nobody asks web for 3 best_offers                           a visitor without any id
+//! nobody asks web for 3 best_offers                           a visitor without any id; `nobody previews` too
 //! anna asks web for 3 best_offers, as request r-1             with a request id
 //!   replayed | decided anew | rejected "words"
 //!   first search: category fund, on web   an event that comes with the call
@@ -189,8 +189,10 @@ fn write_profile(stage: &mut Stage, text: &str, visitor: bool) -> Result<(), Str
 
 /// Does what somebody does.
 fn act(stage: &mut Stage, step: &Step) -> Result<Vec<Problem>, String> {
-    if let Some(wanted) = step.line.text.strip_prefix("nobody asks ") {
-        return ask(stage, None, wanted, false, step);
+    for (begin, preview) in [("nobody asks ", false), ("nobody previews ", true)] {
+        if let Some(wanted) = step.line.text.strip_prefix(begin) {
+            return ask(stage, None, wanted, preview, step);
+        }
     }
     let (who, deed) = person(&step.line.text)?;
     let (verb, rest) = word(deed);

@@ -1,5 +1,7 @@
 //! The contact policy: caps, cool-downs, and the attempt limits of campaigns.
 
+use std::collections::BTreeSet;
+
 use super::super::read::{Item, Sources};
 use super::super::{Campaign, Cap, Combination, ContactFilter, CoolDown, Direction, Offer, Only, Window, source};
 use super::limits::Choice;
@@ -7,6 +9,7 @@ use super::{Loader, Names};
 use crate::catalog::WithoutId;
 use crate::catalog::document::At;
 use crate::domain::contact::Counted;
+use crate::domain::profile::CONTACTS_MAX;
 use crate::domain::symbol::Symbol;
 
 /// The highest number that a cap may allow: so many contacts of one customer are kept for it.
@@ -43,7 +46,7 @@ impl Loader {
                 campaigns: &source.campaigns,
             };
             let each = source.each.as_ref().map_or(&[][..], source::EachOf::list);
-            caps.push(Cap {
+            let cap = Cap {
                 id: source.id.as_str().into(),
                 because: source.because.as_str().into(),
                 limit: source.at_most,
@@ -52,19 +55,52 @@ impl Loader {
                 each: Combination::of(each),
                 contacts: self.contact_filter(&written, names, offers),
                 without_id: source.without_id,
-            });
+            };
+            self.check_room(at.key("at_most"), &cap, names, offers);
+            caps.push(cap);
         }
         caps
+    }
+
+    /// Warns of a limit that alone may need more contacts of one customer than are kept, and needs them for ever. What customers do
+    /// themselves, as to click or to buy, they do with few.
+    fn check_room(&mut self, at: At<'_>, cap: &Cap, names: &Names, offers: &[Offer]) {
+        let is_ours = matches!(cap.counted, Counted::Decided | Counted::Delivered | Counted::Seen);
+        // Of a number that is refused nothing more is said.
+        if cap.window != Window::Ever || !is_ours || cap.limit > CAP_LIMIT_MAX {
+            return;
+        }
+        let meant = cap.contacts.offers.iter().zip(offers);
+        let meant = meant.filter(|(is_meant, offer)| **is_meant && !offer.is_uncounted());
+        let groups: BTreeSet<usize> = meant.clone().map(|(_, offer)| offer.group).collect();
+        let of = |only: &Only, all: usize| only.listed().map_or(all, <[Symbol]>::len);
+        let Combination { offer, group, .. } = cap.each;
+        let counts = [
+            (offer, meant.count()),
+            (group && !offer, groups.len()),
+            (cap.each.channel, of(&cap.contacts.channels, names.channels.len())),
+            (cap.each.placement, of(&cap.contacts.placements, names.placements.len())),
+            (
+                cap.each.campaign,
+                of(&cap.contacts.campaigns, names.campaigns.len() + 1),
+            ),
+        ];
+        let counted = counts.iter().filter(|(is_counted, _)| *is_counted);
+        let combinations = counted.fold(1_usize, |all, (_, count)| all.saturating_mul(*count));
+        let needed = combinations.saturating_mul(cap.limit as usize);
+        if needed >= CONTACTS_MAX {
+            let message = format!(
+                "the limit `{}` may need {needed} contacts of one customer for ever, and at most {CONTACTS_MAX} are kept",
+                cap.id
+            );
+            let hint = "who has had so many is shown nothing more, service messages included; allow fewer, or give the limit a window";
+            self.report.warning(at, message, hint);
+        }
     }
 
     pub(super) fn cool_downs(&mut self, sources: &Sources<'_>, names: &Names, offers: &[Offer]) -> Vec<CoolDown> {
         let mut cool_downs = Vec::new();
         for Item { at, source } in &sources.cool_downs.items {
-            if names.caps.position(&source.id).is_some() {
-                let message = format!("there is a cap `{}` already", source.id);
-                let hint = "explanations name caps and cool-downs by their ids; give it another one";
-                self.report.error_with_hint(at.key("id"), message, hint);
-            }
             if source.times == 0 || source.times > TIMES_MAX {
                 let message = format!("`times` must be from 1 to {TIMES_MAX}");
                 self.report.error(at.key("times"), message);
@@ -116,7 +152,12 @@ impl Loader {
     }
 
     /// Makes the campaigns, and their attempt limits as caps.
-    pub(super) fn campaigns(&mut self, sources: &Sources<'_>, offers: &[Offer]) -> (Vec<Campaign>, Vec<Cap>) {
+    pub(super) fn campaigns(
+        &mut self,
+        sources: &Sources<'_>,
+        names: &Names,
+        offers: &[Offer],
+    ) -> (Vec<Campaign>, Vec<Cap>) {
         let (mut campaigns, mut attempts) = (Vec::new(), Vec::new());
         for Item { at, source } in &sources.campaigns.items {
             let symbol = self.symbols.intern(&source.id);
@@ -156,7 +197,9 @@ impl Loader {
             if let Some(most) = limits.at_most {
                 self.at_most(at.key("at_most"), most);
                 let because = "The campaign has made all its attempts with this offer";
-                attempts.push(limit("attempts", because, most, Window::Ever));
+                let cap = limit("attempts", because, most, Window::Ever);
+                self.check_room(at.key("at_most"), &cap, names, offers);
+                attempts.push(cap);
             }
             if let Some(apart) = limits.apart.as_deref()
                 && let Some(apart) = self.span(at.key("apart"), apart)

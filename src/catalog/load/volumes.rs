@@ -16,7 +16,7 @@ impl Loader {
     pub(super) fn volumes(&mut self, sources: &Sources<'_>, names: &Names, offers: &[Offer]) -> Vec<Volume> {
         let mut volumes = Vec::new();
         for item in &sources.volumes.items {
-            self.judge(item, sources);
+            self.judge(item);
             let Item { at, source } = item;
             let written = Written {
                 offers: Choice {
@@ -47,13 +47,14 @@ impl Loader {
                 per: source.per,
                 is_paced: source.pace == Some(source::Pace::Even),
                 contacts,
+                without_id: source.without_id,
             });
         }
         volumes
     }
 
     /// Reports what contradicts itself or says nothing.
-    fn judge(&mut self, item: &Item<'_, source::Volume>, sources: &Sources<'_>) {
+    fn judge(&mut self, item: &Item<'_, source::Volume>) {
         let Item { at, source } = item;
         if let (Some(most), Some(least)) = (source.at_most, source.at_least)
             && least > most
@@ -75,16 +76,6 @@ impl Loader {
             let hint = "write `at_most`, or remove `pace`";
             self.report
                 .error_with_hint(at.key("pace"), "a pace spreads `at_most`, which is missing", hint);
-        }
-        let same_id = sources.caps.items.iter().find(|cap| cap.source.id == source.id);
-        if let Some(cap) = same_id {
-            let hint = format!(
-                "the cap is in {}:{}; explanations name both by their id",
-                cap.at.file(),
-                cap.at.line()
-            );
-            let message = format!("there is a cap `{}` as well", source.id);
-            self.report.error_with_hint(at.key("id"), message, hint);
         }
     }
 }

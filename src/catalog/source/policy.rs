@@ -106,18 +106,18 @@ impl EachOf {
     }
 }
 
-/// What a cap does with a visitor without any id, whose contacts nobody can count.
+/// What a cap or a volume does with a visitor without any id, whose contacts nobody can count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WithoutId {
     /// It stops what it is about: better too little than too much.
     #[default]
     Closed,
-    /// It lets everything through.
+    /// A cap lets everything through. A volume does as long as it has room, and does not count it.
     Open,
 }
 
-/// Whether contact limits apply to an offer.
+/// Whether contact limits, quiet hours and hold-outs apply to an offer. Opt-outs, consent and a full contact history do in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ContactPolicy {
@@ -141,13 +141,16 @@ pub struct Cap {
     pub because: String,
     /// The number allowed in the window; 0 is never.
     pub at_most: u32,
-    /// What is counted. A decided offer counts until its channel's reservation time is over, reported or not.
+    /// What is counted. As `decided` an offer counts from the answer on, and only a cancellation takes that back. As `delivered` or
+    /// `seen` it counts from the answer on too, until it is cancelled or its channel's reservation time is over, and once it is
+    /// reported for the whole window. All else counts from its report on.
     pub of: CountedName,
     /// A rolling window, as in `7d` back from now, or `ever`. Either this or `per`.
     pub within: Option<String>,
     /// A calendar window in the customer's time zone: this hour, day, week or month. Either this or `within`.
     pub per: Option<Per>,
-    /// Counts separately for every offer, group, channel, placement, campaign or combination, instead of all contacts together.
+    /// Counts separately for every offer, group, channel, placement, campaign or combination, instead of all contacts together;
+    /// not by label or direction, for which the filters are.
     pub each: Option<EachOf>,
     /// Only contacts with these offers; all when empty.
     #[serde(default)]

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::WithoutId;
+
 /// What a volume counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -70,4 +72,7 @@ pub struct Volume {
     /// Only contacts on these channels; all when empty.
     #[serde(default)]
     pub channels: Vec<String>,
+    /// What becomes of a visitor without any id, of whom nothing is counted. Without `at_most` there is nothing to stop.
+    #[serde(default)]
+    pub without_id: WithoutId,
 }

@@ -19,7 +19,7 @@ use crate::server::wire::{self, CustomerOffers, Rung, Stage};
 const ROWS_PER_GROUP: usize = 100_000;
 
 /// The columns of a CSV file, in order; those of a Parquet file have the same names.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "customer",
     "anonymous",
     "decision_id",
@@ -38,6 +38,8 @@ const COLUMNS: [&str; 18] = [
     "withheld_because",
     "eligible_again_at",
     "decided_at",
+    "control",
+    "hold_outs",
 ];
 
 const SCHEMA: &str = "message list {
@@ -59,6 +61,8 @@ const SCHEMA: &str = "message list {
     OPTIONAL BYTE_ARRAY withheld_because (UTF8);
     OPTIONAL INT64 eligible_again_at (TIMESTAMP(MILLIS,true));
     OPTIONAL INT64 decided_at (TIMESTAMP(MILLIS,true));
+    OPTIONAL BOOLEAN control;
+    OPTIONAL BYTE_ARRAY hold_outs (UTF8);
 }";
 
 /// One row: an offer that is given, or one that is withheld.
@@ -79,6 +83,10 @@ pub(super) struct Row {
     because: Option<String>,
     eligible_again_at: Option<i64>,
     decided_at: Option<i64>,
+    /// Whether the control content is to be sent; of an offer that is given only.
+    control: Option<bool>,
+    /// All hold-outs that the customer is in, with `;` between them.
+    hold_outs: Option<String>,
 }
 
 fn some(text: String) -> Option<String> {
@@ -105,6 +113,7 @@ fn rows(of: CustomerOffers) -> impl Iterator<Item = Row> {
         anonymous,
         decision_id: some(of.decision_id),
         decided_at: millis(of.decided_at.as_ref()),
+        hold_outs: some(of.hold_outs.join(";")),
         ..Row::default()
     };
     let withheld = Row {
@@ -119,6 +128,7 @@ fn rows(of: CustomerOffers) -> impl Iterator<Item = Row> {
         offer_id: offer.offer_id,
         group: some(offer.group),
         name: some(offer.name),
+        control: Some(offer.control),
         ..every.clone()
     });
     let reasons = of.withheld.into_iter().map(move |reason| Row {
@@ -263,6 +273,8 @@ fn record(row: &Row) -> [String; COLUMNS.len()] {
         text(row.because.as_ref()),
         time(row.eligible_again_at),
         time(row.decided_at),
+        text(row.control),
+        text(row.hold_outs.as_ref()),
     ]
 }
 
@@ -291,6 +303,8 @@ fn write_group(file: &mut SerializedFileWriter<BufWriter<File>>, waiting: &mut V
     group.text(|row| row.because.as_deref(), false)?;
     group.optional::<Int64Type>(|row| row.eligible_again_at)?;
     group.optional::<Int64Type>(|row| row.decided_at)?;
+    group.optional::<BoolType>(|row| row.control)?;
+    group.text(|row| row.hold_outs.as_deref(), false)?;
     group.group.close()?;
     Ok(())
 }

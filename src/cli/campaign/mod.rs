@@ -56,6 +56,9 @@ enum Command {
     - {offer: savings_easy_access, at_most: 1000}
     - {group: fund, at_most: 5000, at_least: 100}
 
+Where `control` is true, the customer gets the offer's control content and not its treatment; `hold_outs` names all hold-outs
+that the customer is in, with `;` between them.
+
 What was received waits in `<list>.part` until the run has ended; --resume goes on with it."
 )]
 struct Run {

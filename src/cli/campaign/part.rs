@@ -1,19 +1,23 @@
 //! What a run has received so far, on disk: so that a run that broke off goes on, and the list is written as a whole.
 //!
-//! The file holds the request and then every message as it came, each with its length before it. It is written message by message; a last
-//! one that is cut off does not count, and is overwritten when the run goes on.
+//! The file begins with [`BEGINNING`] and holds the request and then every message as it came, each with its length before it. It is
+//! written message by message; a last one that is cut off does not count, and is overwritten when the run goes on. Programs that
+//! know less of a message drop what they do not know, so a file of another beginning is refused.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, ErrorKind, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use prost::Message;
 
 use crate::server::wire::{RankCustomersRequest, RankCustomersResponse};
 
 /// The longest message that is believed: a longer length is no length.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// How a file begins that was written with all that a list says, hold-outs included. Read as a length, it is longer than any message.
+const BEGINNING: &[u8; 12] = b"nbo part 2\n\0";
 
 /// Returns where a run keeps what it has received, beside the list.
 pub(super) fn path_of(list: &Path) -> PathBuf {
@@ -44,6 +48,7 @@ impl Part {
             file,
             buffer: Vec::new(),
         };
+        part.write(BEGINNING)?;
         part.put(request)?;
         Ok(part)
     }
@@ -65,9 +70,14 @@ impl Part {
         self.buffer.clear();
         self.buffer.extend_from_slice(&length.to_le_bytes());
         message.encode(&mut self.buffer)?;
-        self.file
-            .write_all(&self.buffer)
-            .context("cannot write what was received")
+        let buffer = std::mem::take(&mut self.buffer);
+        let written = self.write(&buffer);
+        self.buffer = buffer;
+        written
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).context("cannot write what was received")
     }
 }
 
@@ -87,8 +97,16 @@ impl Reader {
         let mut reader = Self {
             file: BufReader::new(file),
             request: RankCustomersRequest::default(),
-            good_bytes: 0,
+            good_bytes: BEGINNING.len() as u64,
         };
+        let mut beginning = [0; BEGINNING.len()];
+        if !reader.fill(&mut beginning)? || beginning != *BEGINNING {
+            bail!(
+                "{} was written by an earlier version of this program, which does not keep who is held out; go on with that version, or \
+                 remove it to begin anew",
+                path.display()
+            );
+        }
         let request = reader.message();
         reader.request = request?.ok_or_else(|| anyhow!("{} does not hold a request", path.display()))?;
         Ok(reader)
@@ -170,5 +188,21 @@ mod tests {
         assert_eq!(tokens, ["one"]);
         Part::go_on(&path, good_bytes).unwrap().put(&message("three")).unwrap();
         assert_eq!(read().0, ["one", "three"]);
+    }
+
+    #[test]
+    fn a_file_that_does_not_tell_who_is_held_out_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path_of(&folder.path().join("list.csv"));
+        let request = RankCustomersRequest {
+            channel: "web".to_owned(),
+            ..RankCustomersRequest::default()
+        };
+        let mut before = u32::try_from(request.encoded_len()).unwrap().to_le_bytes().to_vec();
+        before.extend(request.encode_to_vec());
+        std::fs::write(&path, &before).unwrap();
+        let refused = Reader::open(&path).err().unwrap().to_string();
+        assert!(refused.contains("go on with that version"), "{refused}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }

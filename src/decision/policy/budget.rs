@@ -56,7 +56,7 @@ pub struct Resting {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
     /// Each cap and then each attempt limit, in the order of the files. One that counts separately is there once for each
-    /// combination that has contacts now, in the order of the contacts.
+    /// combination that has contacts now, in the order of the contacts; one that allows nothing is there first for all of them.
     pub allowances: Vec<Allowance>,
     /// The rests, by cool-down in the order of the files.
     pub rests: Vec<Resting>,
@@ -74,7 +74,8 @@ pub fn budget(catalog: &Catalog, profile: &Profile, now: Timestamp) -> Budget {
             .checked_sub(catalog.caps.len())
             .map_or(Limit::Cap(at), Limit::Attempts);
         let first = budget.allowances.len();
-        if cap.each.is_none() {
+        // Where nothing is allowed, every combination is stopped, also those of which there is no contact.
+        if cap.each.is_none() || cap.limit == 0 {
             budget.allowances.push(untouched(limit, cap, CountedFor::default()));
         }
         for known in &known {

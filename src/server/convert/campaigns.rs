@@ -330,6 +330,7 @@ pub fn customer_offers(
         catalog_version: answer.catalog_version,
         decided_at: answer.decided_at,
         from_history: false,
+        hold_outs: answer.hold_outs,
     })
 }
 

@@ -2,9 +2,11 @@
 
 use super::fault::{Faults, Path};
 use super::{channel, customer, instant};
-use crate::catalog::{Cap, Catalog};
+use crate::catalog::{Cap, Catalog, Channel};
 use crate::decision::policy::{Allowance, Budget, CountedFor, Limit};
+use crate::decision::{fill, quiet};
 use crate::domain::ids::CustomerId;
+use crate::domain::profile::Profile;
 use crate::domain::symbol::Symbol;
 use crate::domain::time::{Millis, Timestamp};
 use crate::server::limits::AGE_MAX;
@@ -65,6 +67,7 @@ pub fn budget(
         })
     };
     wire::GetContactBudgetResponse {
+        channels: Vec::new(),
         profile_version,
         counted_at: instant(now),
         limits: budget
@@ -87,6 +90,47 @@ pub fn budget(
             })
             .collect(),
     }
+}
+
+/// Says for each channel, or the one that is meant, whether anything may be shown there now: what stops everything, and what stops all
+/// but service messages. `profile` is the customer's own, `view` with the visitors that are joined.
+#[must_use]
+pub fn channels(
+    catalog: &Catalog,
+    profile: &Profile,
+    view: &Profile,
+    channel: Option<usize>,
+    now: Timestamp,
+) -> Vec<wire::ChannelBudget> {
+    let zone = catalog.zone_of(view);
+    let meant = catalog.channels.iter().enumerate();
+    let meant = meant.filter(|(at, _)| channel.is_none_or(|channel| channel == *at));
+    let state = |(at, each): (usize, &Channel)| {
+        let name = each.id.to_string();
+        if let Some(rule) = fill::suppression_of(catalog, profile, at, 1, now) {
+            return wire::ChannelBudget {
+                channel: name,
+                stopped_by: rule.to_owned(),
+                ..wire::ChannelBudget::default()
+            };
+        }
+        let quiet = quiet::at(&each.quiet, zone, now);
+        let entry = quiet.entry.and_then(|entry| each.quiet.get(entry));
+        entry.map_or_else(
+            || wire::ChannelBudget {
+                channel: name.clone(),
+                ..wire::ChannelBudget::default()
+            },
+            |entry| wire::ChannelBudget {
+                channel: name.clone(),
+                stopped_by: each.quiet_rule.to_string(),
+                because: entry.because.to_string(),
+                until: quiet.ends_at.and_then(instant),
+                service_messages: true,
+            },
+        )
+    };
+    meant.map(state).collect()
 }
 
 fn cap(limit: Limit, catalog: &Catalog) -> Option<&Cap> {

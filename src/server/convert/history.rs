@@ -9,6 +9,7 @@ use crate::audit::history::{
     Window,
 };
 use crate::catalog::{self, Catalog, ContactFilter, Per, RestsOn, Trigger, VolumePer};
+use crate::decision::policy::reservation;
 use crate::decision::unite;
 use crate::domain::contact::{Contact, Counted};
 use crate::domain::ids::CustomerId;
@@ -70,11 +71,6 @@ fn zone_name(zone: &TimeZone) -> String {
 
 fn contact(contact: &Contact, catalog: &Catalog) -> history::Contact {
     let name = |symbol: Symbol| catalog.symbols.name(symbol).to_owned();
-    let channel = catalog
-        .channels
-        .iter()
-        .find(|channel| channel.symbol == contact.channel);
-    let reservation = channel.map_or(Millis::HOUR, |channel| channel.reservation);
     let outcomes = Counted::ALL.into_iter().filter(|&counted| counted != Counted::Decided);
     history::Contact {
         decision: contact.decision,
@@ -83,7 +79,7 @@ fn contact(contact: &Contact, catalog: &Catalog) -> history::Contact {
         placement: name(contact.placement),
         campaign: contact.campaign.map(name),
         decided_at: at(contact.decided_at()),
-        reserved_until: at(contact.decided_at() + reservation),
+        reserved_until: at(contact.decided_at() + reservation(catalog, contact.channel)),
         cancelled_at: contact.cancelled.map(at),
         backdated_at: contact.backdated.map(at),
         in_volumes: contact.in_volumes,
@@ -134,6 +130,7 @@ fn policy(in_force: &InForce) -> Policy {
             Weekday::Sunday => history::Weekday::Sunday,
         },
         offers: offers(catalog),
+        reservations_ms: reservations(catalog),
         caps: caps.map(|each| cap(each, catalog)).collect(),
         cool_downs: catalog.cool_downs.iter().map(|each| cool_down(each, catalog)).collect(),
         volumes: catalog
@@ -142,6 +139,15 @@ fn policy(in_force: &InForce) -> Policy {
             .filter_map(|each| volume(each, catalog))
             .collect(),
     }
+}
+
+/// For how long each channel reserves, those that left the catalog included.
+fn reservations(catalog: &Catalog) -> BTreeMap<String, i64> {
+    let channels = catalog.symbols.channels().map(|(channel, _)| channel);
+    let reservation = |channel| reservation(catalog, channel).get();
+    channels
+        .map(|channel| (catalog.symbols.name(channel).to_owned(), reservation(channel)))
+        .collect()
 }
 
 /// All offers that a contact may have: the catalog's, and those that left it as they were last.

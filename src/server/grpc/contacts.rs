@@ -60,14 +60,12 @@ impl Contacts {
             .engine
             .profile(&customer)
             .ok_or(Refusal::UnknownProfile(customer))?;
-        let budget = policy::budget(&active.catalog, &unite::view(&profile), now);
-        Ok(contacts::budget(
-            &budget,
-            &active.catalog,
-            channel,
-            profile.version,
-            now,
-        ))
+        let (catalog, view) = (&*active.catalog, unite::view(&profile));
+        let budget = policy::budget(catalog, &view, now);
+        Ok(wire::GetContactBudgetResponse {
+            channels: contacts::channels(catalog, &profile, &view, channel, now),
+            ..contacts::budget(&budget, catalog, channel, profile.version, now)
+        })
     }
 }
 

@@ -324,7 +324,7 @@ fn fill(
                 ..Reason::plain(offer, Some(at), Stage::ContactPolicy, &stop.rule)
             }));
             let chosen = &tally.contacts[before..];
-            let of_volumes = volumes::stops(bank, rooms, candidate, chosen, now).into_iter();
+            let of_volumes = volumes::stops(bank, rooms, candidate, chosen, ask.nobody, now).into_iter();
             obstacles.extend(of_volumes.map(|stop| Reason {
                 count: stop.count,
                 limit: Some(stop.limit),

@@ -130,6 +130,12 @@ impl Volume {
         (self.at_most, self.is_paced) = (Some(NEVER_REACHED), false);
     }
 
+    /// Tells whether somebody without any id, who takes nothing from it, is let through as long as there is room: every other one does,
+    /// by its number.
+    fn is_open(&self) -> bool {
+        self.id.ends_with(['1', '3'])
+    }
+
     fn takes(&self, offer: OfferId, channel: usize, bank: &Blueprint) -> bool {
         let is_about = bank
             .past(offer)
@@ -349,12 +355,14 @@ fn reported(contact: &Contact) -> [Option<Timestamp>; KINDS] {
     [Counted::Decided, Counted::Delivered, Counted::Seen].map(|counted| contact.reported(counted))
 }
 
-/// Returns every volume that stops a candidate, in their order; `chosen` is what the answer already shows.
+/// Returns every volume that stops a candidate, in their order; `chosen` is what the answer already shows, and `nobody` whether
+/// there is no id.
 pub(super) fn stops(
     bank: &Blueprint,
     rooms: &[Room],
     candidate: Candidate<'_>,
     chosen: &[Contact],
+    nobody: bool,
     now: Timestamp,
 ) -> Vec<Stop> {
     if bank.policy_of(candidate.offer) != Policy::Applies {
@@ -365,7 +373,19 @@ pub(super) fn stops(
         let chosen = chosen.iter().filter(|contact| takes(contact.offer));
         let (count, allowed) = (room.happened.len() + room.reserved.len(), room.allowed?);
         let count = count + chosen.clone().count();
-        if !takes(candidate.offer.id) || count < allowed {
+        if !takes(candidate.offer.id) {
+            return None;
+        }
+        if nobody && !volume.is_open() {
+            return Some(Stop {
+                rule: volume.id.clone(),
+                count: None,
+                limit: volume.at_most?,
+                again: None,
+                is_bound: false,
+            });
+        }
+        if count < allowed {
             return None;
         }
         let mut later = room.clone();
@@ -417,6 +437,9 @@ pub(super) fn write(volumes: &[Volume], text: &mut String) -> std::fmt::Result {
         }
         if let Some(least) = volume.at_least {
             write!(text, ", at_least: {least}")?;
+        }
+        if volume.is_open() {
+            write!(text, ", without_id: open")?;
         }
         writeln!(text, "{}}}", if volume.is_paced { ", pace: even" } else { "" })?;
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use super::{campaigns, events};
-use crate::served::{MORNING, Served, customer, hero, search};
+use crate::served::{CORNER_BANK, MORNING, Served, aged, customer, hero, search};
 
 const RULE: &str = "travel_once_an_hour";
 
@@ -86,6 +86,85 @@ async fn a_screen_is_told_what_is_left_on_each_limit_and_when_it_ends() {
 }
 
 #[tokio::test]
+async fn a_limit_that_allows_nothing_stops_everybody_on_the_screen_and_in_the_forecast_however_it_counts() {
+    let never = "  - {id: never_by_offer, at_most: 0, of: seen, within: ever, each: [offer, channel]}\ncampaigns:";
+    let served = Served::start_with(&CORNER_BANK.replace("campaigns:", never), |_| ()).await;
+    for name in ["anna", "ben"] {
+        served.begin(name).await;
+    }
+    let fresh = budget(&served, "anna", "web").await;
+    let limits: Vec<_> = fresh
+        .limits
+        .iter()
+        .map(|limit| (limit.rule.as_str(), limit.left))
+        .collect();
+    assert_eq!(limits, [(RULE, 1), ("never_by_offer", 0)]);
+    assert_eq!(fresh.limits[1].counted_for, None, "for all offers and channels");
+    let request = wire::ForecastLimitsRequest::default();
+    let forecast = served.contacts().forecast_limits(request).await.unwrap().into_inner();
+    let limit = forecast
+        .limits
+        .iter()
+        .find(|limit| limit.rule == "never_by_offer")
+        .unwrap();
+    assert_eq!((limit.stopped_now, limit.stopped_later), (2, 2));
+}
+
+#[tokio::test]
+async fn a_screen_is_told_on_which_channels_nothing_may_be_said_now_and_until_when() {
+    let quiet = "  - {id: call_centre, quiet: [{from: '20:00', until: '11:00', because: People sleep}]";
+    let text = CORNER_BANK.replace("  - {id: call_centre", quiet);
+    assert_ne!(text, CORNER_BANK);
+    let served = Served::start_with(&text, |_| ()).await;
+    served.begin("anna").await;
+    let told = |budget: wire::GetContactBudgetResponse| {
+        let each = budget.channels.into_iter();
+        let until = |channel: &wire::ChannelBudget| channel.until.map(|until| until.seconds);
+        each.map(|each| {
+            let until = until(&each);
+            (
+                each.channel,
+                each.stopped_by,
+                each.because,
+                until,
+                each.service_messages,
+            )
+        })
+        .collect::<Vec<_>>()
+    };
+    let free = |channel: &str| (channel.to_owned(), String::new(), String::new(), None, false);
+    // It is ten in Madrid.
+    let eleven = (MORNING + Millis::HOUR).as_millis() / 1_000;
+    let asleep = (
+        "call_centre".to_owned(),
+        "call_centre.quiet".to_owned(),
+        "People sleep".to_owned(),
+        Some(eleven),
+        true,
+    );
+    assert_eq!(told(budget(&served, "anna", "").await), [free("web"), asleep.clone()]);
+    assert_eq!(told(budget(&served, "anna", "call_centre").await), [asleep]);
+    served.clock.advance(Millis::HOUR);
+    assert_eq!(
+        told(budget(&served, "anna", "").await),
+        [free("web"), free("call_centre")]
+    );
+    let opted_out = wire::UpsertProfileRequest {
+        opt_out_of_all: Some(true),
+        ..aged("anna", 40.0)
+    };
+    served.profiles().upsert_profile(opted_out).await.unwrap();
+    let opted_out = |channel: &str| {
+        let rule = "opt-out".to_owned();
+        (channel.to_owned(), rule, String::new(), None, false)
+    };
+    assert_eq!(
+        told(budget(&served, "anna", "").await),
+        [opted_out("web"), opted_out("call_centre")]
+    );
+}
+
+#[tokio::test]
 async fn a_budget_of_nobody_and_on_no_channel_is_refused() {
     let served = Served::start().await;
     let mut client = served.contacts();
@@ -148,6 +227,9 @@ async fn an_exported_history_is_recounted_and_one_contact_more_is_found() {
     assert_eq!(violations, []);
     assert!(recounted.checks > 0 && recounted.without_policy == 0);
 
+    let header: Value = serde_json::from_str(&lines[0]).unwrap();
+    let reserved = &header["policies"][0]["reservations_ms"];
+    assert_eq!(*reserved, json!({"web": 1_800_000, "call_centre": 1_800_000}));
     let mut line: Value = serde_json::from_str(&lines[1]).unwrap();
     let contacts = line["contacts"].as_array_mut().unwrap();
     let travel = contacts
