@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the format that is read here.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// An instant in milliseconds since 1970-01-01T00:00:00Z; in the file as RFC 3339, as in `2026-03-02T09:00:00.001Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

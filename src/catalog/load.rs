@@ -71,6 +71,27 @@ pub struct CatalogFiles {
 ///
 /// Everything that is wrong with the files, at least one error among it, in the order of the files.
 pub fn load(files: &CatalogFiles, previous: &Symbols) -> Result<Catalog, Vec<Diagnostic>> {
+    load_as(files, previous, Age::New)
+}
+
+/// Makes a catalog again that was in force before, maybe by an earlier release: what is refused only since then is no reason not to judge
+/// by it, or to go on from it.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_again(files: &CatalogFiles, previous: &Symbols) -> Result<Catalog, Vec<Diagnostic>> {
+    load_as(files, previous, Age::Kept)
+}
+
+/// Whether a catalog is about to come into force for the first time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    New,
+    Kept,
+}
+
+fn load_as(files: &CatalogFiles, previous: &Symbols, age: Age) -> Result<Catalog, Vec<Diagnostic>> {
     let mut report = Report::default();
     if files.rules.is_empty() {
         report.file_error("(no file)", "there is no catalog: no file ends in `.yaml`", None);
@@ -80,7 +101,9 @@ pub fn load(files: &CatalogFiles, previous: &Symbols) -> Result<Catalog, Vec<Dia
     let wrong = read::check_shapes(&mut documents, &mut report);
     let mut sources = Sources::read(&documents, &wrong, &mut report);
     check_ids(&mut sources, &mut report);
-    rule_ids::check(&sources, &mut report);
+    if age == Age::New {
+        rule_ids::check(&sources, &mut report);
+    }
     let mut loader = Loader {
         report,
         symbols: previous.clone(),

@@ -34,7 +34,7 @@ use crate::rules::{Condition, Index, Variable};
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use gates::{HoldOut, Purpose, Quiet};
-pub use load::{CatalogFiles, load};
+pub use load::{CatalogFiles, load, load_again};
 pub use policy::{Campaign, Cap, Combination, ContactFilter, CoolDown, Only, Volume, Window};
 pub use shape::json_schema;
 pub use source::{

@@ -21,7 +21,7 @@ use std::time::SystemTime;
 use super::assembly::{Assembly, Place};
 use super::files::{self, Files};
 use crate::catalog::manifest::Manifest;
-use crate::catalog::{Catalog, load};
+use crate::catalog::{Catalog, load_again};
 use crate::domain::symbol::Symbols;
 use crate::engine::{Activation, Active};
 use crate::journal::checkpoint;
@@ -274,7 +274,7 @@ impl DataFolder {
         let kept = self.version(&activation.catalog);
         let files = files::read(&kept.join("rules"), &kept.join("models")).map_err(|error| error.to_string())?;
         let symbols = Symbols::from(activation.symbols.clone());
-        let catalog = load(&files.catalog, &symbols).map_err(|faults| {
+        let catalog = load_again(&files.catalog, &symbols).map_err(|faults| {
             let first = faults.first().map(ToString::to_string).unwrap_or_default();
             format!("{} faults, the first: {first}", faults.len())
         })?;
@@ -390,6 +390,7 @@ fn holds_something_else(folder: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::load;
     use crate::model::Path as ScoringPath;
 
     #[test]
@@ -446,6 +447,34 @@ mod tests {
         fs::write(&caps, text.replace("at_most: 12", "at_most: 11")).unwrap();
         let changed = folder.catalog(&activation).unwrap_err();
         assert!(changed.contains("were changed"), "{changed}");
+    }
+
+    #[test]
+    fn a_version_that_is_refused_by_now_is_still_built_again_where_it_was_in_force() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = DataFolder::take(&root.path().join("data")).unwrap();
+        let mut files = files::embedded();
+        // The name of a reason that is built in was no fault once.
+        let caps = files
+            .catalog
+            .rules
+            .iter_mut()
+            .find(|(_, text)| text.contains("caps:\n"))
+            .unwrap()
+            .1;
+        *caps = caps.replacen(
+            "caps:\n",
+            "caps:\n  - {id: opt-out, at_most: 9, of: seen, within: 1d, because: b}\n",
+            1,
+        );
+        assert!(load(&files.catalog, &Symbols::default()).is_err());
+        let catalog = load_again(&files.catalog, &Symbols::default()).unwrap();
+        folder.keep(&catalog.version, &files).unwrap();
+        let activation = Activation::of(&Active::new(Arc::new(catalog), Vec::new()));
+        assert_eq!(
+            folder.catalog(&activation).unwrap().version,
+            activation.catalog.as_str().into()
+        );
     }
 
     #[test]

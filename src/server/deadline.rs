@@ -84,11 +84,6 @@ impl Ends {
         // What is too far away for a clock is never.
         of(headers).and_then(|waits| arrived.checked_add(waits)).map(Self)
     }
-
-    /// Returns the end of some time from now on.
-    pub(super) fn after(span: Duration) -> Self {
-        Self(Instant::now() + span)
-    }
 }
 
 /// Answers one after the other, as services give them.
@@ -103,21 +98,13 @@ pub(super) fn until<T: 'static>(
         return Box::pin(answers);
     };
     let over = Status::deadline_exceeded("the stream was not over when its caller's time was");
-    Box::pin(cut(ends, over, answers))
-}
-
-/// Answers until it ends, and then with what says that it is over. Whatever made the answers is given up at that moment.
-pub(super) fn cut<T: 'static>(
-    ends: Ends,
-    over: Status,
-    answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
-) -> impl Stream<Item = Result<T, Status>> + Send {
-    Cut {
+    Box::pin(Cut {
         left: Some((Box::pin(answers), over)),
         ending: Box::pin(sleep_until(ends.0)),
-    }
+    })
 }
 
+/// Answers until they end, and then what says that it is over. Whatever made the answers is given up at that moment.
 struct Cut<T> {
     /// Gone when the last answer was given.
     left: Option<(Answers<T>, Status)>,

@@ -54,7 +54,7 @@ impl Doors {
         let is_open = self.tls.is_none() && self.access.is_open();
         let address = listener.local_addr();
         let is_loopback = address.is_ok_and(|address| address.ip().to_canonical().is_loopback());
-        if self.hosts.is_empty() && !(is_open && is_loopback) {
+        if !is_open || (self.hosts.is_empty() && !is_loopback) {
             return Hosts::Any;
         }
         Hosts::Named(self.hosts.clone())

@@ -146,12 +146,12 @@ pub const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Watchers at a time: each costs a task and its last list, some kB.
 pub const WATCHERS_MAX: usize = 10_000;
 
-/// Watchers of health at a time, for whom nobody has to be known: enough for those who balance calls, and a fraction of the
-/// connections, so that strangers who watch keep nobody out. Each lasts as long as a connection may be without a call.
-pub const HEALTH_WATCHERS_MAX: usize = 512;
+/// Watchers of health at a time, for whom nobody has to be known: each costs a task. Apart from the watchers of offers, so that
+/// strangers who watch keep nobody out. Who finds no place is told that health is not watched here, upon which clients go on calling.
+pub const HEALTH_WATCHERS_MAX: usize = 4_096;
 
 /// Watchers of health at a time from one address (of IPv6: from one network of 64 bits), so that none takes all places.
-pub const HEALTH_WATCHERS_PER_ADDRESS_MAX: usize = 64;
+pub const HEALTH_WATCHERS_PER_ADDRESS_MAX: usize = 256;
 
 /// How often an idle connection is asked whether it still lives: often enough to free the watchers of a call centre's
 /// closed laptops, seldom enough to cost nothing.

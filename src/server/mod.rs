@@ -279,7 +279,7 @@ async fn behind(desk: &Arc<Desk>, bounds: &Bounds) -> Result<(Behind, HealthRepo
     let campaigns = CampaignServiceServer::new(own.campaigns).max_decoding_message_size(CAMPAIGN_MESSAGE_BYTES_MAX);
     let operations = OperationsServiceServer::new(own.operations).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let health = HealthReporter::new();
-    let health_service = Health::new(desk, HealthService::from_health_reporter(health.clone()), bounds.idle);
+    let health_service = Health::new(HealthService::from_health_reporter(health.clone()));
     let health_service = HealthServer::new(health_service).max_decoding_message_size(QUESTION_BYTES_MAX);
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;

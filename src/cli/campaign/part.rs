@@ -102,8 +102,8 @@ impl Reader {
         let mut beginning = [0; BEGINNING.len()];
         if !reader.fill(&mut beginning)? || beginning != *BEGINNING {
             bail!(
-                "{} was written by an earlier version of this program, which does not keep who is held out; go on with that version, or \
-                 remove it to begin anew",
+                "{} does not begin as this program writes it; an earlier version did not keep who is held out. Go on with that version, or \
+                 remove it to begin anew, as another run: what was reserved for this one stays so until it is cancelled",
                 path.display()
             );
         }

@@ -104,7 +104,7 @@ pub(super) struct DoorArgs {
     #[arg(long, env = "NBO_INSECURE_PUBLIC", help_heading = "Safety")]
     insecure_public: bool,
     /// A name by which the server may be called besides localhost, as in `offers.bank.example`; may be repeated. Names are looked
-    /// at on a loopback address with neither TLS nor known callers, and on every port once one is given [default: none]
+    /// at where there is neither TLS nor known callers: on a loopback address, and on others once one is given [default: none]
     #[arg(
         long,
         env = "NBO_HOSTS",

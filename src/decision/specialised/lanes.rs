@@ -32,8 +32,8 @@ pub(super) struct Lanes {
     leaves: Vec<Leaves>,
     /// By block, the group of its offers.
     groups: Vec<usize>,
-    /// By the offer's place among those of the model, its block and lane.
-    places: Vec<(u32, u8)>,
+    /// By the offer's place among those of the model, its block and lane; absent for one that is left to the forest.
+    places: Vec<Option<(u32, u8)>>,
 }
 
 /// What a decision needs room for, reused from one to the next.
@@ -63,24 +63,34 @@ impl Lanes {
             masks: Vec::new(),
             leaves: leaves.iter().map(reversed).collect(),
             groups: Vec::new(),
-            places: vec![(0, 0); masks.len().checked_div(trees)?],
+            places: vec![None; masks.len().checked_div(trees)?],
         };
         // By group, the block that has room, and how much of it is taken.
         let mut open: Vec<Option<(usize, usize)>> = vec![None; groups.iter().max()? + 1];
-        for (&row, &group) in rows.iter().zip(groups).filter(|(row, _)| **row != NOT_SCORED) {
+        let scored = || rows.iter().zip(groups).filter(|(row, _)| **row != NOT_SCORED);
+        let mut left = vec![0; open.len()];
+        scored().for_each(|(_, &group)| left[group] += 1);
+        for (&row, &group) in scored() {
+            // A block that would never be worth it is not made.
+            let is_last = open[group].is_none_or(|(_, taken)| taken == LANES);
+            if is_last && left[group] < usize::from(WORTH) {
+                continue;
+            }
+            left[group] -= 1;
             let place = lanes.places.get_mut(row as usize)?;
             let (block, lane) = open[group].filter(|&(_, taken)| taken < LANES).unwrap_or_else(|| {
                 lanes.groups.push(group);
                 (lanes.groups.len() - 1, 0)
             });
             open[group] = Some((block, lane + 1));
-            *place = (u32::try_from(block).ok()?, u8::try_from(lane).ok()?);
+            *place = Some((u32::try_from(block).ok()?, u8::try_from(lane).ok()?));
         }
         if lanes.groups.len() * trees * size_of::<Masks>() > MASK_BYTES_MAX {
             return None;
         }
         lanes.masks.resize(lanes.groups.len() * trees, [u32::MAX; LANES]);
-        for (&(block, lane), of_offer) in lanes.places.iter().zip(masks.chunks_exact(trees)) {
+        for (place, of_offer) in lanes.places.iter().zip(masks.chunks_exact(trees)) {
+            let Some((block, lane)) = *place else { continue };
             let of_block = &mut lanes.masks[block as usize * trees..][..trees];
             for (masks, &mask) in of_block.iter_mut().zip(of_offer) {
                 masks[usize::from(lane)] = mask;
@@ -94,15 +104,15 @@ impl Lanes {
         room.wanted.clear();
         room.wanted.resize(self.groups.len(), 0);
         room.sums.resize(self.groups.len(), [0.0; LANES]);
-        for place in places {
-            room.wanted[self.places[place].0 as usize] += 1;
+        for (block, _) in places.filter_map(|place| self.places[place]) {
+            room.wanted[block as usize] += 1;
         }
         self.cpu.add_up(self, left, room);
     }
 
     /// Returns the sum of the offer at this place; `None` when its block was not added up.
     pub(super) fn sum(&self, place: usize, room: &Room) -> Option<f32> {
-        let (block, lane) = self.places[place];
+        let (block, lane) = self.places[place]?;
         let is_there = room.wanted[block as usize] >= WORTH;
         is_there.then(|| room.sums[block as usize][usize::from(lane)])
     }

@@ -34,7 +34,8 @@ use trees::Trees;
 /// The number of the arithmetic: another release that scores differently, if only in the last bit, has another one.
 pub const REVISION: u32 = 1;
 
-/// The most memory for what the offers rule out: 100 trees take 400 or 800 bytes an offer.
+/// The most memory for what the offers rule out, and as much once more where they lie side by side: 100 trees take 400 or 800 bytes an
+/// offer.
 const MASK_BYTES_MAX: usize = 256 << 20;
 
 /// The most trees, or pieces of trees, that a model is cut into: a thousand trees of a thousand leaves.

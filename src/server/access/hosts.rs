@@ -8,7 +8,7 @@
 //! **Where.** On a port on loopback without TLS whose callers need not be known. Over TLS the browser looks itself whether the
 //! certificate is that of the page's name; and where callers are known, a page of somebody else has no token. A port that others
 //! reach without either was asked for in plain words, and the server does not know by which names: there names are looked at once
-//! some are given (`--host`), and with any given they are looked at on every port.
+//! some are given (`--host`).
 //!
 //! **Which.** `localhost`, addresses of loopback, and what is given. A server in front that passes its own name on has to be given
 //! (`--host offers.bank.example`), or has to ask by the address. The port does not count. A request without a name is let in:
@@ -111,7 +111,7 @@ fn refusal(host: &str) -> Status {
     // The name is the caller's own text, so it is cut where nobody reads on.
     let shown: String = host.chars().take(100).collect();
     let message = format!(
-        "`{shown}` is no name of this server, which is open to everybody on its machine; call it by localhost or its address, or start it with --host {shown}"
+        "`{shown}` is no name of this server, which is open to whoever reaches it; call it by localhost or its address, or start it with --host {shown}"
     );
     Status::permission_denied(message)
 }

@@ -1,12 +1,11 @@
-//! The standard health service, with an end to watching: strangers may watch, and nothing that they do may last for ever.
+//! The standard health service, with places for those who watch: strangers may watch, and take nobody else's place.
 //!
-//! Who watches takes a place on the server and keeps its connection from being idle. So there are few such places, fewer for one
-//! address, and each is given back after the time for which a connection may be without a call; a client that goes on watching asks
-//! again.
+//! Who watches does so for as long as the connection lives: clients take the end of a watch for a server that is not well. So there are
+//! places apart for them, fewer for one address. For whom there is none, health is not to be watched here: by the protocol a client then
+//! takes the connection for well, and goes on calling.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_stream::StreamExt as _;
@@ -15,11 +14,9 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_server};
 use tonic_health::server::HealthService;
 
 use super::Answers;
-use crate::server::deadline::{Ends, cut, until};
-use crate::server::desk::Desk;
+use crate::server::deadline::{Ends, until};
 use crate::server::limits::{HEALTH_WATCHERS_MAX, HEALTH_WATCHERS_PER_ADDRESS_MAX};
 use crate::server::places::Places;
-use crate::server::status::Refusal;
 
 /// Where a call comes from, among a request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -28,28 +25,26 @@ pub(in crate::server) struct CameFrom(pub(in crate::server) IpAddr);
 /// Answers the health service.
 #[derive(Clone)]
 pub(in crate::server) struct Health {
-    desk: Arc<Desk>,
     service: Arc<HealthService>,
     free: Arc<Semaphore>,
     places: Places,
-    lasts: Duration,
 }
 
 impl Health {
-    /// Makes one whose watchers are told to ask again after a time.
-    pub(in crate::server) fn new(desk: &Arc<Desk>, service: HealthService, lasts: Duration) -> Self {
+    /// Makes one with all places free.
+    pub(in crate::server) fn new(service: HealthService) -> Self {
         Self {
-            desk: Arc::clone(desk),
             service: Arc::new(service),
             free: Arc::new(Semaphore::new(HEALTH_WATCHERS_MAX)),
             places: Places::new(HEALTH_WATCHERS_PER_ADDRESS_MAX),
-            lasts,
         }
     }
+}
 
-    fn too_many(&self, max: usize) -> Status {
-        self.desk.refuse(Refusal::TooManyWatchers(max))
-    }
+fn too_many(max: usize) -> Status {
+    Status::unimplemented(format!(
+        "{max} watchers of health are there already; ask for health with Check"
+    ))
 }
 
 #[async_trait]
@@ -64,10 +59,10 @@ impl health_server::Health for Health {
         let ends = request.extensions().get::<Ends>().copied();
         let address = request.extensions().get::<CameFrom>().map(|from| from.0);
         let free = Arc::clone(&self.free).try_acquire_owned();
-        let free = free.map_err(|_| self.too_many(HEALTH_WATCHERS_MAX))?;
+        let free = free.map_err(|_| too_many(HEALTH_WATCHERS_MAX))?;
         let place = address.map(|address| {
             let place = self.places.take(address);
-            place.ok_or_else(|| self.too_many(HEALTH_WATCHERS_PER_ADDRESS_MAX))
+            place.ok_or_else(|| too_many(HEALTH_WATCHERS_PER_ADDRESS_MAX))
         });
         let held = (free, place.transpose()?);
         let answers = self.service.watch(request).await?.into_inner();
@@ -75,8 +70,6 @@ impl health_server::Health for Health {
             let _ = &held;
             answer
         });
-        let again = format!("health is watched for {:?} at a time; ask again", self.lasts);
-        let answers = cut(Ends::after(self.lasts), Status::unavailable(again), answers);
         Ok(Response::new(until(ends, answers)))
     }
 }
