@@ -199,9 +199,10 @@ fn read_header(text: &str) -> Result<Header, AuditError> {
         column: 0,
         message,
     };
-    if header.nbo_contacts != FORMAT {
+    // What is in the second only may be absent.
+    if !(1..=FORMAT).contains(&header.nbo_contacts) {
         return Err(wrong(format!(
-            "the file has format {}; this program reads {FORMAT}",
+            "the file has format {}; this program reads 1 to {FORMAT}",
             header.nbo_contacts
         )));
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::history::FORMAT;
 use super::{AuditError, LONG, Recounted, UNDER_WAY_MS, Violation, audit};
 
 /// 2026-03-02, a Monday; `time` as in `09:00`.
@@ -27,7 +28,7 @@ fn header(limits: &Value) -> Value {
     for (key, value) in limits.as_object().unwrap() {
         policy[key] = value.clone();
     }
-    json!({"nbo_contacts": 1, "exported_at": "2026-12-01T00:00:00Z", "policies": [policy]})
+    json!({"nbo_contacts": FORMAT, "exported_at": "2026-12-01T00:00:00Z", "policies": [policy]})
 }
 
 /// A contact on the web with a reservation of ten minutes; `more` is added.
@@ -523,7 +524,7 @@ fn what_is_no_history_is_refused_with_its_line() {
     assert_eq!(
         line_of(&format!(
             "{}\n",
-            good.to_string().replace("\"nbo_contacts\":1", "\"nbo_contacts\":2")
+            good.to_string().replace("\"nbo_contacts\":2", "\"nbo_contacts\":3")
         )),
         Some(1)
     );

@@ -420,11 +420,8 @@ impl Engine {
         // A hash is not worked out twice.
         let key = call.key.unwrap_or_else(|| whom.customer.key());
         // Without events a decision adds contacts only.
-        let keep = if call.request.events.is_empty() {
-            Then::KeepAdded
-        } else {
-            Then::Keep
-        };
+        let adds = call.request.events.is_empty();
+        let keep = if adds { Then::KeepAdded } else { Then::Keep };
         let done = WORKSPACE.with_borrow_mut(|workspace| {
             let mut buffers = std::mem::take(&mut workspace.buffers);
             let lists = &self.conductor.lists;
@@ -435,7 +432,7 @@ impl Engine {
                     return (Err(Rejection::Moved), Then::Leave);
                 }
                 workspace.draft.is_of(*seal);
-                if writes && call.request.events.is_empty() {
+                if writes && adds {
                     workspace.draft.sees_as_stored(packed);
                 }
                 let done = work(profile, standing, workspace);

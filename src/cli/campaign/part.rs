@@ -202,7 +202,7 @@ mod tests {
         before.extend(request.encode_to_vec());
         std::fs::write(&path, &before).unwrap();
         let refused = Reader::open(&path).err().unwrap().to_string();
-        assert!(refused.contains("go on with that version"), "{refused}");
+        assert!(refused.contains("Go on with that version"), "{refused}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }

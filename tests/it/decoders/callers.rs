@@ -161,7 +161,7 @@ fn history() -> String {
     let outcomes = json!({"outcomes": {"seen": seconds(5), "refused": seconds(90)}, "campaign": "spring"});
     let joined = json!({"joined": {"visitor": 0, "at": seconds(1_000), "zone": "Asia/Tokyo"}});
     let lines = [
-        json!({"nbo_contacts": 1, "exported_at": "2026-12-01T00:00:00Z", "policies": [policy]}),
+        json!({"nbo_contacts": 2, "exported_at": "2026-12-01T00:00:00Z", "policies": [policy]}),
         json!({"customer": "anna", "zone": "Europe/London", "contacts": [
             contact("a", 0, outcomes),
             contact("b", 100, json!({"cancelled_at": seconds(120), "backdated_at": seconds(130)})),
