@@ -99,8 +99,9 @@ pub struct Buffers {
     /// The unpacked profile of the customer at hand.
     pub profile: Profile,
     bytes: Vec<u8>,
-    /// What a debug build compares those bytes with.
+    /// What a debug build compares those bytes with, and the profile that was passed over.
     whole: Vec<u8>,
+    before: Profile,
 }
 
 impl Buffers {
@@ -124,27 +125,25 @@ impl Buffers {
 
     /// Tells whether the same is packed when everything is. What was passed over is as it was.
     fn is_whole(&mut self, old: &[u8], parts: Parts) -> bool {
-        let mut profile = self.profile.clone();
+        let Self { profile, before, .. } = self;
+        let exchange = |profile: &mut Profile, before: &mut Profile| {
+            std::mem::swap(&mut profile.events, &mut before.events);
+            std::mem::swap(&mut profile.older_event_ids, &mut before.older_event_ids);
+            std::mem::swap(&mut profile.buckets, &mut before.buckets);
+            std::mem::swap(&mut profile.latest, &mut before.latest);
+            std::mem::swap(&mut profile.traces, &mut before.traces);
+            std::mem::swap(&mut profile.sessions, &mut before.sessions);
+        };
         if parts.is_in_part {
-            let mut before = Profile::default();
-            packed::unpack(old, &mut before);
-            profile = Profile {
-                attributes: profile.attributes,
-                opt_outs: profile.opt_outs,
-                opted_out_of_all: profile.opted_out_of_all,
-                consents: profile.consents,
-                contacts: profile.contacts,
-                requests: profile.requests,
-                joined: profile.joined,
-                version: profile.version,
-                ranking_version: profile.ranking_version,
-                decisions: profile.decisions,
-                ..before
-            };
+            packed::unpack(old, before);
+            exchange(profile, before);
         }
         self.whole.clear();
         self.whole.extend_from_slice(&old[..packed::id_length(old)]);
-        packed::pack(&profile, &mut self.whole);
+        packed::pack(profile, &mut self.whole);
+        if parts.is_in_part {
+            exchange(profile, before);
+        }
         self.whole == content(&self.bytes)
     }
 }
