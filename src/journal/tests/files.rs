@@ -57,6 +57,8 @@ fn a_directory_that_cannot_be_made_is_an_error_that_names_it() {
 #[test]
 fn appending_syncing_reading_and_trimming_go_on_at_once() {
     const ROUNDS: u64 = 20;
+    // Some files to trim, even where the thread that appends hardly gets a turn.
+    const BEFORE: u64 = 5_000;
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         segment_bytes_max: 100_000,
@@ -64,7 +66,10 @@ fn appending_syncing_reading_and_trimming_go_on_at_once() {
     };
     let (log, _) = SegmentLog::open(folder.path(), &options).unwrap();
     let claim = log.acquire().unwrap();
-    let appended = AtomicU64::new(0);
+    for number in 1..=BEFORE {
+        log.append(claim.epoch, number, &record(number)).unwrap();
+    }
+    let appended = AtomicU64::new(BEFORE);
     let rounds: [AtomicU64; 3] = Default::default();
     let known = || appended.load(Ordering::SeqCst);
     let is_short = |rounds: &AtomicU64| rounds.load(Ordering::SeqCst) < ROUNDS;
