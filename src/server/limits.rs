@@ -94,7 +94,7 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1_024;
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a connection may be without a call; then it is closed in order, and a client that has another call connects again.
-/// Watchers and streams are calls: they keep theirs open. Who watches health has to ask again after that time.
+/// Watchers and streams are calls: they keep theirs open.
 pub const IDLE_MAX: Duration = Duration::from_mins(10);
 
 /// How long a call without a stream may take from its headers to its answer, its body included. Forecasts over millions of

@@ -1,6 +1,7 @@
 //! The gate before dispatch: looks at the path and the token of a call, and at nothing else of it.
 //!
-//! The order: by which name the server is called, except for what is for everybody; a path without a row does not exist; then who calls; then whether this port serves it; then the role.
+//! The order: by which name the server is called, except for what is for everybody; a path without a row does not exist; then who
+//! calls; then whether this port serves it; then the role.
 //! `UNAUTHENTICATED` means that another token may help, `PERMISSION_DENIED` that this one will not. CORS belongs
 //! outside the gate: a browser asks first, without a token.
 
