@@ -15,13 +15,11 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::load::calls::Call;
 use crate::load::figures::{Errors, Measured, Paced, Report, Shares, Top};
 use crate::load::own::{OwnServer, threads_beside_the_generator};
+use crate::load::windows::{OfWindows, P99_US_WANTED};
 use crate::load::{self, Rate, Settings, Step};
 
 /// Bytes of one MiB.
 const MIB: f64 = 1_048_576.0;
-
-/// The p99 that offers over gRPC should stay below, in microseconds.
-const P99_US_WANTED: f64 = 1_000.0;
 
 /// Measures how many calls a server answers, and how long each takes.
 ///
@@ -196,6 +194,7 @@ pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
         placement,
         count,
         calls,
+        tcp: _,
     } = report;
     writeln!(
         out,
@@ -262,6 +261,7 @@ pub fn tell(report: &Report, out: &mut impl Write) -> Result<()> {
             whole(p99)
         )?;
         beside_the_floor(calls, out)?;
+        by_windows(report, out)?;
     }
     under_overload(calls, out)?;
     for (what, errors) in failures(report) {
@@ -326,6 +326,42 @@ fn beside_the_floor(calls: &[Measured], out: &mut impl Write) -> Result<()> {
             out,
             "the floor's own p99 is above {} µs: this machine cannot show one below it now",
             whole(P99_US_WANTED)
+        )?;
+    }
+    Ok(())
+}
+
+/// Says the p99 of each tenth of a second by itself, beside that of a byte over TCP alone.
+fn by_windows(report: &Report, out: &mut impl Write) -> Result<()> {
+    let kinds = report.calls.iter().filter_map(|measured| {
+        let paced = measured.paced.as_ref()?;
+        Some((measured.call.name(), paced.rate_wanted, paced.windows?))
+    });
+    let tcp = report.tcp.and_then(|tcp| Some(("TCP alone", tcp.rate, tcp.windows?)));
+    let mut kinds = kinds.chain(tcp).peekable();
+    let Some((_, _, OfWindows { ms, .. })) = kinds.peek() else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "\n{:<14}{:>12} {:>9} {:>9} {:>9} {:>12}  µs, p99 of each {} ms",
+        "call",
+        "due/s",
+        "lowest",
+        "median",
+        "highest",
+        "below 1 ms",
+        whole(*ms),
+    )?;
+    for (name, rate, windows) in kinds {
+        writeln!(
+            out,
+            "{name:<14}{:>12} {:>9} {:>9} {:>9} {:>10.0} %",
+            whole(rate),
+            whole(windows.p99_low_us),
+            whole(windows.p99_median_us),
+            whole(windows.p99_high_us),
+            windows.below_1_ms * 100.0,
         )?;
     }
     Ok(())

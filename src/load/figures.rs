@@ -8,12 +8,15 @@ use serde::Serialize;
 
 use super::calls::{Answer, Call, Failure};
 use super::latencies::Latencies;
+use super::windows::{OfWindows, Windows};
 
 /// What is counted while calls are made.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     pub(super) latencies: Latencies,
     pub(super) lateness: Latencies,
+    /// The latencies once more, by when calls were due; only of calls that fall due at a rate.
+    pub(super) windows: Option<Windows>,
     pub(super) succeeded: u64,
     pub(super) errors: BTreeMap<&'static str, Errors>,
     pub(super) answers: Answer,
@@ -25,6 +28,7 @@ impl Tally {
         Ok(Self {
             latencies: Latencies::new()?,
             lateness: Latencies::new()?,
+            windows: None,
             succeeded: 0,
             errors: BTreeMap::new(),
             answers: Answer::default(),
@@ -102,6 +106,7 @@ impl Tally {
             calls: self.succeeded,
             errors: self.errors.clone(),
             latency_us: self.latencies.quantiles(),
+            windows: self.windows.as_ref().and_then(Windows::told),
             generator_late_us: self.lateness.quantiles(),
             shares: self.shares(),
         }
@@ -169,6 +174,9 @@ pub struct Paced {
     pub errors: BTreeMap<&'static str, Errors>,
     /// From the moment a call was due to its answer.
     pub latency_us: Quantiles,
+    /// The p99 of each tenth of a second or so by itself: on a machine that stands still now and then, one such moment is the p99 of
+    /// all, and says nothing of the others.
+    pub windows: Option<OfWindows>,
     /// From the moment a call was due to the moment the generator began it: part of the latency.
     pub generator_late_us: Quantiles,
     /// What the answers were.
@@ -232,6 +240,22 @@ pub struct Report {
     pub count: u32,
     /// Each kind of call, in the order of the request.
     pub calls: Vec<Measured>,
+    /// What a byte takes that goes to another thread and back over TCP alone, measured in turns with latencies: what the machine does by
+    /// itself, whoever asks and whoever answers.
+    pub tcp: Option<Tcp>,
+}
+
+/// A byte over TCP and back, one at a time at a fixed rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Tcp {
+    /// Bytes due per second.
+    pub rate: f64,
+    /// How many came back.
+    pub calls: u64,
+    /// From the moment a byte was due to its return.
+    pub latency_us: Quantiles,
+    /// The p99 of each window.
+    pub windows: Option<OfWindows>,
 }
 
 #[cfg(test)]

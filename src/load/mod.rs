@@ -5,6 +5,9 @@
 //! before it sends the next call would leave the stall out of the figures (coordinated omission). How late the generator
 //! itself was is measured too, and shown.
 //!
+//! A shared machine stands still now and then, for tens of milliseconds. So the p99 is also told of each tenth of a second by
+//! itself ([`windows`]), beside the same of a byte that goes to another thread and back over TCP alone.
+//!
 //! **The top rate** is measured by a closed loop: a fixed number of calls always under way.
 //!
 //! **Overload** is measured on request, at a multiple of the top rate ([`flood`]).
@@ -31,6 +34,8 @@ mod pacer;
 mod run;
 mod runner;
 mod stream;
+mod tcp;
 mod traffic;
+pub mod windows;
 
 pub use run::{LoadError, Rate, Settings, Step, run};

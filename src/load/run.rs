@@ -11,6 +11,7 @@ use tokio::task::LocalSet;
 use super::calls::{Call, Caller};
 use super::figures::{Measured, Report, Tally};
 use super::runner::Runner;
+use super::tcp::Echo;
 use super::traffic::Traffic;
 use crate::server::client::{ConnectError, Connection, Credentials};
 use crate::server::wire;
@@ -20,6 +21,8 @@ use crate::server::wire::catalog_service_client::CatalogServiceClient;
 const SLICES: u32 = 5;
 /// The share of its top rate at which a kind's latencies are measured.
 const HALF: f64 = 0.5;
+/// How long bytes go over TCP alone before each kind's latencies are measured, as a part of that measurement.
+const ECHO_PART: u32 = 4;
 
 /// Why a run could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +36,9 @@ pub enum LoadError {
     /// The channel or placement that was asked for is not there.
     #[error("{0}")]
     Unknown(String),
+    /// No byte can be sent to another thread.
+    #[error("cannot use TCP on loopback: {0}")]
+    Echo(#[source] std::io::Error),
     /// No histogram could be made.
     #[error("no histogram: {0}")]
     Histogram(#[from] CreationError),
@@ -140,6 +146,8 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
         .get(&Call::Floor)
         .map(|tally| tally.top().rate)
         .filter(|&rate| rate > 0.0);
+    let echo_duration = settings.duration / ECHO_PART;
+    let mut echo = Echo::over(echo_duration * u32::try_from(kinds.len()).unwrap_or(u32::MAX))?;
     for &call in &kinds {
         let top = tops.get(&call).map(Tally::top);
         let rate = match (settings.rate, &top) {
@@ -150,6 +158,7 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
         let mut paced = None;
         if let Some(rate) = rate.filter(|&rate| rate > 0.0) {
             step(Some(call), Some(rate));
+            echo.measure(echo_duration).map_err(LoadError::Echo)?;
             paced = Some(runner.open(call, rate).await?.paced(rate));
         }
         let mut flooded = None;
@@ -166,6 +175,7 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
             flooded,
         });
     }
+    report.tcp = Some(echo.told()).filter(|tcp| tcp.calls > 0);
     Ok(report)
 }
 
@@ -205,6 +215,7 @@ async fn prepare(settings: &Settings, channel: Connection) -> Result<(Rc<Traffic
         placement: placement.id.clone(),
         count,
         calls: Vec::new(),
+        tcp: None,
     };
     let traffic = Traffic {
         customers: settings.customers.max(2),

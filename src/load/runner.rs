@@ -12,6 +12,7 @@ use super::calls::{Call, Caller};
 use super::figures::{Flooded, Tally};
 use super::flood::flood;
 use super::pacer::{self, Schedule, now};
+use super::windows::Windows;
 
 /// Calls that each connection has under way at most, and always while the top rate is measured: well under the number of
 /// streams that a server allows, so that none waits where it cannot be seen.
@@ -106,7 +107,9 @@ impl Runner {
         };
         let due = Rc::new(Semaphore::new(0));
         let begun = Rc::new(Cell::new(0));
-        let tally = Rc::new(RefCell::new(Tally::new()?));
+        let mut tally = Tally::new()?;
+        tally.windows = Some(Windows::over(self.duration)?);
+        let tally = Rc::new(RefCell::new(tally));
         let mut workers = JoinSet::new();
         for worker in 0..self.callers.len() * IN_FLIGHT_PER_CONNECTION {
             let (callers, numbers) = (Rc::clone(&self.callers), self.numbers);
@@ -123,7 +126,12 @@ impl Runner {
                     let due_at = schedule.due_at(number);
                     tally.borrow_mut().lateness.add(now().saturating_duration_since(due_at));
                     let result = caller.call(call, numbers + number).await;
-                    tally.borrow_mut().add(now().saturating_duration_since(due_at), result);
+                    let latency = now().saturating_duration_since(due_at);
+                    let mut tally = tally.borrow_mut();
+                    if let Some(windows) = tally.windows.as_mut().filter(|_| result.is_ok()) {
+                        windows.add(due_at.saturating_duration_since(schedule.start), latency);
+                    }
+                    tally.add(latency, result);
                 }
             });
         }
