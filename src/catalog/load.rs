@@ -31,7 +31,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::document::{At, Document, Report};
 use super::read::{self, Directory, Sources};
 use super::values::ValueFault;
-use super::{Catalog, Channel, Direction, FactorSwitches, UnknownCustomer, Worth, duration};
+use super::{Catalog, Channel, Direction, FactorSwitches, Reads, UnknownCustomer, Worth, duration};
 use crate::domain::symbol::{Symbol, Symbols};
 use crate::domain::time::Millis;
 use crate::rules::{Condition, Index, Scope, Space};
@@ -358,12 +358,12 @@ impl Loader {
             purposes,
             hold_outs,
             models,
-            context_read: Vec::new(),
+            reads: Reads::default(),
             gate: Index::default(),
             warnings: Vec::new(),
         };
         unused::warn(&catalog, sources, &mut self.report);
-        catalog.context_read = offers::context_read(&catalog);
+        catalog.reads = Reads::of(&catalog);
         catalog.gate = offers::gate(&catalog);
         for model in &mut catalog.models {
             model.encode_offers(&catalog.offers);

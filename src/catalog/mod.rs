@@ -15,6 +15,7 @@ pub mod load;
 pub mod manifest;
 mod policy;
 mod read;
+mod reads;
 mod shape;
 pub mod single;
 pub mod source;
@@ -36,6 +37,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use gates::{HoldOut, Purpose, Quiet};
 pub use load::{CatalogFiles, load, load_again};
 pub use policy::{Campaign, Cap, Combination, ContactFilter, CoolDown, Only, Volume, Window};
+pub use reads::Reads;
 pub use shape::json_schema;
 pub use source::{
     AggregateKind, AttributeType, ContactPolicy, Direction, Each, FactorSwitches, Per, RestsOn, Trigger,
@@ -105,8 +107,8 @@ pub struct Catalog {
     pub hold_outs: Vec<HoldOut>,
     /// The models, in the order of the files.
     pub models: Vec<ModelPlan>,
-    /// Positions of the context variables that a rule or a model column reads: a ranking holds for their values only.
-    pub context_read: Vec<usize>,
+    /// What a ranking reads of a profile and a request: it holds for their values only, and for as long as they are the same.
+    pub reads: Reads,
     /// Positions of offers by symbol.
     pub offer_positions: Positions,
     /// Positions of groups by the offer's position: the same as in [`Offer::group`], close together.

@@ -30,7 +30,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Lays out a profile at `now` and returns until when the values stay the same if only time passes.
+    /// Lays out a profile at `now` and returns until when the values that rankings read stay the same if only time passes.
     pub fn fill(&mut self, catalog: &Catalog, profile: &Profile, now: Timestamp) -> Timestamp {
         self.profile.clear();
         self.profile.resize(catalog.profile.attributes.len(), Value::Missing);
@@ -41,16 +41,16 @@ impl Layout {
         }
         let mut valid_until = Timestamp::FAR_FUTURE;
         self.behaviour.clear();
-        for aggregate in &catalog.aggregates {
+        for (aggregate, &is_read) in catalog.aggregates.iter().zip(&catalog.reads.aggregates) {
             let (value, until) = behaviour(aggregate, profile, now);
             self.behaviour.push(value);
-            valid_until = valid_until.min(until);
+            valid_until = if is_read { valid_until.min(until) } else { valid_until };
         }
         self.intent.clear();
-        for intent in &catalog.intents {
+        for (intent, &is_read) in catalog.intents.iter().zip(&catalog.reads.intents) {
             let (strength, until) = strength(intent, profile, now);
             self.intent.push(Value::Number(strength));
-            valid_until = valid_until.min(until);
+            valid_until = if is_read { valid_until.min(until) } else { valid_until };
         }
         valid_until
     }

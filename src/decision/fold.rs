@@ -28,8 +28,18 @@ pub const SUM_SCALE: f64 = 1_000.0;
 /// says what is already so, change nothing, not even the version.
 pub fn apply(profile: &mut Profile, entry: &Entry, catalog: &Catalog) -> bool {
     let (changed, moves_ranking) = match entry {
-        Entry::Profile(change) => (apply_change(profile, change), true),
-        Entry::Event(event) => (apply_event(profile, event, catalog), true),
+        Entry::Profile(change) => {
+            let is_read = change.replace
+                || change
+                    .attributes
+                    .iter()
+                    .any(|&(symbol, _)| catalog.reads_attribute(symbol));
+            (apply_change(profile, change), is_read)
+        }
+        Entry::Event(event) => match apply_event(profile, event, catalog) {
+            Some(touched) => (true, touched == Touched::Read),
+            None => (false, false),
+        },
         Entry::Decision(reservation) => (true, apply_reservation(profile, reservation, catalog)),
         Entry::Outcome { report, received_at } => {
             let revives = profile
@@ -161,13 +171,31 @@ fn set_attribute(attributes: &mut Vec<(Symbol, Value)>, attribute: Symbol, value
     }
 }
 
-fn apply_event(profile: &mut Profile, event: &Event, catalog: &Catalog) -> bool {
+/// What an event touched of a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touched {
+    /// Something that a ranking of this catalog reads.
+    Read,
+    /// Nothing that it reads: the event is remembered, and perhaps counted for people and audiences.
+    Unread,
+}
+
+impl Touched {
+    const fn of(is_read: bool) -> Self {
+        if is_read { Self::Read } else { Self::Unread }
+    }
+}
+
+/// Folds an event in and tells what it touched; nothing when it was folded in before.
+fn apply_event(profile: &mut Profile, event: &Event, catalog: &Catalog) -> Option<Touched> {
     if profile.remembers_event(event.id_hash) {
-        return false;
+        return None;
     }
     remember(profile, event);
+    let mut is_read = false;
     if let Some(session_hash) = event.session_hash {
         join_session(&mut profile.sessions, session_hash, event.time);
+        is_read = catalog.reads.sessions;
     }
     if let Some(event_type) = catalog
         .events
@@ -175,11 +203,11 @@ fn apply_event(profile: &mut Profile, event: &Event, catalog: &Catalog) -> bool 
         .find(|candidate| candidate.symbol == event.event_type)
     {
         let values = lay_out(event, event_type);
-        feed_aggregates(profile, event, event_type, &values, catalog);
-        feed_intents(profile, event, event_type, &values, catalog);
+        is_read |= feed_aggregates(profile, event, event_type, &values, catalog);
+        is_read |= feed_intents(profile, event, event_type, &values, catalog);
         forget_undeclared(profile, catalog);
     }
-    true
+    Some(Touched::of(is_read))
 }
 
 /// Drops what is kept of aggregates and intents that the catalog no longer declares, as far as it is more than
@@ -283,7 +311,15 @@ fn holds(condition: Option<&Condition>, values: &[Value], at: Timestamp) -> bool
     })
 }
 
-fn feed_aggregates(profile: &mut Profile, event: &Event, event_type: &EventType, values: &[Value], catalog: &Catalog) {
+/// Feeds the aggregates that keep the event, and tells whether a ranking reads one of them.
+fn feed_aggregates(
+    profile: &mut Profile,
+    event: &Event,
+    event_type: &EventType,
+    values: &[Value],
+    catalog: &Catalog,
+) -> bool {
+    let mut is_read = false;
     for &position in &event_type.feeds_aggregates {
         let aggregate = &catalog.aggregates[position];
         let in_class = aggregate
@@ -292,6 +328,8 @@ fn feed_aggregates(profile: &mut Profile, event: &Event, event_type: &EventType,
         if !in_class || !holds(aggregate.condition.as_ref(), values, event.time) {
             continue;
         }
+        // Sessions are not fed by what an event says.
+        is_read |= catalog.reads.aggregates[position] && aggregate.kind != AggregateKind::Sessions;
         let value = aggregate.attribute.map_or(Value::Missing, |at| values[at]);
         match (aggregate.kind, value) {
             (AggregateKind::Count, _) => {
@@ -320,6 +358,7 @@ fn feed_aggregates(profile: &mut Profile, event: &Event, event_type: &EventType,
             _ => {}
         }
     }
+    is_read
 }
 
 #[expect(
@@ -371,14 +410,24 @@ fn note_latest(latest: &mut Vec<Latest>, aggregate: Symbol, event: &Event, value
     }
 }
 
-fn feed_intents(profile: &mut Profile, event: &Event, event_type: &EventType, values: &[Value], catalog: &Catalog) {
+/// Feeds the intents that the event speaks for, and tells whether a ranking reads one of them.
+fn feed_intents(
+    profile: &mut Profile,
+    event: &Event,
+    event_type: &EventType,
+    values: &[Value],
+    catalog: &Catalog,
+) -> bool {
+    let mut is_read = false;
     for &(intent_at, signal_at) in &event_type.feeds_intents {
         let intent = &catalog.intents[intent_at];
         let signal = &intent.signals[signal_at];
         if holds(signal.condition.as_ref(), values, event.time) {
             leave_trace(&mut profile.traces, intent.symbol, event, signal.weight_thousandths);
+            is_read |= catalog.reads.intents[intent_at];
         }
     }
+    is_read
 }
 
 fn leave_trace(traces: &mut Vec<Trace>, intent: Symbol, event: &Event, weight_thousandths: u32) {

@@ -43,7 +43,7 @@ impl List {
         whole: bool,
         now: Timestamp,
     ) -> bool {
-        let read = &active.catalog.context_read;
+        let read = &active.catalog.reads.context;
         let same_context = || {
             let mut pairs = read.iter().zip(&self.context);
             pairs.all(|(&at, value)| request.context.get(at) == Some(value))
@@ -166,7 +166,7 @@ impl Lists {
         }
         let before = kept.filter(|list| list.generation == active.generation);
         let (ranking, sound) = rank_now(active, request, profile, before.as_deref(), whole, now, workspace);
-        let read = active.catalog.context_read.iter();
+        let read = active.catalog.reads.context.iter();
         let context = read
             .map(|&at| request.context.get(at).copied().unwrap_or_default())
             .collect();

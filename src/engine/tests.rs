@@ -2,6 +2,7 @@
 
 mod long_lists;
 mod request_ids;
+mod what_changed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

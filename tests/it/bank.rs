@@ -174,7 +174,7 @@ fn the_bank_catalog_is_without_fault_or_warning() {
     let catalog = bank();
     let warnings: Vec<String> = catalog.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.is_empty(), "{}", warnings.join("\n"));
-    assert!(catalog.context_read.is_empty(), "one list for all channels");
+    assert!(catalog.reads.context.is_empty(), "one list for all channels");
     assert_eq!(catalog.profile.attributes.len(), 31);
 }
 

@@ -343,14 +343,14 @@ fn a_set_never_has_more_than_64_values_not_even_over_versions() {
 #[test]
 fn what_a_ranking_depends_on_is_known() {
     let plain = loaded(&small()).unwrap();
-    assert!(plain.context_read.is_empty() && !counts(&plain, Counted::Decided));
+    assert!(plain.reads.context.is_empty() && !counts(&plain, Counted::Decided));
     let rule = changed(
         "offers.yaml",
         "when: profile.age >= 18",
         "when: context.channel == \"web\"",
     )
     .unwrap();
-    assert_eq!(loaded(&rule).unwrap().context_read, [0]);
+    assert_eq!(loaded(&rule).unwrap().reads.context, [0]);
     let column = "\"from\": \"behaviour.searches_7d\", \"as\": \"number\", \"missing\": 0";
     let contacts =
         |count: &str| format!("\"from\": \"contacts\", \"as\": \"number\", \"count\": \"{count}\", \"scope\": \"all\"");

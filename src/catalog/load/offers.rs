@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::super::convert::{midnight, parse_date};
 use super::super::read::{Item, Sources, check_name};
 use super::super::values::hint;
-use super::super::{Catalog, ColumnSource, ContactPolicy, Group, Offer, Rule, Schema, Stages, source};
+use super::super::{Catalog, ContactPolicy, Group, Offer, Rule, Schema, Stages, source};
 use super::{Allowed, Loader, Names};
 use crate::catalog::document::At;
 use crate::domain::symbol::{OfferTraits, Symbol};
@@ -365,24 +365,4 @@ pub(super) fn gate(catalog: &Catalog) -> Index {
         }
     }
     index.build()
-}
-
-/// Returns the positions of the context variables that a rule of a group or offer, or a model column, reads.
-pub(super) fn context_read(catalog: &Catalog) -> Vec<usize> {
-    let groups = catalog.groups.iter().map(|group| &group.stages);
-    let stages = groups.chain(catalog.offers.iter().map(|offer| &offer.stages));
-    let reads = stages.flat_map(Stages::rules).flat_map(|rule| rule.condition.reads());
-    let in_rules = reads
-        .filter(|(space, _)| *space == Space::Context)
-        .map(|&(_, at)| usize::from(at));
-    let columns = catalog.models.iter().flat_map(|model| &model.columns);
-    let in_columns = columns.filter_map(|column| match column.from {
-        ColumnSource::Context(at) => Some(at),
-        _ => None,
-    });
-    in_rules
-        .chain(in_columns)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
 }

@@ -71,7 +71,7 @@ fn a_decision_from_a_cached_list_is_recorded_with_all_that_is_known_of_the_custo
         let events = match turn {
             0 => vec![search(&active.catalog, 1, "fund", now)],
             3 => {
-                let event = search(&active.catalog, 2, "savings", now);
+                let event = search(&active.catalog, 2, "fund", now);
                 engine.record_events(&active, &anna, &[event], now).unwrap();
                 Vec::new()
             }

@@ -1,0 +1,107 @@
+//! A list is made anew when something changed that it reads, and only then.
+
+use super::*;
+
+/// Records an event and tells whether the list is still the one that was cached; the answer must be that of an engine without a cache.
+fn stays(bench: &Bench, event: crate::domain::event::Event, now: Timestamp) -> bool {
+    assert!(bench.preview(now).cached);
+    let active = bench.engine.active();
+    let receipt = bench.engine.record_events(&active, &bench.anna, &[event], now).unwrap();
+    assert_eq!(receipt.applied, 1);
+    let answer = bench.preview(now);
+    // Another activation of the same catalog finds no list.
+    let again = Active::new(Arc::clone(&bench.catalog), Vec::new());
+    bench.engine.activate(again).unwrap();
+    let fresh = bench.preview(now);
+    assert!(!fresh.cached);
+    assert_eq!(
+        answer,
+        Decision {
+            cached: answer.cached,
+            ..fresh
+        }
+    );
+    answer.cached
+}
+
+#[test]
+fn an_event_that_feeds_nothing_a_ranking_reads_leaves_the_list_as_it_was() {
+    let bench = Bench::new(catalog());
+    bench.preview(T0);
+    bench.ask(&bench.request(), T0);
+    let in_session = |id, category| crate::domain::event::Event {
+        session_hash: Some(7),
+        ..search(&bench.catalog, id, category, T0)
+    };
+    // It is counted in aggregates and in a session, which no condition, model or weight of this catalog reads.
+    assert!(stays(&bench, in_session(1, "travel"), T0));
+    assert!(
+        !stays(&bench, in_session(2, "fund"), T0),
+        "it feeds an intent that funds are weighted by"
+    );
+    assert!(stays(&bench, in_session(3, "savings"), T0 + Millis::MINUTE));
+    // What is not read does not say how long the list holds either.
+    let fed = bench.preview(T0 + Millis::MINUTE);
+    assert_eq!(fed.valid_until, T0 + Millis::MINUTE.times(30));
+}
+
+#[test]
+fn sessions_and_aggregates_that_a_condition_reads_make_the_list_anew() {
+    let read_by = |condition: &str| {
+        let lines = format!(
+            "offers:\n  - {{ id: extra, group: savings, name: X, treatments: {{ web: {{ t: x }} }}, \
+             applicability: [{{ id: read, when: {condition} }}] }}"
+        );
+        let bench = Bench::new(catalog_with(&lines));
+        bench.preview(T0);
+        bench.ask(&bench.request(), T0);
+        bench
+    };
+    let of_session = read_by("behaviour.visits < 3");
+    let travel = search(&of_session.catalog, 1, "travel", T0);
+    assert!(stays(&of_session, travel.clone(), T0), "no session");
+    let in_session = crate::domain::event::Event {
+        id_hash: 2,
+        session_hash: Some(7),
+        ..travel
+    };
+    assert!(!stays(&of_session, in_session, T0));
+    let of_searches = read_by("behaviour.fund_searches < 3");
+    assert!(stays(&of_searches, search(&of_searches.catalog, 1, "travel", T0), T0));
+    assert!(!stays(&of_searches, search(&of_searches.catalog, 2, "fund", T0), T0));
+}
+
+#[test]
+fn attributes_and_consents_that_a_ranking_does_not_read_leave_the_list_as_it_was() {
+    let bench = Bench::new(catalog());
+    bench.preview(T0);
+    bench.ask(&bench.request(), T0);
+    let change = |change: &ProfileChange| {
+        let active = bench.engine.active();
+        bench.engine.upsert_profile(&active, &bench.anna, change, T0).unwrap();
+        bench.preview(T0)
+    };
+    let attribute = |name, value| ProfileChange {
+        attributes: vec![(symbol(&bench.catalog, name), value)],
+        ..ProfileChange::default()
+    };
+    let zone = Value::Category(symbol(&bench.catalog, "Asia/Kathmandu"));
+    assert!(
+        change(&attribute("zone", zone)).cached,
+        "only quiet hours and caps go by the zone"
+    );
+    let silenced = change(&ProfileChange {
+        opt_outs: vec![(bench.catalog.channels[0].symbol, true)],
+        ..ProfileChange::default()
+    });
+    assert!(
+        silenced.placements[0].offers.is_empty(),
+        "who opted out is not shown the list, cached or not"
+    );
+    let again = change(&ProfileChange {
+        opt_outs: vec![(bench.catalog.channels[0].symbol, false)],
+        ..ProfileChange::default()
+    });
+    assert!(again.cached && !again.placements[0].offers.is_empty());
+    assert!(!change(&attribute("age", Value::Number(17.0))).cached);
+}
