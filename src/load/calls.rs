@@ -37,8 +37,8 @@ pub const CUSTOMERS_PER_BATCH: u64 = 50;
 /// Events in one call of [`Call::EventBatches`].
 pub const EVENTS_PER_BATCH: u64 = 10 * CUSTOMERS_PER_BATCH;
 
-/// How many events of a type are tried: it moves lists when each of them did.
-const TRIES: u64 = 4;
+/// How many events of a type are tried.
+const TRIES: u64 = 16;
 
 /// A kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -243,25 +243,22 @@ impl Caller {
         }
     }
 
-    /// Finds out which types of events make a list be ranked anew, by recording some of each. Returns how many calls it
-    /// numbered.
+    /// Finds events that make a list be ranked anew, by recording some of each type. Returns how many calls it numbered.
     pub(super) async fn find_moving(&self) -> u64 {
         let customer = self.traffic.readers();
         let mut number = 0;
         let mut moving = Vec::new();
         for event_type in 0..self.traffic.event_types.len() {
-            let mut anew = 0;
             for _ in 0..TRIES {
                 let _ = self.warm(customer).await;
                 let event = self
                     .traffic
                     .event_of(event_type, number, &mut Draw::new(self.traffic.seed, number));
-                let answer = self.ask(self.traffic.offers(customer, vec![event])).await;
-                anew += u64::from(answer.is_ok_and(|answer| answer.cached == 0));
+                let answer = self.ask(self.traffic.offers(customer, vec![event.clone()])).await;
+                if answer.is_ok_and(|answer| answer.cached == 0) {
+                    moving.push(event);
+                }
                 number += 1;
-            }
-            if anew == TRIES {
-                moving.push(event_type);
             }
         }
         // Set once, at the beginning of a run.

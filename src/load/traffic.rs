@@ -13,8 +13,8 @@ use crate::sim::draw::Draw;
 pub(super) struct Traffic {
     /// The types of events, with what they carry.
     pub(super) event_types: Vec<wire::EventTypeSchema>,
-    /// Positions of those that make a list be ranked anew, once they were found out.
-    pub(super) moving: OnceCell<Vec<usize>>,
+    /// Events that made a list be ranked anew, once some were found.
+    pub(super) moving: OnceCell<Vec<wire::Event>>,
     /// How many customers there are.
     pub(super) customers: usize,
     /// The channel that asks.
@@ -106,13 +106,20 @@ impl Traffic {
         self.event_of(draw.below(self.event_types.len()), number, draw)
     }
 
-    /// Draws an event of a type that makes a list be ranked anew.
+    /// Draws an event that says what made a list be ranked anew.
     pub(super) fn moving_event(&self, number: u64, draw: &mut Draw) -> wire::Event {
         let moving = self.moving.get().map_or(&[][..], Vec::as_slice);
         match moving.get(draw.below(moving.len())) {
-            Some(&event_type) => self.event_of(event_type, number, draw),
+            Some(event) => wire::Event {
+                id: self.event_id(number),
+                ..event.clone()
+            },
             None => self.event(number, draw),
         }
+    }
+
+    fn event_id(&self, number: u64) -> String {
+        format!("{}-{number}", self.run)
     }
 
     pub(super) fn event_of(&self, event_type: usize, number: u64, draw: &mut Draw) -> wire::Event {
@@ -126,7 +133,7 @@ impl Traffic {
             Some((attribute.id.clone(), value))
         });
         wire::Event {
-            id: format!("{}-{number}", self.run),
+            id: self.event_id(number),
             r#type: event_type.id.clone(),
             attributes: attributes.collect::<BTreeMap<_, _>>(),
             channel: self.channel.clone(),
