@@ -52,9 +52,14 @@ pub fn nanos_since(start: Instant) -> u64 {
 /// the clock it does not count what the neighbours on the machine took meanwhile.
 #[must_use]
 pub fn worked() -> Option<Duration> {
+    worked_by("self")
+}
+
+/// Returns the same of another process, which the system knows by this number.
+pub(super) fn worked_by(process: &str) -> Option<Duration> {
     // Linux counts in hundredths of a second for every program, whatever its own grain is.
     const TICK: Duration = Duration::from_millis(10);
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name of the program, in parentheses, may hold blanks.
     let (_, behind_name) = stat.rsplit_once(')')?;
     let mut times = behind_name.split_ascii_whitespace().skip(11);

@@ -21,6 +21,7 @@ pub mod scorers;
 pub mod stages;
 pub mod table;
 mod templates;
+pub mod transport;
 pub mod what_if;
 pub mod world;
 

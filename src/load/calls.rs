@@ -17,6 +17,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::{ProstCodec, ProstEncoder};
 
 use super::json;
+use super::runner::Calls;
 use super::stream::OpenStream;
 use super::traffic::{Traffic, named};
 use crate::server::client::Connection;
@@ -194,55 +195,6 @@ impl Caller {
         json::resident_bytes(self.connection.clone()).await
     }
 
-    /// Makes call `number` of a run: the same number is the same call. Returns what came back, or why it failed.
-    pub(super) async fn call(&self, call: Call, number: u64) -> Result<Answer, Failure> {
-        let mut draw = Draw::new(self.traffic.seed, number);
-        match call {
-            Call::Floor => {
-                let asked = self.health.clone().check(HealthCheckRequest::default()).await;
-                asked.map(|_| Answer::default()).map_err(|status| Failure::of(&status))
-            }
-            Call::OffersCached => {
-                let request = self.traffic.offers(self.traffic.reader(&mut draw), Vec::new());
-                let answer = self.ask_only(request).await?;
-                if number.is_multiple_of(LOOKED_AT_EVERY) {
-                    looked_at(answer)
-                } else {
-                    Ok(Answer::default())
-                }
-            }
-            Call::OffersAnew => self.ask(self.traffic.offers_elsewhere(number)).await,
-            Call::Offers => {
-                let customer = self.traffic.writer(&mut draw);
-                let event = self.traffic.moving_event(number, &mut draw);
-                self.ask(self.traffic.offers(customer, vec![event])).await
-            }
-            Call::HttpFloor => json::floor(self.connection.clone()).await,
-            Call::Json => {
-                let request = self.traffic.offers(self.traffic.reader(&mut draw), Vec::new());
-                json::offers(self.connection.clone(), &request).await
-            }
-            Call::Events => {
-                let customer = Some(named(self.traffic.writer(&mut draw)));
-                let events = vec![self.traffic.event(number, &mut draw)];
-                let request = wire::RecordEventsRequest {
-                    customer,
-                    events,
-                    offers: None,
-                };
-                let recorded = self.behaviour.clone().record_events(request).await;
-                recorded
-                    .map(|_| Answer::default())
-                    .map_err(|status| Failure::of(&status))
-            }
-            Call::EventBatches => self.record_batch(self.traffic.batch(number, &mut draw)).await,
-            Call::Stream => {
-                self.ask_stream(self.traffic.offers(self.traffic.reader(&mut draw), Vec::new()))
-                    .await
-            }
-        }
-    }
-
     /// Finds events that make a list be ranked anew, by recording some of each type. Returns how many calls it numbered.
     pub(super) async fn find_moving(&self) -> u64 {
         let customer = self.traffic.readers();
@@ -318,6 +270,57 @@ impl Caller {
         match waiting.await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::new("stream closed", "")),
+        }
+    }
+}
+
+impl Calls for Caller {
+    /// The same number is the same call.
+    async fn call(&self, call: Call, number: u64) -> Result<Answer, Failure> {
+        let mut draw = Draw::new(self.traffic.seed, number);
+        match call {
+            Call::Floor => {
+                let asked = self.health.clone().check(HealthCheckRequest::default()).await;
+                asked.map(|_| Answer::default()).map_err(|status| Failure::of(&status))
+            }
+            Call::OffersCached => {
+                let request = self.traffic.offers(self.traffic.reader(&mut draw), Vec::new());
+                let answer = self.ask_only(request).await?;
+                if number.is_multiple_of(LOOKED_AT_EVERY) {
+                    looked_at(answer)
+                } else {
+                    Ok(Answer::default())
+                }
+            }
+            Call::OffersAnew => self.ask(self.traffic.offers_elsewhere(number)).await,
+            Call::Offers => {
+                let customer = self.traffic.writer(&mut draw);
+                let event = self.traffic.moving_event(number, &mut draw);
+                self.ask(self.traffic.offers(customer, vec![event])).await
+            }
+            Call::HttpFloor => json::floor(self.connection.clone()).await,
+            Call::Json => {
+                let request = self.traffic.offers(self.traffic.reader(&mut draw), Vec::new());
+                json::offers(self.connection.clone(), &request).await
+            }
+            Call::Events => {
+                let customer = Some(named(self.traffic.writer(&mut draw)));
+                let events = vec![self.traffic.event(number, &mut draw)];
+                let request = wire::RecordEventsRequest {
+                    customer,
+                    events,
+                    offers: None,
+                };
+                let recorded = self.behaviour.clone().record_events(request).await;
+                recorded
+                    .map(|_| Answer::default())
+                    .map_err(|status| Failure::of(&status))
+            }
+            Call::EventBatches => self.record_batch(self.traffic.batch(number, &mut draw)).await,
+            Call::Stream => {
+                self.ask_stream(self.traffic.offers(self.traffic.reader(&mut draw), Vec::new()))
+                    .await
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::calls::{Call, Caller};
 use super::figures::{Flooded, Tally};
 use super::pacer::{Schedule, now};
+use super::runner::Calls as _;
 
 /// Calls under way on one connection: a few less than the streams that a server allows, so that none waits in the client.
 const IN_FLIGHT_PER_CONNECTION: usize = 240;

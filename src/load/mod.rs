@@ -29,6 +29,7 @@ pub mod figures;
 mod flood;
 mod json;
 mod latencies;
+pub mod nothing;
 pub mod own;
 mod pacer;
 mod run;

@@ -8,7 +8,7 @@ use hdrhistogram::CreationError;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::calls::{Call, Caller};
+use super::calls::{Answer, Call, Caller, Failure};
 use super::figures::{Flooded, Tally};
 use super::flood::flood;
 use super::pacer::{self, Schedule, now};
@@ -22,23 +22,21 @@ const BEFORE_START: Duration = Duration::from_millis(10);
 /// How long to wait after the last call was due for answers that are still out.
 const OUTSTANDING_WAIT: Duration = Duration::from_secs(5);
 
+/// What makes calls over one connection.
+pub(super) trait Calls: 'static {
+    /// Makes call `number` of a run. Returns what came back, or why it failed.
+    fn call(&self, call: Call, number: u64) -> impl Future<Output = Result<Answer, Failure>>;
+}
+
 /// Makes calls over all connections.
-pub(super) struct Runner {
-    callers: Rc<Vec<Caller>>,
+pub(super) struct Runner<C = Caller> {
+    callers: Rc<Vec<C>>,
     duration: Duration,
     /// How many calls were numbered so far: no number comes twice in a run.
     numbers: u64,
 }
 
 impl Runner {
-    pub(super) fn new(callers: Vec<Caller>, duration: Duration) -> Self {
-        Self {
-            callers: Rc::new(callers),
-            duration,
-            numbers: 0,
-        }
-    }
-
     /// Finds out which events move a list, and reads every reader's list once; faults will show up when it is measured.
     pub(super) async fn prepare(&mut self, customers: usize) {
         self.numbers += self.callers[0].find_moving().await;
@@ -57,6 +55,31 @@ impl Runner {
             });
         }
         while workers.join_next().await.is_some() {}
+    }
+
+    /// Makes calls at a rate that the server cannot answer.
+    pub(super) async fn flood(&mut self, call: Call, rate: f64) -> Result<Flooded, CreationError> {
+        let before = self.callers[0].resident_bytes().await;
+        let (mut flooded, calls) = flood(&self.callers, call, rate, self.duration, self.numbers).await?;
+        self.numbers += calls;
+        let after = self.callers[0].resident_bytes().await;
+        flooded.resident_bytes = before.zip(after);
+        Ok(flooded)
+    }
+}
+
+impl<C: Calls> Runner<C> {
+    pub(super) fn new(callers: Vec<C>, duration: Duration) -> Self {
+        Self {
+            callers: Rc::new(callers),
+            duration,
+            numbers: 0,
+        }
+    }
+
+    /// Returns the first of those who make the calls.
+    pub(super) fn first(&self) -> Option<&C> {
+        self.callers.first()
     }
 
     /// Keeps the same number of calls under way for some time.
@@ -84,16 +107,6 @@ impl Runner {
         let mut tally = settled(tally);
         tally.elapsed += now().duration_since(begun);
         tally
-    }
-
-    /// Makes calls at a rate that the server cannot answer.
-    pub(super) async fn flood(&mut self, call: Call, rate: f64) -> Result<Flooded, CreationError> {
-        let before = self.callers[0].resident_bytes().await;
-        let (mut flooded, calls) = flood(&self.callers, call, rate, self.duration, self.numbers).await?;
-        self.numbers += calls;
-        let after = self.callers[0].resident_bytes().await;
-        flooded.resident_bytes = before.zip(after);
-        Ok(flooded)
     }
 
     /// Makes calls that fall due at a fixed rate, whatever becomes of those before. Calls that are due while as many as may

@@ -93,7 +93,7 @@ pub(super) fn count(program: &Path, which: usize, ways: &[Way]) -> anyhow::Resul
 }
 
 /// Finds the sum in what callgrind wrote.
-fn total(text: &str) -> Option<u64> {
+pub(in crate::bench) fn total(text: &str) -> Option<u64> {
     let sum = |line: &str| {
         let rest = line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:"))?;
         rest.split_whitespace().next()?.parse().ok()

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use instructions::total as counted;
 pub use place::Size;
 
 use self::calls::{Calls, Plan};
