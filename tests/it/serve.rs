@@ -205,6 +205,7 @@ fn who_reads_only_the_first_lines_is_not_told_of_a_fault() {
 #[test]
 fn every_command_shows_an_example() {
     for command in [
+        "agreement",
         "backup",
         "bench",
         "check",

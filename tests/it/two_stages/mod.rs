@@ -1,6 +1,8 @@
 //! A model that cannot be taken apart, with a shortlist: which offers it scores itself, what becomes of the others, and what is said
 //! about it. What the engine should do is worked out here from two lists that know nothing of shortlists.
 
+mod agreement;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
