@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use nbo::cli::{
-    audit, bench, campaign, check, data, erase, export, health, import, load, openapi, replay, schema, serve, sim,
-    simulate, token, top,
+    agreement, audit, bench, campaign, check, data, erase, export, health, import, load, openapi, replay, schema,
+    serve, sim, simulate, token, top,
 };
 
 /// The system's allocator keeps memory that replaced versions and models gave back, and takes longer under many threads.
@@ -39,6 +39,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Agreement(agreement::Args),
     Audit(audit::Args),
     Backup(data::BackupArgs),
     Bench(bench::Args),
@@ -115,6 +116,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command, out: &mut Output) -> anyhow::Result<ExitCode> {
     let code = match command {
+        Command::Agreement(agreement) => agreement.run(out),
         Command::Audit(audit) => audit.run(out),
         Command::Backup(backup) => backup.run(out),
         Command::Bench(bench) => bench.run(out),

@@ -9,6 +9,7 @@
 //! ratios within one run, and those of single calls in the report's goals; what is seldom, such as the 99.9th
 //! percentile, is the machine's as much as the program's.
 
+pub mod agreement;
 pub mod campaign;
 pub mod catalog;
 pub mod durability;

@@ -44,7 +44,15 @@ impl Files {
     /// # Errors
     /// When the model is not that of its manifest, or nothing can score with it.
     pub fn load(&self, sessions: usize, catalog: &Catalog) -> anyhow::Result<Arc<dyn Scorer>> {
-        self.load_as(&Wanted::Best, sessions, catalog)
+        self.load_at(0, sessions, catalog)
+    }
+
+    /// Loads it as it would serve at a position among the models of a catalog, with a session for each of `sessions` threads.
+    ///
+    /// # Errors
+    /// As for [`Files::load`].
+    pub fn load_at(&self, position: usize, sessions: usize, catalog: &Catalog) -> anyhow::Result<Arc<dyn Scorer>> {
+        self.load_as(&Wanted::Best, position, sessions, catalog)
     }
 
     /// Loads it as ONNX Runtime runs it, with a session for each of `sessions` threads.
@@ -52,7 +60,7 @@ impl Files {
     /// # Errors
     /// When there is no ONNX Runtime, or the model is not that of its manifest.
     pub fn load_in_runtime(&self, sessions: usize, catalog: &Catalog) -> anyhow::Result<Arc<dyn Scorer>> {
-        self.load_as(&Wanted::Arithmetic(ROWS.to_owned()), sessions, catalog)
+        self.load_as(&Wanted::Arithmetic(ROWS.to_owned()), 0, sessions, catalog)
     }
 
     /// Writes it to a folder as a server reads it.
@@ -68,12 +76,18 @@ impl Files {
         Ok(())
     }
 
-    fn load_as(&self, wanted: &Wanted, sessions: usize, catalog: &Catalog) -> anyhow::Result<Arc<dyn Scorer>> {
+    fn load_as(
+        &self,
+        wanted: &Wanted,
+        position: usize,
+        sessions: usize,
+        catalog: &Catalog,
+    ) -> anyhow::Result<Arc<dyn Scorer>> {
         let manifest = Manifest::parse(self.manifest).map_err(|faults| anyhow!("{}: {faults:?}", self.name))?;
         let runtime = Runtime::load(None).ok();
         let loaded = Loaded::load(runtime.as_ref(), self.model, &manifest, sessions)?;
         loaded
-            .scorer(catalog, 0, wanted)
+            .scorer(catalog, position, wanted)
             .map_err(|why| anyhow!("{}: {why}", self.name))
     }
 }

@@ -37,6 +37,10 @@ pub const GOLDEN_ROWS_MAX: usize = 256;
 /// The largest difference from a golden score that a manifest may allow: beyond it, another model would pass.
 pub const TOLERANCE_MAX: f32 = 0.001;
 
+/// The most offers that a shortlist may keep. Each costs a row, 3 µs and more for 100 trees: so many are some 15 ms, and whoever
+/// wants more needs no shortlist.
+pub const SHORTLIST_MAX: usize = 4_096;
+
 /// A checked manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
@@ -52,8 +56,10 @@ pub struct Manifest {
     pub file: String,
     /// The model file's SHA-256 in lowercase hexadecimal, as `sha256sum` prints it.
     pub sha256: String,
-    /// The offer groups whose offers the model scores; at least one, each once.
+    /// The offer groups whose offers the model scores, each once; at least one, unless the model is only another's first stage.
     pub groups: Vec<String>,
+    /// Which offers the model scores when many pass; without it, all of them.
+    pub shortlist: Option<Shortlist>,
     /// The model's input tensor.
     pub input: Input,
     /// The model's output tensor.
@@ -66,6 +72,18 @@ pub struct Manifest {
     pub tolerance: f32,
     /// What the training script measured, for people: any names.
     pub metrics: BTreeMap<String, f64>,
+}
+
+/// A plan in two stages, for a model that costs too much for a whole catalog: when more than `keep` offers passed, the first stage
+/// scores all of them, the model the `keep` best of these, by priority. The others keep the score of the first stage, lowered where
+/// it has to be, and stand behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortlist {
+    /// The folder of another model, beside this one's: the first stage. Its own `columns` say what it is fed, it must be one that is
+    /// taken apart for the catalog, and it has no shortlist itself. Its `groups` mean nothing here.
+    pub by: String,
+    /// How many offers the model scores itself: 1 to [`SHORTLIST_MAX`].
+    pub keep: usize,
 }
 
 /// The input tensor: 32-bit floats of shape `[rows, features]`, with any number of rows.

@@ -105,7 +105,7 @@ pub struct Catalog {
     pub purposes: Vec<Purpose>,
     /// The hold-outs, in the order of the files.
     pub hold_outs: Vec<HoldOut>,
-    /// The models, in the order of the files.
+    /// The models, in the order of the files, and after them those that are only the first stage of one.
     pub models: Vec<ModelPlan>,
     /// What a ranking reads of a profile and a request: it holds for their values only, and for as long as they are the same.
     pub reads: Reads,
@@ -145,6 +145,21 @@ impl Offer {
 }
 
 impl Catalog {
+    /// Tells whether a model may be asked to score offers of a group: as the group's own model, or as the first stage of that.
+    #[must_use]
+    pub fn is_scored(&self, group: usize, by: usize) -> bool {
+        let own = self.groups[group].model;
+        let first = || self.models.get(own?)?.shortlist.map(|shortlist| shortlist.by);
+        own == Some(by) || first() == Some(by)
+    }
+
+    /// Returns the model whose first stage the one at this position is; the first of several.
+    #[must_use]
+    pub fn whose_first_stage(&self, position: usize) -> Option<&ModelPlan> {
+        let is_by = |plan: &&ModelPlan| plan.shortlist.is_some_and(|shortlist| shortlist.by == position);
+        self.models.iter().find(is_by)
+    }
+
     /// Returns the time zone of a customer: the customer's own, else the catalog's.
     #[must_use]
     pub fn zone_of(&self, profile: &Profile) -> &jiff::tz::TimeZone {
@@ -382,8 +397,19 @@ pub struct ModelPlan {
     pub version: Arc<str>,
     /// One per input column of the model, in its order.
     pub columns: Vec<Column>,
+    /// Which offers it scores when many pass; without it, all of them.
+    pub shortlist: Option<Shortlist>,
     /// What does not change from decision to decision: the columns that read the offer and no clock.
     pub by_offer: Vec<OfferCells>,
+}
+
+/// Which offers a model scores when many pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortlist {
+    /// The position in [`Catalog::models`] of the first stage, which scores all of them.
+    pub by: usize,
+    /// How many of the best the model scores itself.
+    pub keep: usize,
 }
 
 /// A column that is known for every offer when the catalog is loaded.

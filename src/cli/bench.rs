@@ -23,6 +23,8 @@ use crate::bench::{self, Options, catalog::Conditions};
   nbo bench --durability         what it costs that nothing is lost
   nbo bench --restart --customers 10000000
                                  how long a restart takes, and how much memory
+  nbo bench --two-stages --offers 10000 --calls 500
+                                 what a shortlist saves where ONNX Runtime runs the model
   nbo bench --what-if            how fast recorded traffic is decided again
   nbo bench --json > after.json  to compare with another run")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -53,6 +55,9 @@ pub struct Args {
     /// Measure a restart in a process of its own: how long it takes, and how much memory
     #[arg(long, conflicts_with_all = ["campaign", "durability", "what_if"])]
     restart: bool,
+    /// Measure what a shortlist saves where ONNX Runtime runs the model
+    #[arg(long, conflicts_with_all = ["campaign", "durability", "what_if", "restart"])]
+    two_stages: bool,
     /// Do one part of it
     #[arg(long, hide = true, requires = "restart_folder")]
     restart_part: Option<bench::restart::Part>,
@@ -103,6 +108,12 @@ impl Args {
         }
         if self.restart {
             let report = bench::restart::measure(&options, &progress);
+            bar.finish_and_clear();
+            let report = report?;
+            return self.tell(&report, &report.table(), out);
+        }
+        if self.two_stages {
+            let report = bench::agreement::measure_bench(&options, &progress);
             bar.finish_and_clear();
             let report = report?;
             return self.tell(&report, &report.table(), out);

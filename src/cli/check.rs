@@ -58,6 +58,14 @@ struct Model {
     version: String,
     path: &'static str,
     path_reason: String,
+    shortlist: Option<Shortlist>,
+}
+
+/// A plan in two stages.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Shortlist {
+    by: String,
+    keep: usize,
 }
 
 /// The result as JSON has it.
@@ -153,6 +161,15 @@ impl<'a> Report<'a> {
                 let path = model.path.replace('_', " ");
                 writeln!(out, "model {}: scored by {path}: {}", model.name, model.path_reason)?;
             }
+            for model in &catalog.models {
+                if let Some(Shortlist { by, keep }) = &model.shortlist {
+                    let name = &model.name;
+                    writeln!(
+                        out,
+                        "model {name}: of more than {keep} offers it scores the best {keep} by the model {by}, which scores the others"
+                    )?;
+                }
+            }
         }
         if self.errors + self.warnings > 0 {
             writeln!(
@@ -193,6 +210,10 @@ impl Summary {
                     version: plan.version.to_string(),
                     path: scorer.as_ref().map_or("not_loaded", |scorer| scorer.path().name()),
                     path_reason: scorer.as_ref().map_or("", |scorer| scorer.why()).to_owned(),
+                    shortlist: plan.shortlist.map(|shortlist| Shortlist {
+                        by: catalog.models[shortlist.by].name.to_string(),
+                        keep: shortlist.keep,
+                    }),
                 })
                 .collect(),
         }

@@ -1,5 +1,6 @@
 //! The commands of `nbo`, one file each: arguments in, text out, exit code back. What they do is done by the layers below.
 
+pub mod agreement;
 pub mod audit;
 pub mod bench;
 pub mod campaign;

@@ -268,6 +268,7 @@ fn in_words(again: &wire::ReplayDecisionResponse, decision: &wire::GetOffersResp
             let factors = factors(offer);
             let source = match offer.rung() {
                 wire::Rung::Model => "the model expects",
+                wire::Rung::FirstStage => "the model's first stage expects",
                 wire::Rung::LastGood => "the model's last good answer expects",
                 _ => "without a model we expect",
             };

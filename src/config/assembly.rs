@@ -5,7 +5,7 @@
 //! sessions. Proving a model runs its golden rows on every session, which is the warm-up as well.
 //!
 //! A model that is refused refuses the whole version, at the start as after a change: files that do not belong together
-//! are not to be served by half. Only when there is no ONNX Runtime at all do the models stay out that need it, and the
+//! are not to be served by half. So does one that is to be the first stage of another and cannot be taken apart. Only when there is no ONNX Runtime at all do the models stay out that need it, and the
 //! lower rungs of the ladder serve, with a warning: an engine that answers a little worse is better than none.
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,10 +17,10 @@ use sha2::{Digest, Sha256};
 use super::data::DataFolder;
 use super::files::{self, Files};
 use crate::catalog::manifest::Manifest;
-use crate::catalog::{Diagnostic, Severity, load};
+use crate::catalog::{Catalog, Diagnostic, Severity, load};
 use crate::domain::symbol::Symbols;
 use crate::engine::{Activation, Active};
-use crate::model::{Loaded, Runtime, Wanted};
+use crate::model::{Loaded, Path, Runtime, Scorer, Wanted};
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +166,11 @@ impl Assembly {
                 }
             };
             match model.model.scorer(&catalog, at, &wanted) {
-                Ok(scorer) => scorers.push(Some(scorer)),
+                Ok(scorer) => {
+                    let unfit = unfit_first_stage(&catalog, at, &*scorer).filter(|_| wanted == Wanted::Best);
+                    faults.extend(unfit.map(|message| self.fault_of(folder, message)));
+                    scorers.push(Some(scorer));
+                }
                 // Without ONNX Runtime the lower rungs serve; a decision that is made again must be the same.
                 Err(why) if wanted == Wanted::Best => {
                     scorers.push(None);
@@ -219,6 +223,21 @@ impl Proved {
         self.manifest == manifest
             && bytes.is_some_and(|bytes| format!("{:x}", Sha256::digest(bytes)) == self.model.sha256())
     }
+}
+
+/// Says why a model cannot be the first stage of another, if it is to be one and cannot.
+fn unfit_first_stage(catalog: &Catalog, position: usize, scorer: &dyn Scorer) -> Option<String> {
+    let whose = catalog.whose_first_stage(position)?;
+    let is_cheap = matches!(scorer.path(), Path::FactorisedTrees | Path::FactorisedSum);
+    (!is_cheap).then(|| {
+        format!(
+            "it cannot be the first stage of the model `{}`: a first stage scores every offer, so it has to be taken apart for the \
+             catalog, but {} scores it: {}",
+            whose.name,
+            scorer.path(),
+            scorer.why()
+        )
+    })
 }
 
 /// Makes a diagnostic about a whole file or folder.

@@ -70,6 +70,7 @@ pub(super) fn plan(catalog: &Catalog) -> ModelPlan {
         name: "model".into(),
         version: "1".into(),
         columns: columns.map(column).into(),
+        shortlist: None,
         by_offer: Vec::new(),
     };
     model.encode_offers(&catalog.offers);

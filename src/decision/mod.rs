@@ -7,6 +7,7 @@
 //! * [`features`] computes what the model sees of them, in parts or as input rows.
 //! * [`specialised`] scores the parts, with a model that is taken apart for the catalog.
 //! * [`rank`] multiplies the factors and puts the offers in order.
+//! * [`shortlist`] chooses the best of many by a cheap model, for one that costs too much for all of them.
 //! * [`consent`] and [`hold_out`] make up the [`barrier`]: what keeps an offer from a customer whatever else is so.
 //! * [`quiet`] asks the quiet hours of a channel.
 //! * [`calendar`] knows the hours, days, weeks and months of a time zone.
@@ -33,6 +34,7 @@ pub mod nobody;
 pub mod policy;
 pub mod quiet;
 pub mod rank;
+pub mod shortlist;
 pub mod specialised;
 pub mod steer;
 pub mod unite;

@@ -12,10 +12,39 @@ use super::time::Timestamp;
 pub enum Rung {
     /// The model scored it now.
     Model,
-    /// The model could not; this is the last score it gave for this customer and offer.
+    /// The model's first stage scored it now, and it was not among the best that the model then scored itself: it stands behind those,
+    /// its score lowered where it has to be.
+    FirstStage,
+    /// The model could not; this is the last score that it, or its first stage, gave for this customer and offer.
     LastGood,
     /// No model scores this offer, or it could not and never had: the catalog's start propensity.
     Start,
+}
+
+impl Rung {
+    /// All of them, best first.
+    pub const ALL: [Self; 4] = [Self::Model, Self::FirstStage, Self::LastGood, Self::Start];
+
+    /// Returns its name in metrics, traces and files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::FirstStage => "first_stage",
+            Self::LastGood => "last_good",
+            Self::Start => "start",
+        }
+    }
+
+    /// Returns its number in a [`fingerprint`], which stays what it was when a rung is added: recorded answers have it.
+    const fn number(self) -> u64 {
+        match self {
+            Self::Model => 0,
+            Self::LastGood => 1,
+            Self::Start => 2,
+            Self::FirstStage => 3,
+        }
+    }
 }
 
 /// The four factors of a priority; a factor that the catalog switches off is 1 in the product, but shown as it is.
@@ -38,7 +67,7 @@ pub struct Ranked {
     pub offer: u16,
     /// Where the propensity came from.
     pub rung: Rung,
-    /// The model's or the start propensity, 0 to 1.
+    /// The model's, its first stage's or the start propensity, 0 to 1.
     pub propensity: f32,
     /// The context weight.
     pub context_weight: f32,
@@ -150,7 +179,7 @@ pub fn fingerprint(placements: &[Filled]) -> u64 {
             }
             number(shown.offer as u64);
             number(shown.rank as u64);
-            number(shown.rung as u64);
+            number(shown.rung.number());
             number(u64::from(shown.control));
         }
     }

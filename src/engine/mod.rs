@@ -172,6 +172,7 @@ struct Workspace {
     scratch: Scratch,
     survivors: Vec<u16>,
     of_model: Vec<u16>,
+    shortlisted: Vec<u16>,
     rows: Rows,
     scoring: specialised::Scratch,
     weights: Vec<f32>,

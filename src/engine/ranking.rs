@@ -6,15 +6,17 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Shortlist};
+use crate::decision::facts::Layout;
 use crate::decision::features::Rows;
-use crate::decision::{gate, rank};
+use crate::decision::{gate, rank, shortlist, specialised};
 use crate::domain::decision::{Ranked, Ranking, Rung};
 use crate::domain::ids::CustomerKey;
 use crate::domain::profile::Profile;
 use crate::domain::request::OffersRequest;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
+use crate::model::Scorer;
 use crate::store::KeyHasher;
 
 use super::laps::{self, Step};
@@ -224,6 +226,7 @@ pub(super) fn rank_now(
         scratch,
         survivors,
         of_model,
+        shortlisted,
         rows,
         scoring,
         weights,
@@ -231,62 +234,44 @@ pub(super) fn rank_now(
         keys,
         ..
     } = workspace;
-    let mut valid_until = layout.fill(catalog, profile, now);
-    valid_until = valid_until.min(gate::survivors(
-        catalog,
-        layout,
-        &request.context,
-        now,
-        scratch,
-        survivors,
-    ));
+    let until = layout.fill(catalog, profile, now);
+    let gate = gate::survivors(catalog, layout, &request.context, now, scratch, survivors);
     laps::lap(Step::Gate);
     rank::context_weights(catalog, &layout.intent, weights);
+    let mut asking = Asking {
+        active,
+        request,
+        profile,
+        layout,
+        now,
+        rows,
+        scratch: scoring,
+        weights,
+        shortlisted,
+        keys,
+        valid_until: until.min(gate),
+    };
     unsorted.clear();
     let mut sound = true;
     let model_of = |offer: u16| catalog.groups[catalog.offer_groups[usize::from(offer)]].model;
     for &offer in survivors.iter().filter(|&&offer| model_of(offer).is_none()) {
         let start = catalog.offers[usize::from(offer)].start_propensity;
-        unsorted.push(rank::ranked(catalog, offer, start, Rung::Start, weights));
+        unsorted.push(rank::ranked(catalog, offer, start, Rung::Start, asking.weights));
     }
-    for (at, plan) in catalog.models.iter().enumerate() {
+    for at in 0..catalog.models.len() {
         of_model.clear();
         of_model.extend(survivors.iter().filter(|&&offer| model_of(offer) == Some(at)));
         if of_model.is_empty() {
             continue;
         }
-        let scorer = active.models.get(at).and_then(Option::as_ref);
-        let answered = scorer.is_some_and(|scorer| {
-            let Rows { parts, cells, scores } = &mut *rows;
-            let until = parts.gather(catalog, plan, layout, profile, &request.context, of_model, now);
-            valid_until = valid_until.min(until);
-            let in_parts = scorer.score_parts(parts, catalog, of_model, scoring, scores);
-            let result = in_parts.unwrap_or_else(|| {
-                parts.lay_out(catalog, plan, of_model, cells);
-                scores.clear();
-                scores.resize(of_model.len(), 0.0);
-                scorer.score(cells, scores)
-            });
-            result.is_ok()
-        });
-        sound &= answered || scorer.is_none();
-        let last_good = if answered {
-            Vec::new()
-        } else {
-            last_scores(catalog, last)
-        };
-        let unlisted = last
-            .filter(|list| list.ranking.is_cut)
-            .map(|list| lowest_good(catalog, list, at));
-        for (row, &offer) in of_model.iter().enumerate() {
-            let (propensity, rung) = if answered {
-                (rows.scores[row], Rung::Model)
-            } else {
-                lower_rung(catalog, &last_good, unlisted, offer)
-            };
-            unsorted.push(rank::ranked(catalog, offer, propensity, rung, weights));
+        let is_loaded = asking.scorer(at).is_some();
+        let answered = is_loaded && asking.score(at, of_model, unsorted);
+        if !answered {
+            lower(catalog, last, at, of_model, asking.weights, unsorted);
         }
+        sound &= answered || !is_loaded;
     }
+    let valid_until = asking.valid_until;
     laps::lap(Step::Score);
     let at_most = if whole { usize::MAX } else { rank::LISTED };
     let ranking = Ranking {
@@ -296,6 +281,105 @@ pub(super) fn rank_now(
     };
     laps::lap(Step::Rank);
     (ranking, sound)
+}
+
+/// What the models of one decision are asked with.
+struct Asking<'a> {
+    active: &'a Active,
+    request: &'a OffersRequest,
+    profile: &'a Profile,
+    layout: &'a Layout,
+    now: Timestamp,
+    rows: &'a mut Rows,
+    scratch: &'a mut specialised::Scratch,
+    weights: &'a [f32],
+    shortlisted: &'a mut Vec<u16>,
+    keys: &'a mut Vec<u64>,
+    /// Until when everything that was asked so far stays the same if only time passes.
+    valid_until: Timestamp,
+}
+
+impl Asking<'_> {
+    fn scorer(&self, model: usize) -> Option<&Arc<dyn Scorer>> {
+        self.active.models.get(model)?.as_ref()
+    }
+
+    /// Adds the entries of `offers`, all that passed of a model's groups, in two stages when there are more than its shortlist keeps.
+    /// When the model fails, it returns false and adds nothing. When only its first stage fails, the model scores all of them: that
+    /// is slower, and no worse.
+    fn score(&mut self, model: usize, offers: &[u16], entries: &mut Vec<Ranked>) -> bool {
+        let catalog = &*self.active.catalog;
+        let shortlist = catalog.models[model].shortlist;
+        if let Some(Shortlist { by, keep }) = shortlist.filter(|shortlist| offers.len() > shortlist.keep)
+            && self.ask(by, offers)
+        {
+            let begin = entries.len();
+            self.add(offers, Rung::FirstStage, entries);
+            let mut best = std::mem::take(self.shortlisted);
+            shortlist::choose(&entries[begin..], keep, self.keys, &mut best);
+            let answered = self.ask(model, &best);
+            if answered {
+                let scores = &self.rows.scores;
+                shortlist::rescore(catalog, &mut entries[begin..], &best, scores, self.weights);
+            } else {
+                entries.truncate(begin);
+            }
+            *self.shortlisted = best;
+            return answered;
+        }
+        let answered = self.ask(model, offers);
+        if answered {
+            self.add(offers, Rung::Model, entries);
+        }
+        answered
+    }
+
+    fn add(&self, offers: &[u16], rung: Rung, entries: &mut Vec<Ranked>) {
+        let scored = offers.iter().zip(&self.rows.scores);
+        entries.extend(
+            scored.map(|(&offer, &score)| rank::ranked(&self.active.catalog, offer, score, rung, self.weights)),
+        );
+    }
+
+    /// Leaves a model's scores of offers in `rows`, and tells whether it gave them.
+    fn ask(&mut self, model: usize, offers: &[u16]) -> bool {
+        let catalog = &*self.active.catalog;
+        let Some(scorer) = self.active.models.get(model).and_then(Option::as_ref) else {
+            return false;
+        };
+        let plan = &catalog.models[model];
+        let Rows { parts, cells, scores } = &mut *self.rows;
+        let context = &self.request.context;
+        let until = parts.gather(catalog, plan, self.layout, self.profile, context, offers, self.now);
+        self.valid_until = self.valid_until.min(until);
+        let in_parts = scorer.score_parts(parts, catalog, offers, self.scratch, scores);
+        let result = in_parts.unwrap_or_else(|| {
+            parts.lay_out(catalog, plan, offers, cells);
+            scores.clear();
+            scores.resize(offers.len(), 0.0);
+            scorer.score(cells, scores)
+        });
+        result.is_ok()
+    }
+}
+
+/// Adds the entries of a model's offers without the model, from the rungs below it.
+fn lower(
+    catalog: &Catalog,
+    last: Option<&List>,
+    model: usize,
+    offers: &[u16],
+    weights: &[f32],
+    entries: &mut Vec<Ranked>,
+) {
+    let last_good = last_scores(catalog, last);
+    let unlisted = last
+        .filter(|list| list.ranking.is_cut)
+        .map(|list| lowest_good(catalog, list, model));
+    entries.extend(offers.iter().map(|&offer| {
+        let (propensity, rung) = lower_rung(catalog, &last_good, unlisted, offer);
+        rank::ranked(catalog, offer, propensity, rung, weights)
+    }));
 }
 
 /// The last good scores by the offer's position, from the customer's list of the same activation; empty without one.

@@ -14,7 +14,7 @@ use crate::decision::gate::{self, Failure};
 use crate::decision::steer::Steering;
 use crate::decision::volumes::{self, Room, Rooms};
 use crate::decision::{hold_out, unite};
-use crate::domain::decision::Filled;
+use crate::domain::decision::{Filled, Ranked, Ranking};
 use crate::domain::ids::CustomerKey;
 use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, PlacementRequest};
@@ -97,6 +97,25 @@ impl Rehearsal {
         let ranking = steered.as_ref().unwrap_or(&ranking);
         let mut turn = |offer, stopped| note(Blocked::Turn(offer, stopped));
         fill::fill_noting(ranking, &barrier, request, now, asked.rooms, &mut turn).placements
+    }
+}
+
+impl Rehearsal {
+    /// Makes a customer's ranked list, as a live call does that has no list at hand. Also tells whether every model answered.
+    pub fn rank(
+        &mut self,
+        active: &Active,
+        request: &OffersRequest,
+        profile: &Profile,
+        now: Timestamp,
+    ) -> (Ranking, bool) {
+        ranking::rank_now(active, request, profile, None, false, now, &mut self.0)
+    }
+
+    /// Returns the entries of all offers that passed when [`Rehearsal::rank`] was last called, in no order.
+    #[must_use]
+    pub fn ranked(&self) -> &[Ranked] {
+        &self.0.unsorted
     }
 }
 

@@ -136,7 +136,7 @@ impl Trial<'_> {
 
     /// Scores offers of the catalog with drawn customers, in parts.
     fn offers(&mut self, draw: &mut Draw<'_>, catalog: &Catalog, position: usize) -> Result<(), String> {
-        let scored = |at: &usize| catalog.groups[catalog.offer_groups[*at]].model == Some(position);
+        let scored = |at: &usize| catalog.is_scored(catalog.offer_groups[*at], position);
         let offers: Vec<u16> = (0..catalog.offers.len())
             .filter(scored)
             .filter_map(|at| u16::try_from(at).ok())

@@ -1,7 +1,7 @@
 //! One call for offers as it is measured: all of them as a whole, and some of them stage by stage.
 
 use super::desk::Desk;
-use crate::domain::decision::{Decision, Rung};
+use crate::domain::decision::Decision;
 use crate::domain::request::OffersRequest;
 use crate::engine::{self, Active, Watched};
 use crate::telemetry::{ANSWER, CONVERT, Stopwatch, Traced, draw, ticks};
@@ -47,13 +47,8 @@ impl<'a> Look<'a> {
         self.desk.meters.decided(active, request, decision, self.took);
         if self.watched_from.is_some() && Traced::is_current() {
             let channel = active.catalog.channels[request.channel].id.to_string();
-            let rung = match decision.rung {
-                Rung::Model => "model",
-                Rung::LastGood => "last_good",
-                Rung::Start => "start",
-            };
             Traced::about("nbo.channel", channel);
-            Traced::about("nbo.rung", rung.to_owned());
+            Traced::about("nbo.rung", decision.rung.name().to_owned());
             Traced::about("nbo.cached", decision.cached.to_string());
             Traced::about("nbo.catalog", active.catalog.version.to_string());
         }

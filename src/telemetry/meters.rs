@@ -36,7 +36,7 @@ pub struct Meters {
     labels: Labels,
     open: Open,
     watched_every: AtomicU32,
-    decisions: [[Counter; 2]; RUNGS.len()],
+    decisions: [[Counter; 2]; Rung::ALL.len()],
     replayed: Counter,
     fallbacks: Counter,
     withheld: [Counter; STAGES.len()],
@@ -66,11 +66,6 @@ pub struct Meters {
     every: Gauge,
 }
 
-const RUNGS: [(Rung, &str); 3] = [
-    (Rung::Model, "model"),
-    (Rung::LastGood, "last_good"),
-    (Rung::Start, "start"),
-];
 /// Why the gate lets a call not in: the last is that there is nothing at its address.
 const REFUSED_CALLERS: [(Code, &str); 3] = [
     (Code::Unauthenticated, "unauthenticated"),
@@ -326,8 +321,8 @@ impl Meters {
             labels: Labels::default(),
             open: Open::default(),
             watched_every: AtomicU32::new(WATCHED_EVERY),
-            decisions: RUNGS.map(|(_, rung)| {
-                CACHED.map(|cached| counter!("nbo_decisions_total", "rung" => rung, "cached" => cached))
+            decisions: Rung::ALL.map(|rung| {
+                CACHED.map(|cached| counter!("nbo_decisions_total", "rung" => rung.name(), "cached" => cached))
             }),
             stages: std::array::from_fn(|at| stage(STAGE_NAMES[at])),
             replayed: counter!("nbo_replayed_answers_total"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use nbo::campaign::RUN_LIMIT;
 use nbo::catalog::load::{FILE_BYTES_MAX, FILES_MAX};
-use nbo::catalog::{Catalog, CatalogFiles, Diagnostic, load};
+use nbo::catalog::{Catalog, CatalogFiles, Diagnostic, Shortlist, load};
 use nbo::decision::features::counts;
 use nbo::decision::{consent, fill, gate};
 use nbo::domain::contact::Counted;
@@ -234,6 +234,90 @@ fn two_models_for_one_group_are_refused() {
     files.models.insert("other".to_owned(), manifest);
     let expected = "models/other/manifest.json:9:14: error: two models score the group `savings` \
                     (take it out of one manifest's `groups`, or one model out of the catalog's `models`)";
+    assert_eq!(said(&files), [expected]);
+}
+
+/// Returns the small catalog with a shortlist in its model, and with the folder `cheap` beside it, whose manifest is spoilt by `change`.
+fn with_shortlist(by: &str, (from, to): (&str, &str)) -> CatalogFiles {
+    let shortlist = format!("[\"savings\"],\n  \"shortlist\": {{\"by\": \"{by}\", \"keep\": 20}}");
+    let mut files = small();
+    let manifest = files.models["bank"].clone();
+    let cheap = manifest.replace("[\"savings\"]", "[]");
+    assert!(cheap.contains(from), "nothing to replace: {from}");
+    files.models.insert("cheap".to_owned(), cheap.replacen(from, to, 1));
+    let model = manifest.replace("[\"savings\"]", &shortlist);
+    files.models.insert("bank".to_owned(), model);
+    files
+}
+
+#[test]
+fn a_first_stage_comes_along_although_the_catalog_does_not_name_it_and_scores_no_group_of_its_own() {
+    for (groups, listed) in [("[]", false), ("[\"fund\"]", false), ("[]", true), ("[\"fund\"]", true)] {
+        let mut files = with_shortlist("cheap", ("[]", groups));
+        if listed {
+            let text = files.rules.get_mut("catalog.yaml").unwrap();
+            *text = text.replace("models: [bank]", "models: [cheap, bank]");
+        }
+        let catalog = loaded(&files).unwrap();
+        let (first, own) = if listed { (0, 1) } else { (1, 0) };
+        assert_eq!(&*catalog.models[first].name, "cheap");
+        assert_eq!(catalog.models[own].shortlist, Some(Shortlist { by: first, keep: 20 }));
+        let model = |group: &str| catalog.groups.iter().find(|each| &*each.id == group).unwrap().model;
+        let of_fund = (listed && groups != "[]").then_some(first);
+        assert_eq!((model("savings"), model("fund")), (Some(own), of_fund));
+        let other = files.models["cheap"].replace("For tests.", "For other tests.");
+        files.models.insert("cheap".to_owned(), other);
+        assert_ne!(loaded(&files).unwrap().version, catalog.version);
+    }
+}
+
+#[test]
+fn every_fault_of_a_shortlist_is_told_with_its_place() {
+    let nothing = ("[]", "[]");
+    let chain = ("[]", "[], \"shortlist\": {\"by\": \"bank\", \"keep\": 3}");
+    let rows = [
+        (
+            "cheep",
+            nothing,
+            "models/bank/manifest.json:10:23: error: there is no model `cheep`: no `models/cheep/manifest.json` (did you mean \
+             `cheap`?)",
+        ),
+        (
+            "bank",
+            nothing,
+            "models/bank/manifest.json:10:23: error: the first stage of `bank` is `bank` itself, which would save nothing (name a \
+             model that costs less)",
+        ),
+        (
+            "cheap",
+            ("behaviour.searches_7d", "behaviour.searches"),
+            "models/cheap/manifest.json:16:34: error: the column `searches` reads `behaviour.searches`, which the catalog has not \
+             (allowed are searches_7d, searches_by_7d_fund, searches_by_7d_foreign_exchange, results_30d, days_since_login, \
+             last_category, sessions_30d)",
+        ),
+        (
+            "cheap",
+            ("0.00001", "7"),
+            "models/cheap/manifest.json:27:16: error: tolerance is 7, allowed are above 0 to 0.001",
+        ),
+    ];
+    for (by, change, expected) in rows {
+        assert_eq!(said(&with_shortlist(by, change)), [expected]);
+    }
+    let both = [
+        "models/bank/manifest.json:10:23: error: the first stage `cheap` has a shortlist itself; there are two stages at most (take \
+         `shortlist` out of `models/cheap/manifest.json`, or name another model)",
+        "models/cheap/manifest.json:9:37: error: the first stage `bank` has a shortlist itself; there are two stages at most (take \
+         `shortlist` out of `models/bank/manifest.json`, or name another model)",
+    ];
+    assert_eq!(said(&with_shortlist("cheap", chain)), both);
+}
+
+#[test]
+fn a_model_that_scores_no_group_and_is_nobodys_first_stage_is_refused() {
+    let files = changed("manifest", "[\"savings\"]", "[]").unwrap();
+    let expected = "models/bank/manifest.json:9:13: error: `groups` is empty; a model scores at least one group, or is the first \
+                    stage of another";
     assert_eq!(said(&files), [expected]);
 }
 

@@ -55,6 +55,8 @@ mod simulator;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod two_stages;
+#[cfg(test)]
 mod what_if;
 
 /// Held by a test that takes all cores for a while, and by those whose clients wait for answers no longer than people would.

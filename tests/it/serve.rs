@@ -6,9 +6,11 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use nbo::server::wire::decision_service_client::DecisionServiceClient;
-use nbo::server::wire::{Rung, ScoringPath};
+use nbo::server::wire::{self, catalog_service_client::CatalogServiceClient};
+use nbo::server::wire::{GetCatalogRequest, Rung, ScoringPath, Shortlist};
 
 use crate::served::{hero, placement};
+use crate::two_stages;
 
 /// A started program; it is killed when a test gives up on it.
 struct Program {
@@ -66,7 +68,7 @@ fn address(said: &str) -> String {
     address.trim_end_matches(',').to_owned()
 }
 
-async fn ask(address: String) -> nbo::server::wire::GetOffersResponse {
+async fn ask(address: String) -> wire::GetOffersResponse {
     let mut client = DecisionServiceClient::connect(address).await.unwrap();
     let mut request = hero("demo-000001");
     request.placements = vec![placement("best_offers", 3)];
@@ -109,6 +111,38 @@ async fn without_the_runtime_it_warns_and_a_factorised_model_serves_by_its_golde
     let best = &answer.placements[0].offers[0];
     assert_eq!((best.group.as_str(), best.rung()), ("savings", Rung::Model));
     assert_eq!(answer.models[0].path(), ScoringPath::FactorisedSum);
+    program.stop();
+}
+
+#[tokio::test]
+async fn a_shortlist_is_seen_in_the_catalog_and_in_what_is_answered() {
+    let folder = two_stages::folder("whole-trees", Some(("bench-linear", 1)));
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (rules, models) = (path("rules/bench"), path("models"));
+    let arguments = ["--rules", &*rules, "--models", &models, "--customers", "5"];
+    let mut program = Program::start(&arguments, &[]);
+    let said = program.read_to("listening");
+    let mut catalog = CatalogServiceClient::connect(address(&said)).await.unwrap();
+    let described = catalog.get_catalog(GetCatalogRequest::default()).await.unwrap();
+    let listed = described.into_inner().models;
+    let shortlist = Shortlist {
+        by: "bench-linear".to_owned(),
+        keep: 1,
+    };
+    assert_eq!(listed[0].shortlist, Some(shortlist));
+    assert_eq!((listed[0].groups.len(), listed[1].groups.len()), (7, 0));
+    assert_eq!(
+        (listed[0].path(), listed[1].path(), listed[1].shortlist.as_ref()),
+        (ScoringPath::OnnxRuntime, ScoringPath::FactorisedSum, None)
+    );
+    let mut client = DecisionServiceClient::connect(address(&said)).await.unwrap();
+    let mut request = hero("demo-000002");
+    request.placements = vec![placement("list", 5)];
+    let answer = client.get_offers(request).await.unwrap().into_inner();
+    let offers = answer.placements[0].offers.iter();
+    let rungs: Vec<Rung> = offers.map(wire::RankedOffer::rung).collect();
+    assert!(rungs.len() == 5 && rungs.contains(&Rung::FirstStage), "{rungs:?}");
+    assert_eq!((answer.rung(), answer.models.len()), (Rung::FirstStage, 2));
     program.stop();
 }
 
@@ -171,8 +205,23 @@ fn who_reads_only_the_first_lines_is_not_told_of_a_fault() {
 #[test]
 fn every_command_shows_an_example() {
     for command in [
-        "backup", "bench", "check", "erased", "explain", "health", "import", "load", "openapi", "replay", "restore",
-        "schema", "serve", "sim", "token", "verify",
+        "agreement",
+        "backup",
+        "bench",
+        "check",
+        "erased",
+        "explain",
+        "health",
+        "import",
+        "load",
+        "openapi",
+        "replay",
+        "restore",
+        "schema",
+        "serve",
+        "sim",
+        "token",
+        "verify",
     ] {
         let help = Command::new(env!("CARGO_BIN_EXE_nbo"))
             .args([command, "--help"])

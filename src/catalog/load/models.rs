@@ -3,7 +3,9 @@
 use super::super::manifest::{self, Manifest};
 use super::super::read::{Directory, Item, Sources};
 use super::super::values::hint;
-use super::super::{Aggregate, Attribute, AttributeType, Column, ColumnSource, Encoding, Group, ModelPlan, Schema};
+use super::super::{
+    Aggregate, Attribute, AttributeType, Column, ColumnSource, Encoding, Group, ModelPlan, Schema, Shortlist,
+};
 use super::golden::Golden;
 use super::{CatalogFiles, Loader};
 use crate::catalog::diagnostic::Severity;
@@ -29,60 +31,172 @@ enum Origin<'a> {
     Number,
 }
 
+/// A manifest that is in use.
+struct Written<'a> {
+    /// The model's name: its folder.
+    name: &'a str,
+    file: String,
+    text: &'a str,
+    /// Nothing when it has faults, which are told already.
+    manifest: Option<Manifest>,
+    /// Whether the catalog names it; otherwise it is only another's first stage.
+    is_listed: bool,
+}
+
 impl Loader {
     /// Resolves the models, and notes at each group which one scores it. Returns the names of those that are in use.
+    ///
+    /// A first stage that the catalog's `models` do not name comes along, and scores no groups of its own.
     pub(super) fn models<'a>(
         &mut self,
-        sources: &'a Sources<'_>,
-        files: &CatalogFiles,
+        sources: &Sources<'_>,
+        files: &'a CatalogFiles,
         known: &Known<'_>,
         groups: &mut [Group],
     ) -> (Vec<ModelPlan>, Vec<&'a str>) {
-        let mut plans = Vec::new();
-        let mut used = Vec::new();
+        let mut written = Vec::new();
         for Item { at, source: name } in &sources.models.items {
-            let Some(text) = files.models.get(name) else {
+            let Some((name, text)) = files.models.get_key_value(name) else {
                 let names = files.models.keys().map(String::as_str);
                 let message = format!("there is no model `{name}`: no `models/{name}/manifest.json`");
                 self.report.error_with_hint(*at, message, hint(name, names));
                 continue;
             };
-            used.push(name.as_str());
-            let file = format!("models/{name}/manifest.json");
-            let document = Document::read(&file, text, &mut Report::default());
-            if let Some(plan) = self.model(name, text, &document, known, groups, plans.len()) {
-                plans.push(plan);
+            written.push(self.written(name, text, true));
+        }
+        for at in 0..written.len() {
+            let Some(by) = written[at].shortlist().map(|shortlist| &*shortlist.by) else {
+                continue;
+            };
+            if written.iter().any(|each| each.name == by) {
+                continue;
+            }
+            if let Some((name, text)) = files.models.get_key_value(by) {
+                written.push(self.written(name, text, false));
             }
         }
-        (plans, used)
+        let plans = (0..written.len()).map(|position| self.model(position, &written, files, known, groups));
+        let plans: Vec<_> = plans.collect();
+        // Positions hold when there is no fault, and otherwise there is no catalog.
+        let used = written.iter().map(|each| each.name).collect();
+        (plans.into_iter().flatten().collect(), used)
+    }
+
+    fn written<'a>(&mut self, name: &'a str, text: &'a str, is_listed: bool) -> Written<'a> {
+        let file = format!("models/{name}/manifest.json");
+        let manifest = Manifest::parse(text).map_err(|faults| {
+            let document = Document::read(&file, text, &mut Report::default());
+            for fault in faults {
+                let span = Span {
+                    line: fault.line,
+                    column: fault.column,
+                    width: 1,
+                };
+                self.report.add(&document, span, Severity::Error, fault.message, None);
+            }
+        });
+        Written {
+            name,
+            file,
+            text,
+            manifest: manifest.ok(),
+            is_listed,
+        }
+    }
+
+    /// Finds the first stage of a model; `position` is the model's own.
+    fn shortlist(
+        &mut self,
+        at: At<'_>,
+        position: usize,
+        written: &[Written<'_>],
+        files: &CatalogFiles,
+    ) -> Option<Shortlist> {
+        let model = &written[position];
+        let manifest::Shortlist { by, keep } = model.shortlist()?;
+        let others = || {
+            files
+                .models
+                .keys()
+                .map(String::as_str)
+                .filter(|name| *name != model.name)
+        };
+        let Some(first) = written.iter().position(|each| each.name == by) else {
+            let message = format!("there is no model `{by}`: no `models/{by}/manifest.json`");
+            self.report.error_with_hint(at.key("by"), message, hint(by, others()));
+            return None;
+        };
+        if first == position {
+            let message = format!("the first stage of `{by}` is `{by}` itself, which would save nothing");
+            self.report
+                .error_with_hint(at.key("by"), message, "name a model that costs less");
+        } else if written[first].shortlist().is_some() {
+            let message = format!("the first stage `{by}` has a shortlist itself; there are two stages at most");
+            let hint = format!(
+                "take `shortlist` out of `{}`, or name another model",
+                written[first].file
+            );
+            self.report.error_with_hint(at.key("by"), message, hint);
+        }
+        Some(Shortlist { by: first, keep: *keep })
     }
 
     fn model(
         &mut self,
-        name: &str,
-        text: &str,
-        document: &Document<'_>,
+        position: usize,
+        all: &[Written<'_>],
+        files: &CatalogFiles,
         known: &Known<'_>,
         groups: &mut [Group],
-        position: usize,
     ) -> Option<ModelPlan> {
-        let manifest = match Manifest::parse(text) {
-            Ok(manifest) => manifest,
-            Err(faults) => {
-                for fault in faults {
-                    let span = Span {
-                        line: fault.line,
-                        column: fault.column,
-                        width: 1,
-                    };
-                    self.report.add(document, span, Severity::Error, fault.message, None);
-                }
-                return None;
-            }
-        };
+        let written = &all[position];
+        let manifest = written.manifest.as_ref()?;
+        let document = Document::read(&written.file, written.text, &mut Report::default());
         let top = document.top();
+        let shortlist = self.shortlist(top.key("shortlist"), position, all, files);
+        if written.is_listed {
+            let is_first_stage = || {
+                let mut shortlists = all.iter().filter_map(Written::shortlist);
+                shortlists.any(|shortlist| shortlist.by == written.name)
+            };
+            if manifest.groups.is_empty() && !is_first_stage() {
+                let message = "`groups` is empty; a model scores at least one group, or is the first stage of another";
+                self.report.error(top.key("groups"), message);
+            }
+            self.score_groups(top.key("groups"), manifest, position, known, groups);
+        }
+        let columns: Vec<Option<Column>> = manifest
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| self.column(top.key("columns").item(index), column, known))
+            .collect();
+        let columns: Vec<Column> = columns.into_iter().collect::<Option<_>>()?;
+        let golden = Golden {
+            known,
+            manifest,
+            columns: &columns,
+        };
+        golden.check(top.key("golden"), &self.symbols, &mut self.report);
+        Some(ModelPlan {
+            name: written.name.into(),
+            version: manifest.version.as_str().into(),
+            columns,
+            shortlist,
+            by_offer: Vec::new(),
+        })
+    }
+
+    fn score_groups(
+        &mut self,
+        at: At<'_>,
+        manifest: &Manifest,
+        position: usize,
+        known: &Known<'_>,
+        groups: &mut [Group],
+    ) {
         for (index, group) in manifest.groups.iter().enumerate() {
-            let at = top.key("groups").item(index);
+            let at = at.item(index);
             let Some(group) = known.groups.find(at, group, &mut self.report) else {
                 continue;
             };
@@ -94,25 +208,6 @@ impl Loader {
             }
             group.model = Some(position);
         }
-        let columns: Vec<Option<Column>> = manifest
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| self.column(top.key("columns").item(index), column, known))
-            .collect();
-        let columns: Vec<Column> = columns.into_iter().collect::<Option<_>>()?;
-        let golden = Golden {
-            known,
-            manifest: &manifest,
-            columns: &columns,
-        };
-        golden.check(top.key("golden"), &self.symbols, &mut self.report);
-        Some(ModelPlan {
-            name: name.into(),
-            version: manifest.version.as_str().into(),
-            columns,
-            by_offer: Vec::new(),
-        })
     }
 
     fn column(&mut self, at: At<'_>, written: &manifest::Column, known: &Known<'_>) -> Option<Column> {
@@ -217,6 +312,12 @@ impl Loader {
             self.report.error_with_hint(at, message, hint(value, names));
         }
         found.map(|(_, symbol)| *symbol)
+    }
+}
+
+impl Written<'_> {
+    fn shortlist(&self) -> Option<&manifest::Shortlist> {
+        self.manifest.as_ref()?.shortlist.as_ref()
     }
 }
 

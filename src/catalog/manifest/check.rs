@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::place::{Step, place};
 use super::raw::{self, As};
 use super::{
-    COLUMNS_MAX, Column, Encoding, FORMAT, GOLDEN_ROWS_MAX, GoldenRow, Input, Manifest, ManifestFault, Output, Source,
-    TOLERANCE_MAX,
+    COLUMNS_MAX, Column, Encoding, FORMAT, GOLDEN_ROWS_MAX, GoldenRow, Input, Manifest, ManifestFault, Output,
+    SHORTLIST_MAX, Shortlist, Source, TOLERANCE_MAX,
 };
 use crate::catalog::ContactScope;
 use crate::domain::contact::Counted;
@@ -20,6 +20,7 @@ pub(super) fn check(raw: raw::Manifest, text: &str) -> Result<Manifest, Vec<Mani
         found: Vec::new(),
     };
     check_head(&raw, &mut faults);
+    let shortlist = check_shortlist(&raw, &mut faults);
     let columns = check_columns(&raw, &mut faults);
     let golden = check_golden(raw.golden, &columns, raw.input.features, &mut faults);
     if !(raw.tolerance > 0.0 && raw.tolerance <= TOLERANCE_MAX) {
@@ -40,6 +41,7 @@ pub(super) fn check(raw: raw::Manifest, text: &str) -> Result<Manifest, Vec<Mani
         file: raw.file,
         sha256: raw.sha256,
         groups: raw.groups,
+        shortlist,
         input: Input {
             name: raw.input.name,
             features: raw.input.features,
@@ -108,12 +110,6 @@ fn check_head(raw: &raw::Manifest, faults: &mut Faults<'_>) {
             "sha256 must be 64 lowercase hexadecimal digits, as `sha256sum` prints them",
         );
     }
-    if raw.groups.is_empty() {
-        faults.at(
-            &[Key("groups")],
-            "groups is empty; a model scores at least one offer group",
-        );
-    }
     let mut seen = BTreeSet::new();
     for (number, group) in raw.groups.iter().enumerate() {
         if !seen.insert(group) {
@@ -142,6 +138,21 @@ fn check_head(raw: &raw::Manifest, faults: &mut Faults<'_>) {
             ),
         );
     }
+}
+
+/// Which models there are, and which of them can be a first stage, the catalog knows.
+fn check_shortlist(raw: &raw::Manifest, faults: &mut Faults<'_>) -> Option<Shortlist> {
+    let raw::Shortlist { by, keep } = raw.shortlist.as_ref()?;
+    let counted = usize::try_from(*keep).ok();
+    let keep_allowed = counted.filter(|keep| (1..=SHORTLIST_MAX).contains(keep));
+    if keep_allowed.is_none() {
+        faults.at(
+            &[Key("shortlist"), Key("keep")],
+            format!("keep is {keep}, allowed are 1 to {SHORTLIST_MAX}"),
+        );
+    }
+    let keep = keep_allowed?;
+    Some(Shortlist { by: by.clone(), keep })
 }
 
 fn check_columns(raw: &raw::Manifest, faults: &mut Faults<'_>) -> Vec<Column> {

@@ -17,6 +17,7 @@ pub(super) struct Manifest {
     pub(super) file: String,
     pub(super) sha256: String,
     pub(super) groups: Vec<String>,
+    pub(super) shortlist: Option<Shortlist>,
     pub(super) input: Input,
     pub(super) output: Output,
     pub(super) columns: Vec<Column>,
@@ -24,6 +25,13 @@ pub(super) struct Manifest {
     pub(super) tolerance: f32,
     #[serde(default)]
     pub(super) metrics: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shortlist {
+    pub(super) by: String,
+    pub(super) keep: i64,
 }
 
 #[derive(Deserialize)]

@@ -119,7 +119,7 @@ fn text_that_is_no_manifest_is_refused_at_its_line() {
         "\"metricks\"",
         21,
         "unknown field `metricks`, expected one of `format`, `name`, `version`, `description`, `data`, `file`, \
-         `sha256`, `groups`, `input`, `output`, `columns`, `golden`, `tolerance`, `metrics`",
+         `sha256`, `groups`, `shortlist`, `input`, `output`, `columns`, `golden`, `tolerance`, `metrics`",
     );
 }
 
@@ -156,11 +156,6 @@ fn a_fault_in_the_meaning_names_the_value_and_what_is_allowed() {
     );
     check(
         "[\"savings\"]",
-        "[]",
-        &[("[]", "groups is empty; a model scores at least one offer group")],
-    );
-    check(
-        "[\"savings\"]",
         "[\"fund\", \"fund\"]",
         &[("\"fund\"]", "group \"fund\" is listed twice")],
     );
@@ -168,6 +163,34 @@ fn a_fault_in_the_meaning_names_the_value_and_what_is_allowed() {
         "0.00001",
         "0.5",
         &[("0.5", "tolerance is 0.5, allowed are above 0 to 0.001")],
+    );
+}
+
+#[test]
+fn a_shortlist_keeps_from_one_offer_to_the_most_that_are_worth_it() {
+    let with = |shortlist: &str| format!("[\"savings\"], \"shortlist\": {shortlist}");
+    let read = |keep: usize| {
+        let text = RIGHT.replace(
+            "[\"savings\"]",
+            &with(&format!("{{\"by\": \"cheap\", \"keep\": {keep}}}")),
+        );
+        Manifest::parse(&text).unwrap().shortlist.unwrap().keep
+    };
+    assert_eq!([1, SHORTLIST_MAX].map(read), [1, SHORTLIST_MAX]);
+    for (keep, shown) in [("0", "0"), ("-3", "-3"), ("4097", "4097")] {
+        let message = format!("keep is {shown}, allowed are 1 to {SHORTLIST_MAX}");
+        check(
+            "[\"savings\"]",
+            &with(&format!("{{\"by\": \"cheap\", \"keep\": {keep}}}")),
+            &[(&format!("{keep}}}"), &message)],
+        );
+    }
+    check_unreadable("[\"savings\"]", &with("{\"by\": \"cheap\"}"), 9, "missing field `keep`");
+    check_unreadable(
+        "[\"savings\"]",
+        &with("{\"by\": \"cheap\", \"keep\": 20, \"kept\": 3}"),
+        9,
+        "unknown field `kept`, expected `by` or `keep`",
     );
 }
 

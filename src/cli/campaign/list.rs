@@ -146,6 +146,7 @@ const fn rung(rung: Rung) -> &'static str {
     match rung {
         Rung::Unspecified => "",
         Rung::Model => "model",
+        Rung::FirstStage => "first_stage",
         Rung::LastGood => "last_good",
         Rung::Start => "start",
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::numbers::Numbers;
+use crate::domain::decision::Rung;
 use crate::telemetry::STAGE_NAMES;
 
 /// What happened between two looks, and how things stand now. Rates are per second, times in seconds.
@@ -315,7 +316,7 @@ fn calls(two: &Between<'_>) -> Vec<Calls> {
 
 fn decisions(two: &Between<'_>) -> Decisions {
     let rate = two.rate("nbo_decisions_total", &[]);
-    let rungs = ["model", "last_good", "start"];
+    let rungs = Rung::ALL.map(Rung::name);
     let rungs = rungs.map(|rung| (rung.to_owned(), two.rate("nbo_decisions_total", &[("rung", rung)])));
     let cached = two.rate("nbo_decisions_total", &[("cached", "true")]);
     let (p50, p99) = two.quantiles("nbo_decision_seconds", &[]);

@@ -111,9 +111,14 @@ fn decisions(figures: &Figures) -> Vec<Line<'_>> {
     let made = &figures.decisions;
     let rung = |name: &str| made.rungs.get(name).copied().unwrap_or_default();
     let lower = rung("last_good");
-    vec![
+    let first_stage = rung("first_stage");
+    let first_stage = (first_stage > 0.0).then(|| pair("first stage", rate(first_stage)));
+    let mut lines = vec![
         Line::from(format!("{:<12}{:>14}", "all", rate(made.rate)).bold()),
         pair("by model", rate(rung("model"))),
+    ];
+    lines.extend(first_stage);
+    lines.extend([
         if lower > 0.0 {
             Line::from(format!("{:<12}{:>14}", "by last good", rate(lower)).red())
         } else {
@@ -123,7 +128,8 @@ fn decisions(figures: &Figures) -> Vec<Line<'_>> {
         pair("cached list", format!("{:.0} %", made.cached * 100.0)),
         pair("fallbacks", rate(made.fallbacks)),
         pair("p50, p99", format!("{}, {}", time(made.p50), time(made.p99))),
-    ]
+    ]);
+    lines
 }
 
 fn stages(stages: &[Timed]) -> Vec<Line<'_>> {

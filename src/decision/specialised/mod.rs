@@ -136,7 +136,7 @@ pub struct Scratch {
 }
 
 impl Specialised {
-    /// Takes a formula apart for the offers of a catalog that the model at `position` scores.
+    /// Takes a formula apart for the offers of a catalog that the model at `position` scores, be it as a first stage.
     ///
     /// # Errors
     /// [`Unfit`] when it is too large.
@@ -148,7 +148,7 @@ impl Specialised {
                 expected: plan.columns.len(),
             });
         }
-        let is_scored = |group: &usize| catalog.groups[*group].model == Some(position);
+        let is_scored = |group: &usize| catalog.is_scored(*group, position);
         let mut next = 0;
         let rows = catalog.offer_groups.iter().map(|group| {
             next += u32::from(is_scored(group));

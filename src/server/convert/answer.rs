@@ -216,6 +216,7 @@ fn text(text: &str) -> String {
 fn rung(rung: decision::Rung) -> i32 {
     let rung = match rung {
         decision::Rung::Model => wire::Rung::Model,
+        decision::Rung::FirstStage => wire::Rung::FirstStage,
         decision::Rung::LastGood => wire::Rung::LastGood,
         decision::Rung::Start => wire::Rung::Start,
     };

@@ -64,6 +64,10 @@ fn models(active: &Active) -> Vec<wire::CatalogModel> {
             columns: u32::try_from(plan.columns.len()).unwrap_or(u32::MAX),
             path: scoring_path(scorer.as_deref()),
             path_reason: scorer.as_deref().map_or("", Scorer::why).to_owned(),
+            shortlist: plan.shortlist.map(|shortlist| wire::Shortlist {
+                by: active.catalog.models[shortlist.by].name.to_string(),
+                keep: u32::try_from(shortlist.keep).unwrap_or(u32::MAX),
+            }),
         })
         .collect()
 }

@@ -188,9 +188,9 @@ mod tests {
 
     prop_compose! {
         fn shown()(offer in 0..4_usize, rank in 0..300_usize, priority in 0.0..1e9_f64, propensity in 0.0..1.0_f64,
-                   lever in -1.0..2.0_f64, rung in 0..3_usize, control in any::<bool>()) -> Shown {
+                   lever in -1.0..2.0_f64, rung in 0..4_usize, control in any::<bool>()) -> Shown {
             let factors = Factors { propensity, context_weight: 1.0, value: 10.0, lever };
-            Shown { offer, rank, priority, factors, rung: [Rung::Model, Rung::LastGood, Rung::Start][rung], control }
+            Shown { offer, rank, priority, factors, rung: Rung::ALL[rung], control }
         }
     }
 

@@ -308,6 +308,7 @@ const fn stage(stage: Stage) -> &'static str {
 const fn rung(rung: Rung) -> &'static str {
     match rung {
         Rung::Model => "model",
+        Rung::FirstStage => "first stage",
         Rung::LastGood => "last good score",
         Rung::Start => "start propensity",
     }
