@@ -379,7 +379,7 @@ fn request(catalog: &Catalog) -> OffersRequest {
 }
 
 /// Measures the trees of the benches as ONNX Runtime runs them, on a catalog of the benches, with their linear model as first stage.
-/// The two know nothing of each other, so the time is all that is told.
+/// The two know nothing of each other, so what they agree on is the worth of the offers: a trained first stage does better.
 ///
 /// # Errors
 /// As for [`measure`], and when there is no ONNX Runtime.
