@@ -155,6 +155,9 @@ impl Engine {
                     self.conductor.readmit(key, draft);
                 }
                 let changed = profile.version != before;
+                if changed {
+                    self.forget_later_lists(active, key);
+                }
                 let then = if changed || !known { Then::Keep } else { Then::Leave };
                 (Ok((result, changed)), then)
             })

@@ -439,6 +439,9 @@ impl Engine {
                 let done = work(profile, standing, workspace);
                 *seal = workspace.draft.seal();
                 let is_changed = done.as_ref().is_ok_and(|(_, changed)| *changed);
+                if is_changed {
+                    self.forget_later_lists(call.active, key);
+                }
                 (done, if is_changed { keep } else { Then::Leave })
             };
             let done = self.store.with_part(&whom.customer, key, &mut buffers, in_part, work);
@@ -450,6 +453,15 @@ impl Engine {
             self.changed(key);
         }
         Ok(result)
+    }
+
+    /// Forgets the customer's list unless a change was folded in by the snapshot that is in force: whether a list has to be made anew
+    /// was judged by what that snapshot reads, and a later one may read more. Called under the customer's lock, where whoever
+    /// made a list of a later snapshot has left before, so that it is seen here.
+    fn forget_later_lists(&self, active: &Active, key: CustomerKey) {
+        if active.generation != self.active.load().generation {
+            self.conductor.lists.forget(key);
+        }
     }
 
     /// Returns a customer's own profile with the visitors that are joined; that of the customer for a visitor who is.

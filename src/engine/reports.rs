@@ -27,7 +27,7 @@ impl Engine {
         report: &OutcomeReport,
         now: Timestamp,
     ) -> Result<OutcomeReceipt, Rejection> {
-        let (receipt, reported) = self.report(customer, report.decision, |profile, draft| {
+        let (receipt, reported) = self.report(active, customer, report.decision, |profile, draft| {
             self.conductor.outcome(active, customer, profile, report, now, draft)
         })?;
         if receipt.recorded {
@@ -50,7 +50,7 @@ impl Engine {
         customer: CustomerKey,
         cancellation: &Cancellation,
     ) -> Result<CancelReceipt, Rejection> {
-        let (receipt, reported) = self.report(customer, cancellation.decision, |profile, draft| {
+        let (receipt, reported) = self.report(active, customer, cancellation.decision, |profile, draft| {
             self.conductor.cancel(active, customer, profile, cancellation, draft)
         })?;
         if receipt.cancelled > 0 {
@@ -66,6 +66,7 @@ impl Engine {
     /// stand with the customer.
     fn report<T>(
         &self,
+        active: &Active,
         named: CustomerKey,
         decision: u32,
         mut work: impl FnMut(&mut Profile, &mut Draft) -> Result<T, Rejection>,
@@ -90,6 +91,9 @@ impl Engine {
                     let version = profile.version;
                     let result = result.unwrap_or(Err(Rejection::Moved));
                     let is_changed = result.is_ok() && version != before;
+                    if is_changed {
+                        self.forget_later_lists(active, of);
+                    }
                     let result = result.map(|result| (result, Reported { of, version }));
                     (result, if is_changed { Then::KeepContacts } else { Then::Leave })
                 })

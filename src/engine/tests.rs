@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Active, Engine, Limits, Rejection};
 use crate::catalog::Catalog;
-use crate::decision::testing::{T0, catalog, catalog_with, search, symbol};
+use crate::decision::testing::{T0, catalog, catalog_after, catalog_with, search, symbol};
 use crate::domain::contact::Counted;
 use crate::domain::decision::{Decision, Stage};
 use crate::domain::entry::{OutcomeReport, ProfileChange};

@@ -105,3 +105,42 @@ fn attributes_and_consents_that_a_ranking_does_not_read_leave_the_list_as_it_was
     assert!(again.cached && !again.placements[0].offers.is_empty());
     assert!(!change(&attribute("age", Value::Number(17.0))).cached);
 }
+
+#[test]
+fn what_a_call_records_by_the_catalog_before_is_seen_by_the_lists_of_the_one_in_force() {
+    // Only the second catalog reads the zone and the searches.
+    let lines = "offers:\n  - { id: extra, group: savings, name: X, treatments: { web: { t: x } }, \
+                 suitability: [{ id: near, when: 'profile.zone != \"Asia/Kathmandu\" && behaviour.by_class_travel < 1' }] }";
+    let bench = Bench::new(catalog());
+    let before = bench.engine.active();
+    let later = catalog_after(&bench.catalog, lines);
+    let zone = |name| ProfileChange {
+        attributes: vec![(symbol(&later, "zone"), Value::Category(symbol(&later, name)))],
+        ..ProfileChange::default()
+    };
+    let upsert = |active: &Arc<Active>, change: &ProfileChange| {
+        bench.engine.upsert_profile(active, &bench.anna, change, T0).unwrap();
+    };
+    upsert(&before, &zone("America/New_York"));
+    bench
+        .engine
+        .activate(Active::new(Arc::clone(&later), Vec::new()))
+        .unwrap();
+    let shows_extra = || {
+        let decision = bench.preview(T0);
+        let shown = decision.placements.iter().flat_map(|filled| &filled.offers);
+        shown.into_iter().any(|shown| &*later.offers[shown.offer].id == "extra")
+    };
+    assert!(shows_extra() && bench.preview(T0).cached);
+    upsert(&before, &zone("Asia/Kathmandu"));
+    assert!(!shows_extra(), "an import that began before the reload");
+    upsert(&before, &zone("America/New_York"));
+    assert!(shows_extra());
+    let event = search(&bench.catalog, 1, "travel", T0);
+    let request = OffersRequest {
+        events: vec![event],
+        ..bench.request()
+    };
+    bench.engine.offers(&before, &request, T0).unwrap();
+    assert!(!shows_extra(), "a call that began before the reload");
+}
