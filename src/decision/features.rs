@@ -172,6 +172,30 @@ impl Parts {
         Value::Number(0.0)
     }
 
+    /// Appends, bit for bit, all that tells two decisions of one catalog apart for a model that scores offers of the groups that
+    /// `is_scored`, and returns whether that can be said: not where a column says how many days an offer's date is past, which
+    /// is a number for each offer that was asked for. Where two decisions append the same, an offer has the same row in both.
+    #[must_use]
+    pub fn seen(&self, is_scored: impl Fn(usize) -> bool, seen: &mut Vec<u32>) -> bool {
+        seen.extend(self.shared.iter().map(|cell| cell.to_bits()));
+        for cells in &self.by_group {
+            let of_groups = cells.cells.iter().enumerate();
+            let scored = of_groups.filter(|(group, _)| is_scored(*group));
+            seen.extend(scored.map(|(_, cell)| cell.to_bits()));
+        }
+        for cells in &self.by_offer {
+            // Whose contacts are counted differs from customer to customer, and so does how many offers that is.
+            seen.extend(u32::try_from(cells.cells.len()));
+            seen.extend(
+                cells
+                    .cells
+                    .iter()
+                    .flat_map(|&(offer, cell)| [u32::from(offer), cell.to_bits()]),
+            );
+        }
+        self.by_day.is_empty()
+    }
+
     /// Lays the parts out as the rows of `offers`, for which they were gathered.
     pub fn lay_out(&self, catalog: &Catalog, plan: &ModelPlan, offers: &[u16], cells: &mut Vec<f32>) {
         let width = self.shared.len();

@@ -41,6 +41,7 @@ mod laps;
 mod numbers;
 mod prospects;
 mod ranking;
+mod recall;
 mod receipts;
 mod recovery;
 #[cfg(test)]
@@ -62,8 +63,8 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::Catalog;
-use crate::decision::{facts::Layout, features::Rows, hold_out, steer::Steering};
-use crate::decision::{fill, specialised, volumes::Rooms};
+use crate::decision::specialised;
+use crate::decision::{facts::Layout, features::Rows, steer::Steering, volumes::Rooms};
 use crate::domain::decision::{Decision, Ranked};
 use crate::domain::ids::{CustomerId, CustomerKey};
 use crate::domain::profile::Profile;
@@ -78,7 +79,8 @@ use aliases::{Aliases, Whom};
 use call::Call;
 use conductor::Conductor;
 use ranking::Keep;
-use steps::{records_known_only, unanswered};
+use recall::Recall;
+use steps::{no_room, records_known_only};
 
 pub use again::{Gone, GoneAgain};
 pub use background::step_back;
@@ -174,6 +176,7 @@ struct Workspace {
     of_model: Vec<u16>,
     shortlisted: Vec<u16>,
     rows: Rows,
+    recall: Recall,
     scoring: specialised::Scratch,
     weights: Vec<f32>,
     unsorted: Vec<Ranked>,
@@ -455,15 +458,6 @@ impl Engine {
         Ok(result)
     }
 
-    /// Forgets the customer's list unless a change was folded in by the snapshot that is in force: whether a list has to be made anew
-    /// was judged by what that snapshot reads, and a later one may read more. Called under the customer's lock, where whoever
-    /// made a list of a later snapshot has left before, so that it is seen here.
-    fn forget_later_lists(&self, active: &Active, key: CustomerKey) {
-        if active.generation != self.active.load().generation {
-            self.conductor.lists.forget(key);
-        }
-    }
-
     /// Returns a customer's own profile with the visitors that are joined; that of the customer for a visitor who is.
     #[must_use]
     pub fn profile(&self, customer: &CustomerId) -> Option<Profile> {
@@ -540,22 +534,5 @@ impl Engine {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
-    }
-}
-
-/// Answers when there is no room for somebody new: nothing can be reserved, but no event may be lost silently.
-fn no_room(
-    active: &Active,
-    request: &OffersRequest,
-    customer: &CustomerId,
-    rejection: Rejection,
-    now: Timestamp,
-) -> Result<Decision, Rejection> {
-    match rejection {
-        Rejection::TooManyCustomers(_) if request.events.is_empty() => {
-            let hold_outs = hold_out::of(&active.catalog, Some(customer.key()));
-            Ok(unanswered(&active.catalog, request, fill::NO_ROOM, hold_outs, now))
-        }
-        other => Err(other),
     }
 }

@@ -20,6 +20,7 @@ use crate::model::Scorer;
 use crate::store::KeyHasher;
 
 use super::laps::{self, Step};
+use super::recall::{Before, Recall, Seen};
 use super::{Active, Workspace};
 
 /// A ranked list with what made it.
@@ -31,6 +32,8 @@ pub(super) struct List {
     context: Box<[Value]>,
     /// Whether every model answered; a list made on a lower rung is not served again, so that the model is asked anew.
     sound: bool,
+    /// What each model saw, for the list that comes after this one.
+    seen: Seen,
     /// The list itself.
     pub(super) ranking: Ranking,
 }
@@ -99,7 +102,7 @@ struct Bytes;
 impl Weighter<u128, Arc<List>> for Bytes {
     fn weight(&self, _: &u128, list: &Arc<List>) -> u64 {
         let offers = list.ranking.offers.capacity() * size_of::<Ranked>();
-        (size_of::<List>() + offers + list.context.len() * size_of::<Value>() + 64) as u64
+        (size_of::<List>() + offers + list.context.len() * size_of::<Value>() + list.seen.bytes() + 64) as u64
     }
 }
 
@@ -178,6 +181,7 @@ impl Lists {
             made_at: now,
             context,
             sound,
+            seen: workspace.recall.seen(),
             ranking,
         });
         match keep {
@@ -196,6 +200,7 @@ impl Lists {
         let Workspace { unsorted, keys, .. } = workspace;
         let list = Arc::new(List {
             context: list.context.clone(),
+            seen: list.seen.clone(),
             ranking: Ranking {
                 offers: rank::in_order(unsorted, usize::MAX, keys),
                 is_cut: false,
@@ -228,12 +233,15 @@ pub(super) fn rank_now(
         of_model,
         shortlisted,
         rows,
+        recall,
         scoring,
         weights,
         unsorted,
         keys,
         ..
     } = workspace;
+    // What was seen for a list that was not kept is of no use to the next.
+    drop(recall.seen());
     let until = layout.fill(catalog, profile, now);
     let gate = gate::survivors(catalog, layout, &request.context, now, scratch, survivors);
     laps::lap(Step::Gate);
@@ -245,6 +253,11 @@ pub(super) fn rank_now(
         layout,
         now,
         rows,
+        before: last.map(|list| Before {
+            seen: &list.seen,
+            offers: &list.ranking.offers,
+        }),
+        recall,
         scratch: scoring,
         weights,
         shortlisted,
@@ -291,6 +304,8 @@ struct Asking<'a> {
     layout: &'a Layout,
     now: Timestamp,
     rows: &'a mut Rows,
+    before: Option<Before<'a>>,
+    recall: &'a mut Recall,
     scratch: &'a mut specialised::Scratch,
     weights: &'a [f32],
     shortlisted: &'a mut Vec<u16>,
@@ -341,7 +356,8 @@ impl Asking<'_> {
         );
     }
 
-    /// Leaves a model's scores of offers in `rows`, and tells whether it gave them.
+    /// Leaves a model's scores of offers in `rows`, those of the list before where the model saw the same then, and tells whether there
+    /// are all.
     fn ask(&mut self, model: usize, offers: &[u16]) -> bool {
         let catalog = &*self.active.catalog;
         let Some(scorer) = self.active.models.get(model).and_then(Option::as_ref) else {
@@ -352,14 +368,21 @@ impl Asking<'_> {
         let context = &self.request.context;
         let until = parts.gather(catalog, plan, self.layout, self.profile, context, offers, self.now);
         self.valid_until = self.valid_until.min(until);
-        let in_parts = scorer.score_parts(parts, catalog, offers, self.scratch, scores);
-        let result = in_parts.unwrap_or_else(|| {
-            parts.lay_out(catalog, plan, offers, cells);
-            scores.clear();
-            scores.resize(offers.len(), 0.0);
-            scorer.score(cells, scores)
-        });
-        result.is_ok()
+        let missing = self.recall.missing(self.before, catalog, model, parts, offers);
+        if !missing.is_empty() {
+            let in_parts = scorer.score_parts(parts, catalog, missing, self.scratch, scores);
+            let result = in_parts.unwrap_or_else(|| {
+                parts.lay_out(catalog, plan, missing, cells);
+                scores.clear();
+                scores.resize(missing.len(), 0.0);
+                scorer.score(cells, scores)
+            });
+            if result.is_err() {
+                return false;
+            }
+        }
+        self.recall.complete(offers, scores);
+        true
     }
 }
 

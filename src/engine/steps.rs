@@ -2,7 +2,7 @@
 
 use crate::catalog::{Catalog, UnknownCustomer};
 use crate::decision::fill::{self, Outcome};
-use crate::decision::{facts::Layout, fold, gate};
+use crate::decision::{facts::Layout, fold, gate, hold_out};
 use crate::domain::decision::{Decision, Filled, Ranking, Rung, Withheld};
 use crate::domain::entry::{Entry, Reservation};
 use crate::domain::event::Event;
@@ -11,6 +11,8 @@ use crate::domain::profile::Profile;
 use crate::domain::request::{OffersRequest, RequestKey};
 use crate::domain::time::{Millis, Timestamp};
 use crate::store::record::Draft;
+
+use super::{Active, Rejection};
 
 /// Folds the events of one call and returns how many were new. When the caller's clock runs ahead of `now` (the door
 /// refuses more than [`CLOCK_SKEW_MAX`](super::CLOCK_SKEW_MAX)), all of them are moved back by as much, which keeps their order.
@@ -148,4 +150,21 @@ pub(super) fn add_gate_reasons(
         valid_until = valid_until.min(until);
     }
     valid_until
+}
+
+/// Answers when there is no room for somebody new: nothing can be reserved, but no event may be lost silently.
+pub(super) fn no_room(
+    active: &Active,
+    request: &OffersRequest,
+    customer: &CustomerId,
+    rejection: Rejection,
+    now: Timestamp,
+) -> Result<Decision, Rejection> {
+    match rejection {
+        Rejection::TooManyCustomers(_) if request.events.is_empty() => {
+            let hold_outs = hold_out::of(&active.catalog, Some(customer.key()));
+            Ok(unanswered(&active.catalog, request, fill::NO_ROOM, hold_outs, now))
+        }
+        other => Err(other),
+    }
 }

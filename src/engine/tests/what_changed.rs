@@ -1,6 +1,14 @@
 //! A list is made anew when something changed that it reads, and only then.
 
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
 use super::*;
+use crate::catalog::{CatalogFiles, load};
+use crate::decision::testing::base_files;
+use crate::domain::symbol::Symbols;
+use crate::model::{LinearScorer, ScoreError, Scorer};
 
 /// Records an event and tells whether the list is still the one that was cached; the answer must be that of an engine without a cache.
 fn stays(bench: &Bench, event: crate::domain::event::Event, now: Timestamp) -> bool {
@@ -143,4 +151,118 @@ fn what_a_call_records_by_the_catalog_before_is_seen_by_the_lists_of_the_one_in_
     };
     bench.engine.offers(&before, &request, T0).unwrap();
     assert!(!shows_extra(), "a call that began before the reload");
+}
+
+/// A model that notes how many offers it was asked for each time.
+#[derive(Default)]
+struct Noting(Mutex<Vec<usize>>);
+
+impl Scorer for Noting {
+    fn score(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), ScoreError> {
+        self.0.lock().push(scores.len());
+        LinearScorer::new(vec![0.01, 0.1], -2.0).score(rows, scores)
+    }
+
+    fn features(&self) -> usize {
+        2
+    }
+
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn version(&self) -> &'static str {
+        "1"
+    }
+}
+
+/// A bench whose offers are scored by what the customer's age is and how often something of the group was seen.
+fn scored() -> (Bench, Arc<Noting>) {
+    let manifest = format!(
+        r#"{{"format": 1, "name": "linear", "version": "1", "description": "For a test.", "data": "none",
+        "file": "none.onnx", "sha256": "{}", "groups": ["savings", "fund"],
+        "input": {{"name": "x", "features": 2}}, "output": {{"name": "y", "column": 0}},
+        "columns": [{{"name": "age", "from": "profile.age", "as": "number", "missing": 0}},
+        {{"name": "seen", "from": "contacts", "as": "number", "count": "seen", "scope": "group", "within": "30d"}}],
+        "golden": [{{"inputs": {{}}, "row": [0, 0], "score": 0.5}}], "tolerance": 0.00001}}"#,
+        "0".repeat(64)
+    );
+    let mut files = CatalogFiles {
+        models: BTreeMap::from([("linear".to_owned(), manifest)]),
+        ..base_files()
+    };
+    files
+        .rules
+        .insert("more.yaml".to_owned(), "models: [linear]".to_owned());
+    let bench = Bench::new(Arc::new(load(&files, &Symbols::default()).unwrap()));
+    let model = Arc::new(Noting::default());
+    let scorer: Arc<dyn Scorer> = Arc::clone(&model) as _;
+    let active = Active::new(Arc::clone(&bench.catalog), vec![Some(scorer)]);
+    bench.engine.activate(active).unwrap();
+    (bench, model)
+}
+
+#[test]
+fn a_model_is_asked_only_for_what_it_did_not_say_of_the_same_customer_before() {
+    // The other one forgets its list each time, so it asks for everything.
+    let ((bench, model), (other, _)) = (scored(), scored());
+    let asked_for = |work: &dyn Fn(&Bench)| {
+        work(&bench);
+        model.0.lock().clear();
+        let answer = bench.preview(T0);
+        work(&other);
+        let active = other.engine.active();
+        let again = Active::new(Arc::clone(&active.catalog), active.models.clone());
+        other.engine.activate(again).unwrap();
+        let fresh = other.preview(T0);
+        assert_eq!(
+            answer,
+            Decision {
+                cached: answer.cached,
+                ..fresh
+            }
+        );
+        std::mem::take(&mut *model.0.lock())
+    };
+    let event = |bench: &Bench, id, category| {
+        let events = [search(&bench.catalog, id, category, T0)];
+        let active = bench.engine.active();
+        bench.engine.record_events(&active, &bench.anna, &events, T0).unwrap();
+    };
+    let own = |bench: &Bench, holdings: u64| {
+        let change = ProfileChange {
+            attributes: vec![(symbol(&bench.catalog, "holdings"), Value::Set(holdings))],
+            ..ProfileChange::default()
+        };
+        let active = bench.engine.active();
+        bench.engine.upsert_profile(&active, &bench.anna, &change, T0).unwrap();
+    };
+    let none: [usize; 0] = [];
+    assert_eq!(asked_for(&|_| {}), [3], "nobody was asked yet");
+    assert_eq!(
+        asked_for(&|bench| event(bench, 1, "fund")),
+        none,
+        "an intent weighs, the model does not see it"
+    );
+    assert_eq!(asked_for(&|bench| own(bench, 2)), none, "fewer offers pass");
+    assert_eq!(
+        asked_for(&|bench| own(bench, 0)),
+        [1],
+        "one passes that was not in the list before"
+    );
+    assert_eq!(
+        asked_for(&|bench| event(bench, 2, "fund")),
+        none,
+        "scores that were taken over are there again"
+    );
+    assert_eq!(asked_for(&|bench| bench.set_age(50.0)), [3], "the model sees the age");
+    let see = |bench: &Bench| {
+        let shown = bench.ask(&bench.request(), T0);
+        assert!(bench.report(&shown, "fund_a", Counted::Seen).unwrap());
+    };
+    assert_eq!(
+        asked_for(&see),
+        [3],
+        "the model sees how often something of the group was seen"
+    );
 }

@@ -261,7 +261,7 @@ impl Simulation {
 
     /// Keeps the scores that the engine's list now holds: a list made without the model keeps the older ones.
     pub(super) fn remember_scores(&mut self, who: usize, expected: &Expected) {
-        let fails = self.fails.load(Ordering::Relaxed);
+        let fails = expected.model == ModelState::Fails;
         let mut scored = expected.ranking.iter().filter(|ranked| ranked.scored).peekable();
         // Where the model has nothing to score it is not asked, and nobody knows then that it fails.
         if expected.suppressed || (fails && scored.peek().is_some()) {
@@ -269,6 +269,7 @@ impl Simulation {
         }
         let person = &mut self.people[who];
         person.good_scores = scored.map(|ranked| (ranked.offer, ranked.propensity)).collect();
+        person.good_row.clone_from(&expected.row);
     }
 
     /// Puts what was shown into the log, and drops what a full history drops.

@@ -70,6 +70,10 @@ pub(super) struct Expected {
     pub(super) suppressed: bool,
     /// Whether that is because the contact history is full.
     pub(super) full: bool,
+    /// What the model saw, apart from the offer; empty where it has none to score.
+    pub(super) row: Vec<f32>,
+    /// What became of the model.
+    pub(super) model: ModelState,
     held: Vec<&'static str>,
 }
 
@@ -78,7 +82,7 @@ pub(super) struct Expected {
 pub(super) enum ModelState {
     Works,
     Fails,
-    /// It fails, but the list was made before.
+    /// It fails, but it is not asked: the list was made before, or its scores are those of the list before.
     FailsUnseen,
 }
 
@@ -115,6 +119,8 @@ pub(super) fn answer(
             },
             suppressed: true,
             full: false,
+            row: Vec::new(),
+            model,
             held: bank.gates.held(&person.id, ask),
         };
     }
@@ -132,13 +138,26 @@ pub(super) fn answer(
         let rules = bars(bank, offer, person, ask).into_iter();
         reasons.extend(rules.map(|rule| Reason::plain(offer, None, Stage::HardSuppression, rule)));
     }
+    let mut passed = Vec::new();
     for offer in &bank.offers {
         view.rate = offer.rate;
         let stops = gate(offer, &view, bank);
         if stops.is_empty() {
-            ranking.push(rank(offer, &view, person, bank, model));
+            passed.push(offer);
         }
         reasons.extend(stops);
+    }
+    // The same offer stands for all of them: of the others only what they are differs, which no event changes.
+    let row = bank.offers.iter().find(|offer| is_scored(offer));
+    let row = row.map_or_else(Vec::new, |offer| person.row(offer, &view, bank));
+    let model = if model == ModelState::Fails && has_scores(person, &row, &passed) {
+        ModelState::FailsUnseen
+    } else {
+        model
+    };
+    for offer in passed {
+        view.rate = offer.rate;
+        ranking.push(rank(offer, &view, person, bank, model));
     }
     ranking.sort_by(|one, other| {
         other
@@ -160,6 +179,8 @@ pub(super) fn answer(
         reasons,
         suppressed: suppressed.is_some() && !ask.explain,
         full: suppressed.is_some() && full,
+        row,
+        model,
         held: bank.gates.held(&person.id, ask),
     }
 }
@@ -220,8 +241,19 @@ fn gate(offer: &Offer, view: &View, bank: &Blueprint) -> Vec<Reason> {
     stops
 }
 
+const fn is_scored(offer: &Offer) -> bool {
+    offer.group == 0
+}
+
+/// Tells whether the list before has the score of each offer that the model would be asked for, and it saw the same then.
+fn has_scores(person: &Person, row: &[f32], passed: &[&Offer]) -> bool {
+    let has_score = |offer: &Offer| person.good_scores.iter().any(|(id, _)| *id == offer.id);
+    let mut asked = passed.iter().filter(|offer| is_scored(offer)).peekable();
+    asked.peek().is_some() && person.good_row == row && asked.all(|offer| has_score(offer))
+}
+
 fn rank(offer: &Offer, view: &View, person: &Person, bank: &Blueprint, model: ModelState) -> Ranked {
-    let scored = offer.group == 0;
+    let scored = is_scored(offer);
     #[expect(clippy::cast_possible_truncation, reason = "propensities have 32 bits")]
     let start = offer.start_propensity as f32;
     let last_good = person

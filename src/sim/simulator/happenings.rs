@@ -240,6 +240,7 @@ impl Simulation {
         if !existed {
             // Of whom there is nothing to forget, the list of an earlier look may still be there.
             self.people[who].good_scores = before.good_scores;
+            self.people[who].good_row = before.good_row;
             self.people[who].calls = before.calls;
         }
         self.register.let_go(&before.contacts);

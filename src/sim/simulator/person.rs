@@ -121,6 +121,8 @@ pub(super) struct Person {
     pub(super) contacts: Vec<Contact>,
     /// The scores that the engine can fall back on, by offer.
     pub(super) good_scores: Vec<(OfferId, f32)>,
+    /// What the model saw for them.
+    pub(super) good_row: Vec<f32>,
     /// The calls with an id, and their answers.
     pub(super) calls: Calls,
     ids: Vec<u64>,
@@ -141,6 +143,7 @@ impl Person {
             consents: Vec::new(),
             contacts: Vec::new(),
             good_scores: Vec::new(),
+            good_row: Vec::new(),
             calls: Calls::default(),
             ids: Vec::new(),
             fed: Vec::new(),
