@@ -6,7 +6,8 @@ use crate::rules::Space;
 use super::{AggregateKind, Catalog, ColumnSource, Stages};
 
 /// What the ranked list of a customer can depend on: what a condition of a group or an offer, a column of a model, or a context weight reads.
-/// Whatever else changes leaves a cached list as it is. (What stops an offer later, such as limits and consent, is asked in every
+/// Whatever else changes leaves a cached list as it is, except contacts: which of those a column counts is asked where they
+/// change. (What stops an offer later, such as limits and consent, is asked in every
 /// decision and is no part of the list.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reads {

@@ -46,7 +46,7 @@ pub const JOINED_BYTES_MAX: usize = 64 << 10;
 pub struct Profile {
     /// Counts every change, from 0 for a profile that was never written.
     pub version: u64,
-    /// Counts the changes that can move the ranking; a mere reservation usually does not.
+    /// Counts the changes that can move the ranking, by what the catalog reads that folded them in; a mere reservation usually does not.
     pub ranking_version: u64,
     /// The number of the latest decision; 0 when there was none.
     pub decisions: u32,

@@ -128,7 +128,7 @@ fn a_preview_leaves_no_trace_not_even_of_its_events() {
     assert_eq!(what_if.id, None);
     assert_eq!(bench.engine.profile(&bench.anna), before);
     assert_eq!(bench.names(&bench.preview(T0))[0], "savings_a");
-    // Another event at the same profile version must not meet the list of the what-if.
+    // What is recorded then does not meet the list of the what-if.
     bench
         .engine
         .record_events(

@@ -202,13 +202,16 @@ impl Caller {
         let mut moving = Vec::new();
         for event_type in 0..self.traffic.event_types.len() {
             for _ in 0..TRIES {
-                let _ = self.warm(customer).await;
                 let event = self
                     .traffic
                     .event_of(event_type, number, &mut Draw::new(self.traffic.seed, number));
-                let answer = self.ask(self.traffic.offers(customer, vec![event.clone()])).await;
-                if answer.is_ok_and(|answer| answer.cached == 0) {
-                    moving.push(event);
+                // Twice, since a list may also come to its end.
+                if self.moves(customer, &event).await {
+                    number += 1;
+                    let again = self.traffic.named_anew(&event, number);
+                    if self.moves(customer, &again).await {
+                        moving.push(event);
+                    }
                 }
                 number += 1;
             }
@@ -216,6 +219,13 @@ impl Caller {
         // Set once, at the beginning of a run.
         let _ = self.traffic.moving.set(moving);
         number
+    }
+
+    /// Tells whether an event makes a customer's list, which is cached, be ranked anew.
+    async fn moves(&self, customer: usize, event: &wire::Event) -> bool {
+        let _ = self.warm(customer).await;
+        let answer = self.ask(self.traffic.offers(customer, vec![event.clone()])).await;
+        answer.is_ok_and(|answer| answer.cached == 0)
     }
 
     /// Reads the list of one customer, so that it is cached from now on.

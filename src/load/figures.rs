@@ -245,6 +245,19 @@ pub struct Report {
     pub tcp: Option<Tcp>,
 }
 
+impl Report {
+    /// Returns each kind that was measured at a fixed rate: its name, calls due per second, and its windows; a byte over TCP last.
+    #[must_use]
+    pub fn by_windows(&self) -> Vec<(&'static str, f64, OfWindows)> {
+        let kinds = self.calls.iter().filter_map(|measured| {
+            let paced = measured.paced.as_ref()?;
+            Some((measured.call.name(), paced.rate_wanted, paced.windows?))
+        });
+        let tcp = self.tcp.and_then(|tcp| Some(("TCP alone", tcp.rate, tcp.windows?)));
+        kinds.chain(tcp).collect()
+    }
+}
+
 /// A byte over TCP and back, one at a time at a fixed rate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Tcp {

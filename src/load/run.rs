@@ -21,8 +21,10 @@ use crate::server::wire::catalog_service_client::CatalogServiceClient;
 const SLICES: u32 = 5;
 /// The share of its top rate at which a kind's latencies are measured.
 const HALF: f64 = 0.5;
-/// How long bytes go over TCP alone before each kind's latencies are measured, as a part of that measurement.
+/// How long bytes go over TCP alone before each kind's latencies are measured, as a part of that measurement, and at most: the
+/// connections rest meanwhile.
 const ECHO_PART: u32 = 4;
+const ECHO_MAX: Duration = Duration::from_secs(2);
 
 /// Why a run could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +148,7 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
         .get(&Call::Floor)
         .map(|tally| tally.top().rate)
         .filter(|&rate| rate > 0.0);
-    let echo_duration = settings.duration / ECHO_PART;
+    let echo_duration = (settings.duration / ECHO_PART).min(ECHO_MAX);
     let mut echo = Echo::over(echo_duration * u32::try_from(kinds.len()).unwrap_or(u32::MAX))?;
     for &call in &kinds {
         let top = tops.get(&call).map(Tally::top);

@@ -156,6 +156,9 @@ impl<C: Calls> Runner<C> {
         workers.shutdown().await;
         self.numbers += calls;
         let mut tally = settled(tally);
+        if let Some(windows) = &mut tally.windows {
+            windows.miss(&schedule);
+        }
         tally.elapsed = now().duration_since(schedule.start);
         tally.lose(calls);
         Ok(tally)

@@ -110,11 +110,16 @@ impl Traffic {
     pub(super) fn moving_event(&self, number: u64, draw: &mut Draw) -> wire::Event {
         let moving = self.moving.get().map_or(&[][..], Vec::as_slice);
         match moving.get(draw.below(moving.len())) {
-            Some(event) => wire::Event {
-                id: self.event_id(number),
-                ..event.clone()
-            },
+            Some(event) => self.named_anew(event, number),
             None => self.event(number, draw),
+        }
+    }
+
+    /// Returns the same event once more, under the id of this number.
+    pub(super) fn named_anew(&self, event: &wire::Event, number: u64) -> wire::Event {
+        wire::Event {
+            id: self.event_id(number),
+            ..event.clone()
         }
     }
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 use hdrhistogram::{CreationError, Histogram};
 use serde::Serialize;
 
+use super::pacer::Schedule;
+
 /// The length of a window, unless there would be too many.
 const LENGTH: Duration = Duration::from_millis(100);
-/// The most windows, which take 30 kB each.
+/// The most windows, which take 15 kB each.
 const WINDOWS_MAX: u32 = 1_000;
 /// A window with fewer calls has no p99 to speak of.
 const CALLS_MIN: u64 = 100;
@@ -61,6 +63,20 @@ impl Windows {
         self.latencies[at.min(last)].saturating_record(nanos.max(1));
     }
 
+    /// Counts the calls that were due and have no latency, because they failed or were never answered, as taking the longest there is.
+    pub(super) fn miss(&mut self, schedule: &Schedule) {
+        let mut end = Duration::ZERO;
+        let mut due_before = 0;
+        for window in &mut self.latencies {
+            end += self.length;
+            // Those that are due before the end of the window; the last one has the rest.
+            let due = schedule.due_by(schedule.start + end.saturating_sub(Duration::from_nanos(1)));
+            let missing = (due - due_before).saturating_sub(window.len());
+            window.saturating_record_n(LATENCY_NS_MAX, u32::try_from(missing).unwrap_or(u32::MAX));
+            due_before = due;
+        }
+    }
+
     /// Tells the p99 of the windows that have enough calls, when any has.
     pub(super) fn told(&self) -> Option<OfWindows> {
         let enough = self.latencies.iter().filter(|window| window.len() >= CALLS_MIN);
@@ -104,6 +120,25 @@ mod tests {
         assert!((told.p99_low_us - 80.0).abs() < 1.0, "{told:?}");
         assert!(told.p99_high_us > 29_000.0, "{told:?}");
         assert!((told.below_1_ms - 0.9).abs() < 1e-9, "{told:?}");
+    }
+
+    #[test]
+    fn calls_that_failed_or_were_never_answered_are_the_slowest_of_their_window() {
+        let schedule = Schedule {
+            start: super::super::pacer::now(),
+            rate: 1_000.0,
+            calls: 500,
+        };
+        let mut windows = Windows::over(Duration::from_millis(500)).unwrap();
+        for call in 0..250 {
+            windows.add(Duration::from_millis(call), Duration::from_micros(50));
+        }
+        windows.miss(&schedule);
+        let counts: Vec<u64> = windows.latencies.iter().map(Histogram::len).collect();
+        assert_eq!(counts, [100; 5]);
+        let told = windows.told().unwrap();
+        assert!((told.below_1_ms - 0.4).abs() < 1e-9, "{told:?}");
+        assert!(told.p99_median_us > 50e6, "{told:?}");
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Calls {
             Call::OffersAnew => vec![
                 Goal::at_most("p50, times the do-nothing call's", latency.p50 / floor, 1.5, ""),
                 Goal::below(
-                    "p99 at half of the top rate",
+                    "p99 at half of the top rate, median of the tenths of a second",
                     p99_of_windows_us(half),
                     P99_US_WANTED,
                     "µs",
@@ -180,14 +180,8 @@ fn settings(address: &str, plan: Plan<'_>, rate: Rate, run: &str) -> Settings {
 
 /// Says the p99 of each tenth of a second by itself, for each kind at half of its top rate, and for a byte over TCP alone.
 fn by_windows(report: &Report) -> Vec<String> {
-    let kinds = report.calls.iter().filter_map(|measured| {
-        let paced = measured.paced.as_ref()?;
-        Some((measured.call.name(), paced.rate_wanted, paced.windows?))
-    });
-    let tcp = report
-        .tcp
-        .and_then(|tcp| Some(("a byte over TCP alone", tcp.rate, tcp.windows?)));
-    let told = kinds.chain(tcp).map(|(name, rate, windows)| {
+    let kinds = report.by_windows().into_iter();
+    let told = kinds.map(|(name, rate, windows)| {
         let OfWindows {
             ms,
             count,
@@ -229,11 +223,9 @@ fn p99_us(paced: &Paced) -> f64 {
     }
 }
 
-/// Returns the p99 in microseconds that half of the tenths of a second stay at or below; that of all calls when there were too few.
+/// Returns the p99 in microseconds that half of the tenths of a second stay at or below; nothing when no window has enough calls.
 fn p99_of_windows_us(paced: &Paced) -> f64 {
-    let of_all = p99_us(paced);
-    let windows = paced.windows.filter(|_| of_all.is_finite());
-    windows.map_or(of_all, |windows| windows.p99_median_us)
+    paced.windows.map_or(f64::NAN, |windows| windows.p99_median_us)
 }
 
 /// Writes the catalog and its model as a server reads them.

@@ -21,7 +21,7 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// How much longer the rival takes.
     pub gains: Vec<Gain>,
-    /// What is missing, and why.
+    /// What is missing, and why; and the p99 of each tenth of a second.
     pub notes: Vec<String>,
 }
 

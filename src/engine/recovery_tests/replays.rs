@@ -67,7 +67,7 @@ fn a_decision_from_a_cached_list_is_recorded_with_all_that_is_known_of_the_custo
     let mut before = Profile::default();
     for turn in 0..6_u8 {
         let now = T0 + Millis::MINUTE.times(i64::from(turn));
-        // The first two, and the fourth, rank anew: with an event of the call, and after one that came by itself.
+        // The first and the fourth rank anew: with an event of the call, and after one that came by itself.
         let events = match turn {
             0 => vec![search(&active.catalog, 1, "fund", now)],
             3 => {
