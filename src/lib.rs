@@ -16,6 +16,12 @@
 //!
 //! Priority = propensity × context weight × value × lever. An offer that fails a stage can never win, whatever its score.
 //!
+//! **The ordered list is kept for the next call** and holds until its own `valid_until`, another catalog, another value of what it
+//! reads of a request ([`catalog::Reads`]), or a change of what it reads of the customer: an event that feeds no aggregate or intent
+//! which a condition, a model or a weight looks at leaves it as it was. Where it is made anew, each condition is asked once, through
+//! the index, and a model only when it sees something else than before, or for offers that were not in the list. What
+//! stops an offer for reasons of contact (caps, consent, quiet hours) is no part of the list and asked each time.
+//!
 //! # The layers, lowest first; imports go up this list only
 //!
 //! * [`audit`]: recounts exported contacts. It names no other layer, since it judges them.
