@@ -8,7 +8,7 @@
 //!                        │   under one customer's lock, synchronously:
 //!                        ├─ fold the events of the call into the profile
 //!                        ├─ gate:  hard suppression → eligibility → applicability → suitability
-//!                        ├─ features → score (one batch per model) → priority → total order      (or the cached list)
+//!                        ├─ features → score (one batch per model or stage) → priority → total order (or the cached list)
 //!                        ├─ fill the placements, best first, within opt-outs and caps
 //!                        └─ reserve what is shown, in the journal first
 //! answer ─ offers, factors, reasons, versions, `valid_until`
@@ -19,7 +19,7 @@
 //! **The ordered list is kept for the next call** and holds until its own `valid_until`, another catalog, another value of what it
 //! reads of a request ([`catalog::Reads`]), or a change of what it reads of the customer: an event that feeds no aggregate or intent
 //! which a condition, a model or a weight looks at leaves it as it was. Where it is made anew, each condition is asked once, through
-//! the index, and a model only when it sees something else than before, or for offers that were not in the list. What
+//! the index, and a model that was taken apart only when it sees something else than before, or for offers that were not in the list. What
 //! stops an offer for reasons of contact (caps, consent, quiet hours) is no part of the list and asked each time.
 //!
 //! # The layers, lowest first; imports go up this list only

@@ -4,10 +4,12 @@
 //! scores all offers that passed, and the model only the best of them. The best are those of the highest priority, not of the
 //! highest score: value, lever and context weight count as they will in the end, and ties end in the offer id.
 //!
-//! The others keep the score of the first stage, on a rung of its own, and stand behind all that the model scored. Two models seldom
+//! The others keep the score of the first stage, on a rung of its own, and stand behind all that the model gives a chance: those to which
+//! it gives 0 are the last. Two models seldom
 //! agree on how likely everything is, and where the first stage sees more in all offers, those that the model never looked at would
 //! come first. So when one of the others had at least the priority of the last of the chosen, the scores of all the others are
-//! multiplied by one number that brings them below it, which leaves their own order as it is. Nothing else is an order by priority
+//! multiplied by one number that brings them below it, which leaves their own order as it is, but for scores that differ in the seventh
+//! digit. Nothing else is an order by priority
 //! that can be explained from its factors.
 
 use crate::catalog::Catalog;
@@ -34,13 +36,16 @@ pub fn rescore(catalog: &Catalog, offers: &mut [Ranked], best: &[u16], scores: &
     for ranked in &mut *offers {
         if let Some((&offer, &score)) = chosen.next_if(|(offer, _)| **offer == ranked.offer) {
             *ranked = rank::ranked(catalog, offer, score, Rung::Model, weights);
-            lowest = lowest.min(ranked.priority);
+            if ranked.priority > 0.0 {
+                lowest = lowest.min(ranked.priority);
+            }
         } else {
             highest = highest.max(ranked.priority);
         }
     }
     // Where the propensity is switched off, the chosen stand before the others already, but for the order of their ids.
-    if highest < lowest || !catalog.factors.propensity {
+    // What the model gives no chance at all is the last in any case, and no measure for others.
+    if highest < lowest || lowest.is_infinite() || !catalog.factors.propensity {
         return;
     }
     let share = if highest > 0.0 {
@@ -155,8 +160,9 @@ mod tests {
             let of = |rung: Rung| both.iter().filter(move |ranked| ranked.rung == rung);
             let said: Vec<(u16, f32)> = of(Rung::Model).map(|ranked| (ranked.offer, ranked.propensity)).collect();
             prop_assert_eq!(said, best.iter().copied().zip(scores).collect::<Vec<_>>());
-            let lowest = of(Rung::Model).map(|ranked| ranked.priority).fold(f64::INFINITY, f64::min);
-            prop_assert!(of(Rung::FirstStage).all(|ranked| ranked.priority < lowest || lowest == 0.0));
+            let chances = of(Rung::Model).map(|ranked| ranked.priority).filter(|&priority| priority > 0.0);
+            let lowest = chances.fold(f64::INFINITY, f64::min);
+            prop_assert!(of(Rung::FirstStage).all(|ranked| ranked.priority < lowest));
             for one in of(Rung::FirstStage) {
                 let before = |ranked: &Ranked| first[usize::from(ranked.offer)];
                 prop_assert!(one.propensity <= before(one).propensity);

@@ -10,7 +10,7 @@ use super::time::Timestamp;
 /// Where an offer's propensity came from: the ladder, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rung {
-    /// The model scored it now.
+    /// The model scored it now, or for the list before, when it saw the same of this customer.
     Model,
     /// The model's first stage scored it now, and it was not among the best that the model then scored itself: it stands behind those,
     /// its score lowered where it has to be.

@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::decision::fold;
 use crate::domain::entry::{Entry, ProfileChange};
 use crate::domain::event::Event;
-use crate::domain::ids::{CustomerId, CustomerKey};
+use crate::domain::ids::CustomerId;
 use crate::domain::profile::Profile;
 use crate::domain::time::Timestamp;
 use crate::store::record::Draft;
@@ -156,7 +156,8 @@ impl Engine {
                 }
                 let changed = profile.version != before;
                 if changed {
-                    self.forget_later_lists(active, key);
+                    // Whether a list has to be made anew was judged by what this snapshot reads; another one may read more.
+                    self.conductor.lists.forget_others(active, key);
                 }
                 let then = if changed || !known { Then::Keep } else { Then::Leave };
                 (Ok((result, changed)), then)
@@ -166,14 +167,5 @@ impl Engine {
             self.changed(key);
         }
         Ok(result)
-    }
-
-    /// Forgets the customer's list unless a change was folded in by the snapshot that is in force: whether a list has to be made anew
-    /// was judged by what that snapshot reads, and a later one may read more. Called under the customer's lock, where whoever
-    /// made a list of a later snapshot has left before, so that it is seen here.
-    pub(super) fn forget_later_lists(&self, active: &Active, key: CustomerKey) {
-        if active.generation != self.active.load().generation {
-            self.conductor.lists.forget(key);
-        }
     }
 }

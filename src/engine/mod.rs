@@ -443,7 +443,7 @@ impl Engine {
                 *seal = workspace.draft.seal();
                 let is_changed = done.as_ref().is_ok_and(|(_, changed)| *changed);
                 if is_changed {
-                    self.forget_later_lists(call.active, key);
+                    self.conductor.lists.forget_others(call.active, key);
                 }
                 (done, if is_changed { keep } else { Then::Leave })
             };

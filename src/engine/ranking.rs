@@ -119,6 +119,16 @@ impl Lists {
         ))
     }
 
+    /// Forgets the lists of a customer that another snapshot made.
+    pub(super) fn forget_others(&self, active: &Active, key: CustomerKey) {
+        for place in [key.get(), of_run(key)] {
+            let is_other = |list: Arc<List>| list.generation != active.generation;
+            if self.0.peek(&place).is_some_and(is_other) {
+                self.0.remove(&place);
+            }
+        }
+    }
+
     pub(super) fn forget(&self, key: CustomerKey) {
         self.0.remove(&key.get());
         self.0.remove(&of_run(key));
@@ -181,7 +191,12 @@ impl Lists {
             made_at: now,
             context,
             sound,
-            seen: workspace.recall.seen(),
+            // Only of what is kept for live calls are scores taken over.
+            seen: if keep == Keep::Yes {
+                workspace.recall.seen()
+            } else {
+                Seen::default()
+            },
             ranking,
         });
         match keep {
@@ -368,7 +383,8 @@ impl Asking<'_> {
         let context = &self.request.context;
         let until = parts.gather(catalog, plan, self.layout, self.profile, context, offers, self.now);
         self.valid_until = self.valid_until.min(until);
-        let missing = self.recall.missing(self.before, catalog, model, parts, offers);
+        let before = self.before.filter(|_| scorer.is_by_row());
+        let missing = self.recall.missing(before, catalog, model, parts, offers);
         if !missing.is_empty() {
             let in_parts = scorer.score_parts(parts, catalog, missing, self.scratch, scores);
             let result = in_parts.unwrap_or_else(|| {

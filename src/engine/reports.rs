@@ -92,7 +92,7 @@ impl Engine {
                     let result = result.unwrap_or(Err(Rejection::Moved));
                     let is_changed = result.is_ok() && version != before;
                     if is_changed {
-                        self.forget_later_lists(active, of);
+                        self.conductor.lists.forget_others(active, of);
                     }
                     let result = result.map(|result| (result, Reported { of, version }));
                     (result, if is_changed { Then::KeepContacts } else { Then::Leave })

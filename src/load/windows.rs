@@ -69,7 +69,7 @@ impl Windows {
         let mut due_before = 0;
         for window in &mut self.latencies {
             end += self.length;
-            // Those that are due before the end of the window; the last one has the rest.
+            // Those that are due before the end of the window.
             let due = schedule.due_by(schedule.start + end.saturating_sub(Duration::from_nanos(1)));
             let missing = (due - due_before).saturating_sub(window.len());
             window.saturating_record_n(LATENCY_NS_MAX, u32::try_from(missing).unwrap_or(u32::MAX));

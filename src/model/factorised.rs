@@ -215,6 +215,11 @@ struct Reference {
 }
 
 impl Scorer for Reference {
+    /// ONNX Runtime takes other ways for few rows than for many.
+    fn is_by_row(&self) -> bool {
+        false
+    }
+
     fn score(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), ScoreError> {
         self.model.score(rows, scores)
     }

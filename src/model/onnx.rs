@@ -178,6 +178,11 @@ impl Model {
 }
 
 impl Scorer for Model {
+    /// ONNX Runtime takes other ways for few rows than for many.
+    fn is_by_row(&self) -> bool {
+        false
+    }
+
     fn score(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), ScoreError> {
         check_shape(&self.name, self.features, rows, scores)?;
         if scores.is_empty() {

@@ -38,6 +38,12 @@ pub trait Scorer: Send + Sync {
         None
     }
 
+    /// Tells whether it keeps that promise for any choice of rows. Otherwise only the same rows together are sure to get the same
+    /// scores, so all rows of a decision are asked for in each.
+    fn is_by_row(&self) -> bool {
+        true
+    }
+
     /// Returns by which way the scores are made.
     fn path(&self) -> Path {
         Path::Rows

@@ -153,6 +153,42 @@ fn what_a_call_records_by_the_catalog_before_is_seen_by_the_lists_of_the_one_in_
     assert!(!shows_extra(), "a call that began before the reload");
 }
 
+#[test]
+fn what_is_recorded_by_the_catalog_in_force_is_seen_by_a_call_that_began_before_it() {
+    // Only the first catalog reads the zone.
+    let lines = "offers:\n  - { id: extra, group: savings, name: X, treatments: { web: { t: x } }, \
+                 suitability: [{ id: near, when: 'profile.zone != \"Asia/Kathmandu\"' }] }";
+    let bench = Bench::new(catalog_with(lines));
+    let before = bench.engine.active();
+    let upsert = |zone: &str| {
+        let zone = (
+            symbol(&bench.catalog, "zone"),
+            Value::Category(symbol(&bench.catalog, zone)),
+        );
+        let change = ProfileChange {
+            attributes: vec![zone],
+            ..ProfileChange::default()
+        };
+        let active = bench.engine.active();
+        bench.engine.upsert_profile(&active, &bench.anna, &change, T0).unwrap();
+    };
+    let shows_extra = || {
+        let preview = OffersRequest {
+            preview: true,
+            ..bench.request()
+        };
+        let decision = bench.engine.offers(&before, &preview, T0).unwrap();
+        bench.names(&decision).contains(&"extra")
+    };
+    upsert("America/New_York");
+    assert!(shows_extra());
+    let later = catalog_after(&bench.catalog, "caps: []");
+    bench.engine.activate(Active::new(later, Vec::new())).unwrap();
+    assert!(shows_extra());
+    upsert("Asia/Kathmandu");
+    assert!(!shows_extra());
+}
+
 /// A model that notes how many offers it was asked for each time.
 #[derive(Default)]
 struct Noting(Mutex<Vec<usize>>);
