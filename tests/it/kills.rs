@@ -192,7 +192,7 @@ impl Life {
         let begun = self.note_begin(&program.said());
         let channel = Program::connect(&address).await.unwrap();
         let mut clients = Clients::new(&channel);
-        settle(&mut clients, &self.book, &std::mem::take(&mut self.doubts)).await;
+        settle(&mut clients, &self.book, &std::mem::take(&mut self.doubts), false).await;
         // Nobody else has the book now.
         let mut book = std::mem::take(&mut *self.book.lock().unwrap());
         book.compare(&clients, rounds).await;
@@ -321,7 +321,7 @@ async fn until_gone(life: &mut Life, clients: &mut Clients, address: &str, round
     for caller in callers {
         doubts.push(caller.await.unwrap());
     }
-    settle(clients, &life.book, &doubts).await;
+    settle(clients, &life.book, &doubts, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

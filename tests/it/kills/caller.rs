@@ -350,8 +350,9 @@ async fn stream(clients: &mut Clients, request: &wire::GetOffersRequest) -> Resu
     }
 }
 
-/// Finds out what became of calls that were never answered, as a caller would: by making them again.
-pub(super) async fn settle(clients: &mut Clients, book: &Mutex<Book>, doubts: &[Doubt]) {
+/// Finds out what became of calls that were never answered, as a caller would: by making them again. Where the server that was asked
+/// `goes_on`, a call may still come to its turn: to look whether somebody is gone would not tell whether he will be.
+pub(super) async fn settle(clients: &mut Clients, book: &Mutex<Book>, doubts: &[Doubt], goes_on: bool) {
     book.lock().unwrap().in_doubt += doubts.len() as u64;
     for (name, call) in doubts {
         if let Call::Errand(errand) = call {
@@ -405,6 +406,9 @@ pub(super) async fn settle(clients: &mut Clients, book: &Mutex<Book>, doubts: &[
                 make(clients, book, name, call).await.unwrap();
             }
             Call::Errand(_) => {}
+            Call::Delete if goes_on => {
+                make(clients, book, name, call).await.unwrap();
+            }
             Call::Delete => {
                 if clients.profile(name).await.is_none() {
                     book.lock().unwrap().forget(name);
