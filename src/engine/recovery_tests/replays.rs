@@ -1,7 +1,12 @@
 //! Decisions of the past are made again, unless their people are gone.
 
+use std::collections::BTreeSet;
+
 use super::super::ReplayError;
 use super::*;
+use crate::catalog::load;
+use crate::decision::testing::base_files;
+use crate::model::{LinearScorer, Scorer};
 
 #[test]
 fn every_decision_of_a_long_history_is_made_again_bit_for_bit_after_restarts_and_reloads() {
@@ -103,4 +108,61 @@ fn a_decision_from_a_cached_list_is_recorded_with_all_that_is_known_of_the_custo
         let again = Engine::replay(&recorded, Arc::clone(&active), true).unwrap();
         assert!(again.is_same, "turn {turn}");
     }
+}
+
+/// A manifest of a model that sees the age, and how often something of the group was seen.
+fn manifest(name: &str, more: &str) -> String {
+    format!(
+        r#"{{"format": 1, "name": "{name}", "version": "1", "description": "For a test.", "data": "none",
+        "file": "none.onnx", "sha256": "{}", "groups": [{}],{more}
+        "input": {{"name": "x", "features": 2}}, "output": {{"name": "y", "column": 0}},
+        "columns": [{{"name": "age", "from": "profile.age", "as": "number", "missing": 0}},
+        {{"name": "seen", "from": "contacts", "as": "number", "count": "seen", "scope": "group", "within": "30d"}}],
+        "golden": [{{"inputs": {{}}, "row": [0, 0], "score": 0.5}}], "tolerance": 0.00001}}"#,
+        "0".repeat(64),
+        if more.is_empty() { "" } else { r#""savings", "fund""# },
+    )
+}
+
+#[test]
+fn a_decision_in_two_stages_with_scores_of_the_list_before_is_made_again_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _) = open(folder.path(), CATALOGS[0]).unwrap();
+    let mut files = base_files();
+    files.rules.insert("more.yaml".to_owned(), CATALOGS[0].to_owned());
+    files
+        .rules
+        .insert("models.yaml".to_owned(), "models: [whole]".to_owned());
+    let shortlist = r#" "shortlist": {"by": "cheap", "keep": 1},"#;
+    files.models.insert("whole".to_owned(), manifest("whole", shortlist));
+    files.models.insert("cheap".to_owned(), manifest("cheap", ""));
+    let catalog = Arc::new(load(&files, &engine.active().catalog.symbols).unwrap());
+    let scorer = |weights: [f32; 2], bias| -> Option<Arc<dyn Scorer>> {
+        Some(Arc::new(LinearScorer::new(weights.to_vec(), bias)))
+    };
+    let models = vec![scorer([0.01, 0.1], -2.0), scorer([0.02, -0.3], -1.0)];
+    engine
+        .activate(Active::new(Arc::clone(&catalog), models.clone()))
+        .unwrap();
+    let generation = engine.active().generation;
+    let mut player = Player::new(43, 0..15);
+    player.play(&engine, 300);
+    let mut rungs = BTreeSet::new();
+    for then in &player.decisions {
+        let Some(id) = then.id.filter(|id| !player.forgotten.contains(id)) else {
+            continue;
+        };
+        let active = Active {
+            generation,
+            ..Active::new(Arc::clone(&catalog), models.clone())
+        };
+        let recorded = engine.recorded(id).unwrap();
+        assert!(
+            Engine::replay(&recorded, Arc::new(active), true).unwrap().is_same,
+            "{id}"
+        );
+        let shown = then.placements.iter().flat_map(|filled| &filled.offers);
+        rungs.extend(shown.map(|shown| shown.rung.name()));
+    }
+    assert!(rungs.is_superset(&["first_stage", "model"].into()), "{rungs:?}");
 }
