@@ -36,10 +36,7 @@ pub fn apply(profile: &mut Profile, entry: &Entry, catalog: &Catalog) -> bool {
                     .any(|&(symbol, _)| catalog.reads_attribute(symbol));
             (apply_change(profile, change), is_read)
         }
-        Entry::Event(event) => match apply_event(profile, event, catalog) {
-            Some(touched) => (true, touched == Touched::Read),
-            None => (false, false),
-        },
+        Entry::Event(event) => apply_event(profile, event, catalog),
         Entry::Decision(reservation) => (true, apply_reservation(profile, reservation, catalog)),
         Entry::Outcome { report, received_at } => {
             let revives = profile
@@ -171,25 +168,11 @@ fn set_attribute(attributes: &mut Vec<(Symbol, Value)>, attribute: Symbol, value
     }
 }
 
-/// What an event touched of a profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Touched {
-    /// Something that a ranking of this catalog reads.
-    Read,
-    /// Nothing that it reads: the event is remembered, and perhaps counted for people and audiences.
-    Unread,
-}
-
-impl Touched {
-    const fn of(is_read: bool) -> Self {
-        if is_read { Self::Read } else { Self::Unread }
-    }
-}
-
-/// Folds an event in and tells what it touched; nothing when it was folded in before.
-fn apply_event(profile: &mut Profile, event: &Event, catalog: &Catalog) -> Option<Touched> {
+/// Folds an event in, and tells whether that changed anything (not when it was folded in before) and whether it fed something that a
+/// ranking reads.
+fn apply_event(profile: &mut Profile, event: &Event, catalog: &Catalog) -> (bool, bool) {
     if profile.remembers_event(event.id_hash) {
-        return None;
+        return (false, false);
     }
     remember(profile, event);
     let mut is_read = false;
@@ -207,7 +190,7 @@ fn apply_event(profile: &mut Profile, event: &Event, catalog: &Catalog) -> Optio
         is_read |= feed_intents(profile, event, event_type, &values, catalog);
         forget_undeclared(profile, catalog);
     }
-    Some(Touched::of(is_read))
+    (true, is_read)
 }
 
 /// Drops what is kept of aggregates and intents that the catalog no longer declares, as far as it is more than

@@ -383,8 +383,12 @@ impl Asking<'_> {
         let context = &self.request.context;
         let until = parts.gather(catalog, plan, self.layout, self.profile, context, offers, self.now);
         self.valid_until = self.valid_until.min(until);
-        let before = self.before.filter(|_| scorer.is_by_row());
-        let missing = self.recall.missing(before, catalog, model, parts, offers);
+        let is_by_row = scorer.is_by_row();
+        let missing = if is_by_row {
+            self.recall.missing(self.before, catalog, model, parts, offers)
+        } else {
+            offers
+        };
         if !missing.is_empty() {
             let in_parts = scorer.score_parts(parts, catalog, missing, self.scratch, scores);
             let result = in_parts.unwrap_or_else(|| {
@@ -397,7 +401,9 @@ impl Asking<'_> {
                 return false;
             }
         }
-        self.recall.complete(offers, scores);
+        if is_by_row {
+            self.recall.complete(offers, scores);
+        }
         true
     }
 }

@@ -1,6 +1,7 @@
 //! Scores that a customer's last list has already.
 //!
-//! A model that sees the same of a customer gives an offer the same score, to the bit ([`crate::model::Scorer`]). So when something changed that
+//! A model that scores row by row ([`crate::model::Scorer::is_by_row`]) and sees the same of a customer gives an offer the same score, to
+//! the bit. So when something changed that
 //! the model does not see, such as an intent that offers are weighted by, or which offers pass, the scores of the list before are
 //! taken over, and the model is asked for those only that it did not score then.
 
