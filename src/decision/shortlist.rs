@@ -198,4 +198,24 @@ mod tests {
         );
         assert!(offers[2].priority < offers[1].priority);
     }
+
+    #[test]
+    fn an_offer_to_which_the_model_gives_no_chance_is_the_last_and_no_measure_for_the_others() {
+        let catalog = catalog_of(&[100.0, 100.0, 100.0]);
+        let weights = vec![1.0; catalog.worth.weights.len()];
+        let of = |id: &str| catalog.offers.iter().position(|offer| &*offer.id == id).unwrap();
+        let first = u16::try_from(of("more_000")).unwrap();
+        let after = |scores: [f32; 2]| {
+            let said = [(0, 0.1), (1, 0.2), (2, 0.3)];
+            let mut offers =
+                said.map(|(number, score)| rank::ranked(&catalog, first + number, score, Rung::FirstStage, &weights));
+            rescore(&catalog, &mut offers, &[first + 1, first + 2], &scores, &weights);
+            offers.map(|ranked| ranked.priority)
+        };
+        let [other, none, best] = after([0.0, 0.05]);
+        assert!(none < other && other < best, "{other} {none} {best}");
+        // Where nothing has a chance there is no measure at all.
+        let [other, ..] = after([0.0, 0.0]);
+        assert!(other > 0.0);
+    }
 }
