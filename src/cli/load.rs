@@ -282,27 +282,39 @@ fn under_overload(calls: &[Measured], out: &mut impl Write) -> Result<()> {
     }
     writeln!(
         out,
-        "\n{:<14}{:>10}{:>11}{:>12}{:>9}{:>11} {:>9} {:>9}  µs from sending{:>12}",
-        "under overload", "offered/s", "of top", "answered/s", "of top", "refused", "p50", "p99", "memory"
+        "\n{:<14}{:>10} {:>10} {:>10}{:>8}{:>11} {:>9} {:>9}  µs from sending{:>14}",
+        "under overload", "top/s", "offered/s", "answered/s", "of top", "refused", "p50", "p99", "memory"
     )?;
-    for (Measured { call, top, .. }, flooded) in flooded {
-        let top = top.as_ref().map_or(f64::NAN, |top| top.rate);
+    for (Measured { call, .. }, flooded) in &flooded {
         let memory = flooded.resident_bytes.map_or_else(
             || "-".to_owned(),
             |(before, after)| format!("{} -> {} MiB", whole(before / MIB), whole(after / MIB)),
         );
         writeln!(
             out,
-            "{call:<14}{:>10}{:>11.1}{:>12}{:>9.2}{:>11} {:>9} {:>9}{:17}{memory:>12}",
+            "{call:<14}{:>10} {:>10} {:>10}{:>8.2}{:>11} {:>9} {:>9}{:17}{memory:>14}",
+            whole(flooded.top_rate),
             whole(flooded.rate_offered),
-            flooded.rate_offered / top,
             whole(flooded.rate),
-            flooded.rate / top,
+            flooded.rate / flooded.top_rate,
             grouped(flooded.refused),
             whole(flooded.latency_us.p50),
             whole(flooded.latency_us.p99),
             "",
         )?;
+    }
+    for (Measured { call, paced, .. }, flooded) in flooded {
+        let normal = paced.as_ref().and_then(|paced| paced.windows);
+        if let Some((normal, now)) = normal.zip(flooded.windows) {
+            writeln!(
+                out,
+                "{call}: the median of the p99 of each {} ms is {} µs, {:.1} times that at half of the top rate; at the top rate the p99 is {} µs",
+                whole(now.ms),
+                whole(now.p99_median_us),
+                now.p99_median_us / normal.p99_median_us,
+                whole(flooded.top_latency_us.p99),
+            )?;
+        }
     }
     Ok(())
 }

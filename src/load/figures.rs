@@ -67,7 +67,7 @@ impl Tally {
         }
     }
 
-    fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         if self.elapsed.is_zero() {
             0.0
         } else {
@@ -186,13 +186,17 @@ pub struct Paced {
 /// What became of calls that fell due at a rate above the top rate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Flooded {
+    /// The top rate, measured in turns with this.
+    pub top_rate: f64,
+    /// What calls took at that rate, from sending to the answer, with no more under way than there have to be.
+    pub top_latency_us: Quantiles,
     /// Calls due per second.
     pub rate_wanted: f64,
     /// Calls sent per second: the generator may not manage more.
     pub rate_offered: f64,
-    /// Calls answered per second.
+    /// Calls answered per second, while more were sent.
     pub rate: f64,
-    /// Calls answered.
+    /// Calls answered, those included that were still out at the end.
     pub calls: u64,
     /// Calls refused for lack of room.
     pub refused: u64,
@@ -200,6 +204,8 @@ pub struct Flooded {
     pub errors: BTreeMap<&'static str, Errors>,
     /// From sending a call to its answer, of those that were answered.
     pub latency_us: Quantiles,
+    /// The p99 of each tenth of a second or so by itself, of those that were answered.
+    pub windows: Option<OfWindows>,
     /// The server's memory before and after, when it tells.
     pub resident_bytes: Option<(f64, f64)>,
 }
@@ -247,6 +253,7 @@ pub struct Report {
 
 impl Report {
     /// Returns each kind that was measured at a fixed rate: its name, calls due per second, and its windows; a byte over TCP last.
+    /// Not those under overload.
     #[must_use]
     pub fn by_windows(&self) -> Vec<(&'static str, f64, OfWindows)> {
         let kinds = self.calls.iter().filter_map(|measured| {

@@ -10,15 +10,13 @@ use tokio::task::LocalSet;
 
 use super::calls::{Call, Caller};
 use super::figures::{Measured, Report, Tally};
-use super::runner::Runner;
+use super::runner::{Runner, SLICES};
 use super::tcp::Echo;
 use super::traffic::Traffic;
 use crate::server::client::{ConnectError, Connection, Credentials};
 use crate::server::wire;
 use crate::server::wire::catalog_service_client::CatalogServiceClient;
 
-/// How many slices a top rate is measured in, in turns with the other kinds of calls.
-const SLICES: u32 = 5;
 /// The share of its top rate at which a kind's latencies are measured.
 const HALF: f64 = 0.5;
 /// How long bytes go over TCP alone before each kind's latencies are measured, as a part of that measurement, and at most: the
@@ -124,7 +122,11 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
     let kinds = kinds(settings, top);
     let rounds = if top { SLICES as usize } else { 0 };
     let overload = settings.overload.filter(|_| top);
-    let of = 1 + kinds.len() * (rounds + usize::from(paced) + usize::from(overload.is_some()));
+    let flooded = kinds
+        .iter()
+        .filter(|&&call| overload.is_some() && !is_floor(call))
+        .count();
+    let of = 1 + kinds.len() * (rounds + usize::from(paced)) + flooded;
     let mut number = 0;
     let mut step = |call, rate| {
         number += 1;
@@ -164,7 +166,7 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
             paced = Some(runner.open(call, rate).await?.paced(rate));
         }
         let mut flooded = None;
-        if let Some((times, top)) = overload.zip(top.as_ref()) {
+        if let Some((times, top)) = overload.zip(top.as_ref()).filter(|_| !is_floor(call)) {
             step(Some(call), Some(top.rate * times));
             flooded = Some(runner.flood(call, top.rate * times).await?);
         }
@@ -179,6 +181,11 @@ async fn measure(settings: &Settings, progress: &mut impl FnMut(Step)) -> Result
     }
     report.tcp = Some(echo.told()).filter(|tcp| tcp.calls > 0);
     Ok(report)
+}
+
+/// Tells whether a call does nothing: to refuse it costs as much as to answer it, so it cannot be asked for more than can be answered.
+const fn is_floor(call: Call) -> bool {
+    matches!(call, Call::Floor | Call::HttpFloor)
 }
 
 /// Returns the kinds in their order; a top rate without its floor says nothing.

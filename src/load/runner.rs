@@ -10,13 +10,20 @@ use tokio::task::JoinSet;
 
 use super::calls::{Answer, Call, Caller, Failure};
 use super::figures::{Flooded, Tally};
-use super::flood::flood;
+use super::flood::{self, Flood};
 use super::pacer::{self, Schedule, now};
 use super::windows::Windows;
 
 /// Calls that each connection has under way at most, and always while the top rate is measured: well under the number of
 /// streams that a server allows, so that none waits where it cannot be seen.
 const IN_FLIGHT_PER_CONNECTION: usize = 32;
+/// How many slices a top rate is measured in, in turns with the other kinds of calls.
+pub(super) const SLICES: u32 = 5;
+/// How many slices an overload is measured in, in turns with the top rate: few, since each has its beginning.
+const FLOODS: u32 = 2;
+/// Calls under way at most over all connections: if a closed loop had more, many of them would wait in the server for as long as if
+/// it was overloaded, and be refused.
+const IN_FLIGHT_MAX: usize = 128;
 /// How long before the first call is due everything is in place.
 const BEFORE_START: Duration = Duration::from_millis(10);
 /// How long to wait after the last call was due for answers that are still out.
@@ -42,7 +49,7 @@ impl Runner {
         self.numbers += self.callers[0].find_moving().await;
         let next = Rc::new(RefCell::new(0..customers));
         let mut workers = JoinSet::new();
-        for worker in 0..self.callers.len() * IN_FLIGHT_PER_CONNECTION {
+        for worker in 0..self.in_flight() {
             let (callers, next) = (Rc::clone(&self.callers), Rc::clone(&next));
             workers.spawn_local(async move {
                 let caller = &callers[worker % callers.len()];
@@ -57,13 +64,20 @@ impl Runner {
         while workers.join_next().await.is_some() {}
     }
 
-    /// Makes calls at a rate that the server cannot answer.
+    /// Makes calls at a rate that the server cannot answer, in turns with as many as it can.
     pub(super) async fn flood(&mut self, call: Call, rate: f64) -> Result<Flooded, CreationError> {
         let before = self.callers[0].resident_bytes().await;
-        let (mut flooded, calls) = flood(&self.callers, call, rate, self.duration, self.numbers).await?;
-        self.numbers += calls;
-        let after = self.callers[0].resident_bytes().await;
-        flooded.resident_bytes = before.zip(after);
+        let slice = self.duration / FLOODS;
+        let mut top = Tally::new()?;
+        let mut flood = Flood::over(self.duration, rate)?;
+        for _ in 0..FLOODS {
+            top = self.closed(call, slice, top).await;
+            let sent = flood.sent();
+            flood = flood::flood(&self.callers, call, slice, self.numbers, flood).await;
+            self.numbers += flood.sent() - sent;
+        }
+        let mut flooded = flood.told(&top);
+        flooded.resident_bytes = before.zip(self.callers[0].resident_bytes().await);
         Ok(flooded)
     }
 }
@@ -77,6 +91,12 @@ impl<C: Calls> Runner<C> {
         }
     }
 
+    /// Returns how many calls are under way at most.
+    fn in_flight(&self) -> usize {
+        let connections = self.callers.len();
+        (connections * IN_FLIGHT_PER_CONNECTION).min(IN_FLIGHT_MAX.max(connections))
+    }
+
     /// Returns the first of those who make the calls.
     pub(super) fn first(&self) -> Option<&C> {
         self.callers.first()
@@ -88,7 +108,7 @@ impl<C: Calls> Runner<C> {
         let tally = Rc::new(RefCell::new(tally));
         let begun = now();
         let mut workers = JoinSet::new();
-        for worker in 0..self.callers.len() * IN_FLIGHT_PER_CONNECTION {
+        for worker in 0..self.in_flight() {
             let (callers, numbers, tally) = (Rc::clone(&self.callers), Rc::clone(&numbers), Rc::clone(&tally));
             workers.spawn_local(async move {
                 let caller = &callers[worker % callers.len()];
@@ -124,7 +144,7 @@ impl<C: Calls> Runner<C> {
         tally.windows = Some(Windows::over(self.duration)?);
         let tally = Rc::new(RefCell::new(tally));
         let mut workers = JoinSet::new();
-        for worker in 0..self.callers.len() * IN_FLIGHT_PER_CONNECTION {
+        for worker in 0..self.in_flight() {
             let (callers, numbers) = (Rc::clone(&self.callers), self.numbers);
             let (due, begun, tally) = (Rc::clone(&due), Rc::clone(&begun), Rc::clone(&tally));
             workers.spawn_local(async move {

@@ -6,6 +6,7 @@
 //! again. The last part is kept for the beginnings of requests, which are the whole of nearly every one: whoever sends
 //! long ones without end does not keep page views out.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -113,6 +114,8 @@ pub(super) struct Counted {
     /// Absent when the whole body is one message.
     framing: Option<Framing>,
     held: usize,
+    /// What was read before anybody asked for it, if anything: a part, or the end.
+    first: Poll<Option<Result<Frame<Bytes>, axum::BoxError>>>,
 }
 
 impl Counted {
@@ -127,6 +130,25 @@ impl Counted {
             room: Arc::clone(room),
             framing: is_framed.then(Framing::default),
             held: 0,
+            first: Poll::Pending,
+        }
+    }
+
+    /// Tells whether something of the body has come, or its end. To be asked before the body is read.
+    pub(super) async fn is_there(&mut self) -> bool {
+        poll_fn(|context| Poll::Ready(self.poll_first(context).is_ready())).await
+    }
+
+    /// Waits until it is so.
+    pub(super) async fn comes(&mut self) {
+        poll_fn(|context| self.poll_first(context)).await;
+    }
+
+    fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.first = Pin::new(&mut *self).poll_frame(context);
+        match self.first {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -156,6 +178,9 @@ impl HttpBody for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.first.is_ready() {
+            return std::mem::replace(&mut self.first, Poll::Pending);
+        }
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else {
             return Poll::Ready(None);
         };
@@ -166,11 +191,15 @@ impl HttpBody for Counted {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.first.is_pending() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        if self.first.is_ready() {
+            SizeHint::default()
+        } else {
+            self.body.size_hint()
+        }
     }
 }
 

@@ -33,6 +33,7 @@ use super::grpc::page_views;
 use super::http::{self, CorsOrigin};
 use super::observe;
 use super::overload::{Excess, Queue, Waiting};
+use super::turns::Busy;
 use super::wire::behaviour_service_server::{self, BehaviourServiceServer};
 use super::wire::decision_service_server::{self, DecisionServiceServer};
 
@@ -58,6 +59,8 @@ pub(super) struct Connection {
     pub(super) peer: Option<Arc<Peer>>,
     /// How many of its refusals are held back.
     held: AtomicUsize,
+    /// Since when it has something to read.
+    pub(super) busy: Arc<Busy>,
 }
 
 impl From<IpAddr> for Connection {
@@ -66,6 +69,7 @@ impl From<IpAddr> for Connection {
             address,
             peer: None,
             held: AtomicUsize::default(),
+            busy: Arc::default(),
         }
     }
 }
@@ -84,6 +88,18 @@ impl Connection {
             request.extensions_mut().insert(ends);
         }
     }
+}
+
+/// A call that waited for less had nobody in front of it, and is not measured.
+const WAITED_MIN: Duration = Duration::from_micros(100);
+
+/// A call whose turn has come.
+struct Turn {
+    row: Option<&'static Row>,
+    class: Class,
+    arrived: Instant,
+    waited: Duration,
+    left: Left,
 }
 
 /// All that answers requests, behind the gate of a port.
@@ -152,34 +168,75 @@ impl Front {
         let answering = async move {
             let deadline = deadline::bound(row, request.headers(), request_time);
             let turn = waiting.and_then(Waiting::begin);
-            match turn {
-                Ok(waited) => front.begin(row, request, Left::of(deadline, waited)).await,
-                Err(excess) => front.refuse(request, excess, deadline, &of.held).await,
+            let waited = match turn {
+                Ok(waited) => waited,
+                Err(excess) => return front.refuse(request, excess, deadline, &of).await,
+            };
+            let left = Left::of(deadline, waited);
+            match straight(&request) {
+                Some(service) => {
+                    let turn = Turn {
+                        row,
+                        class,
+                        arrived,
+                        waited,
+                        left,
+                    };
+                    front.begin(service, request, turn, &of).await
+                }
+                None => front.begin_routed(request, left).await,
             }
         };
         observe::observed(desk, method, traced, arrived, answering)
     }
 
-    /// Answers a call whose turn has come, and whose caller still waits.
+    /// Answers a call to a service to which there is a straight way, whose turn has come, and whose caller still waits.
     async fn begin(
         &self,
-        row: Option<&Row>,
+        service: Hot,
         request: Request<Incoming>,
-        left: Left,
+        turn: Turn,
+        of: &Connection,
     ) -> Result<Response<Body>, Infallible> {
-        let (head, body) = request.into_parts();
-        let body = Counted::new(body, &head.headers, &self.room);
-        let mut request = Request::from_parts(head, body);
-        let Some(service) = straight(&request) else {
-            // It looks after deadlines itself, in the caller's form.
-            request.extensions_mut().insert(left);
-            return self.routed(request).await;
-        };
-        if let Err(status) = self.gate.pass(row, &mut request) {
+        let mut request = self.counted(request);
+        if let Err(status) = self.gate.pass(turn.row, &mut request) {
             return Ok(status.into_http());
         }
-        let answering = self.behind.call(service, request);
-        deadline::within(left.0, answering, |status| Ok(status.into_http())).await
+        let has_message = turn.row.is_some_and(|row| row.shape != Shape::Stream);
+        let answering = async {
+            let mut was_in_line = turn.waited > WAITED_MIN;
+            if has_message && !request.body_mut().is_there().await {
+                let reading = self.queue.read();
+                request.body_mut().comes().await;
+                if let Err(excess) = reading.begin(turn.class, turn.arrived.max(of.busy.since())) {
+                    drop(request);
+                    return Ok(self.refuse_straight(excess, turn.left.0, of).await);
+                }
+                was_in_line = true;
+            }
+            if !was_in_line {
+                return self.behind.call(service, request).await;
+            }
+            let begun = Instant::now();
+            let answer = self.behind.call(service, request).await;
+            self.queue.took(begun.elapsed());
+            answer
+        };
+        deadline::within(turn.left.0, answering, |status| Ok(status.into_http())).await
+    }
+
+    /// Answers any other call.
+    async fn begin_routed(&self, request: Request<Incoming>, left: Left) -> Result<Response<Body>, Infallible> {
+        let mut request = self.counted(request);
+        // It looks after deadlines itself, in the caller's form.
+        request.extensions_mut().insert(left);
+        self.routed(request).await
+    }
+
+    fn counted(&self, request: Request<Incoming>) -> Request<Counted> {
+        let (head, body) = request.into_parts();
+        let body = Counted::new(body, &head.headers, &self.room);
+        Request::from_parts(head, body)
     }
 
     /// Refuses a call for which there is no room.
@@ -188,22 +245,32 @@ impl Front {
         request: Request<Incoming>,
         excess: Excess,
         deadline: Option<Duration>,
-        held: &AtomicUsize,
+        of: &Connection,
     ) -> Result<Response<Body>, Infallible> {
-        self.desk.meters.refused_by_overload(excess.0 as usize);
         // Nobody reads the rest: it takes no memory meanwhile, nor the connection's window.
         let mut request = request.map(|_| axum::body::Body::empty());
-        if let Some(held) = self.queue.hold(excess, deadline, held) {
-            held.over().await;
-        }
         if straight(&request).is_some() {
-            let mut answer = excess.status().into_http();
-            answer.extensions_mut().insert(excess);
-            return Ok(answer);
+            return Ok(self.refuse_straight(excess, deadline, of).await);
         }
+        self.hold(excess, deadline, of).await;
         // In the caller's form, and so that pages of other origins may read it.
         request.extensions_mut().insert(excess);
         self.routed(request).await
+    }
+
+    async fn refuse_straight(&self, excess: Excess, deadline: Option<Duration>, of: &Connection) -> Response<Body> {
+        self.hold(excess, deadline, of).await;
+        let mut answer = excess.status().into_http();
+        answer.extensions_mut().insert(excess);
+        answer
+    }
+
+    /// Counts a refusal, and waits until it may be told.
+    async fn hold(&self, excess: Excess, deadline: Option<Duration>, of: &Connection) {
+        self.desk.meters.refused_by_overload(excess.0 as usize);
+        if let Some(held) = self.queue.hold(excess, deadline, &of.held) {
+            held.over().await;
+        }
     }
 
     async fn routed<B>(&self, request: Request<B>) -> Result<Response<Body>, Infallible>

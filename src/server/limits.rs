@@ -178,9 +178,9 @@ pub const DRAIN_DELAY: Duration = Duration::ZERO;
 /// Calls that wait for their turn at a time: some kB each, and at fifty microseconds a call the work of most of a second.
 pub const WAITING_MAX: usize = 16_384;
 
-/// How long a page view may wait for its turn while more is asked than can be answered: five times what a decision should
-/// take in all, so that what is answered is answered in time.
-pub const WAIT_MAX: Duration = Duration::from_millis(5);
+/// How long a page view may wait for its turn while more is asked than can be answered, unless a few calls take longer than that: what
+/// a decision should take in all, so that what is answered is answered in time.
+pub const WAIT_MAX: Duration = Duration::from_millis(1);
 
 /// The shortest time after which a watcher is told again that time has passed, whatever `valid_until` says.
 pub const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(500);

@@ -178,6 +178,7 @@ async fn connection<I>(
     let activity = Arc::new(Activity::begin());
     let calls = Arc::clone(&activity);
     let request_time = bounds.request_time;
+    let busy = Arc::clone(&of.busy);
     let of = Arc::new(of);
     let service = service_fn(move |request: Request<Incoming>| {
         let call = calls.call();
@@ -185,7 +186,7 @@ async fn connection<I>(
         let answering = Box::pin(front.answer(request, request_time, &of));
         async move { Ok::<_, Infallible>(call.until_read(answering.await?)) }
     });
-    let serving = builder.serve_connection(TokioIo::new(InTurns::new(stream)), service);
+    let serving = builder.serve_connection(TokioIo::new(InTurns::new(stream, busy)), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => Some(ended),

@@ -5,7 +5,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -19,11 +24,50 @@ pub(super) struct InTurns<I> {
     connection: I,
     /// Bytes of this turn so far.
     spent: usize,
+    /// Whether nothing was there when it was last read.
+    is_idle: bool,
+    busy: Arc<Busy>,
+}
+
+/// Since when there is always more to read of a connection, or was when it last had something: what it sent before that was read before.
+#[derive(Debug)]
+pub(super) struct Busy {
+    began: Instant,
+    /// Microseconds from there.
+    since: AtomicU64,
+}
+
+impl Busy {
+    fn begin(&self) {
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.since.store(micros, Ordering::Relaxed);
+    }
+
+    /// Returns that time.
+    pub(super) fn since(&self) -> Instant {
+        self.began + Duration::from_micros(self.since.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for Busy {
+    /// A connection that has sent nothing.
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            since: AtomicU64::default(),
+        }
+    }
 }
 
 impl<I> InTurns<I> {
-    pub(super) const fn new(connection: I) -> Self {
-        Self { connection, spent: 0 }
+    /// Tells `busy` when there is something to read after there was nothing.
+    pub(super) const fn new(connection: I, busy: Arc<Busy>) -> Self {
+        Self {
+            connection,
+            spent: 0,
+            is_idle: true,
+            busy,
+        }
     }
 }
 
@@ -41,11 +85,15 @@ impl<I: AsyncRead + Unpin> AsyncRead for InTurns<I> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.connection).poll_read(context, buffer);
         // Nothing is there: the next turn begins when something is.
-        self.spent = if polled.is_pending() {
-            0
+        if polled.is_pending() {
+            self.is_idle = true;
+            self.spent = 0;
         } else {
-            self.spent + buffer.filled().len() - before
-        };
+            if std::mem::take(&mut self.is_idle) {
+                self.busy.begin();
+            }
+            self.spent += buffer.filled().len() - before;
+        }
         ready!(polled)?;
         Poll::Ready(Ok(()))
     }
@@ -83,6 +131,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for InTurns<I> {
 mod tests {
     use std::task::Waker;
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     /// Reads until there is a pause, and returns how much.
@@ -103,10 +153,33 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_connection_is_busy_since_it_had_something_to_read_after_it_had_nothing() {
+        let (mut sender, receiver) = tokio::io::duplex(64);
+        let busy = Arc::<Busy>::default();
+        let mut connection = InTurns::new(receiver, Arc::clone(&busy));
+        let mut room = [0; 4];
+        let mut begins = Vec::new();
+        // Eight bytes are read in two parts; then there is nothing, and then more.
+        for send in [8, 0, 8, 0] {
+            busy.since.store(u64::MAX, Ordering::Relaxed);
+            sender.write_all(&vec![7; send]).await.unwrap();
+            connection.read_exact(&mut room).await.unwrap();
+            begins.push(busy.since.load(Ordering::Relaxed) != u64::MAX);
+            if send == 0 {
+                let mut context = Context::from_waker(Waker::noop());
+                let mut buffer = ReadBuf::new(&mut room);
+                let polled = Pin::new(&mut connection).poll_read(&mut context, &mut buffer);
+                assert!(polled.is_pending());
+            }
+        }
+        assert_eq!(begins, [true, false, true, false]);
+    }
+
     #[test]
     fn a_connection_that_always_has_more_gives_way_after_a_turn_and_loses_nothing() {
         let data = vec![7; 20_000];
-        let mut connection = InTurns::new(&data[..]);
+        let mut connection = InTurns::new(&data[..], Arc::default());
         let turns = [turn(&mut connection), turn(&mut connection), turn(&mut connection)];
         assert_eq!(turns, [9_000, 9_000, 2_000]);
     }

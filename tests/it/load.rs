@@ -106,8 +106,16 @@ async fn more_than_can_be_answered_is_counted_as_answered_or_refused() {
     ];
     let (good, report) = run(&served, &options).await;
     assert!(good, "{report:#}");
-    for call in report["calls"].as_array().unwrap() {
+    let calls = report["calls"].as_array().unwrap();
+    // What does nothing cannot be refused for less than it costs.
+    assert!(
+        calls[0]["call"] == "floor" && calls[0]["flooded"].is_null(),
+        "{report:#}"
+    );
+    assert!(calls.len() > 1);
+    for call in &calls[1..] {
         let (top, flooded) = (&call["top"], &call["flooded"]);
+        assert!(flooded["top_rate"].as_f64().unwrap() > 0.0, "{report:#}");
         let wanted = flooded["rate_wanted"].as_f64().unwrap() / top["rate"].as_f64().unwrap();
         assert!((wanted - 5.0).abs() < 1e-6, "{report:#}");
         assert!(flooded["calls"].as_u64().unwrap() > 0, "{report:#}");

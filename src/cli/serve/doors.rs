@@ -148,8 +148,9 @@ struct BoundArgs {
     /// Calls that wait for their turn at a time; page views have a quarter of the places
     #[arg(long, env = "NBO_WAITING_CALLS", value_name = "COUNT", default_value_t = WAITING_MAX as u32, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     waiting_calls: u32,
-    /// How long a page view may wait for its turn while more is asked than can be answered; then it is refused
-    #[arg(long, env = "NBO_WAITING_TIME", value_name = "TIME", default_value = "5ms", value_parser = wait)]
+    /// How long a page view may wait for its turn while more is asked than can be answered, if a few calls do not take longer; then it
+    /// is refused
+    #[arg(long, env = "NBO_WAITING_TIME", value_name = "TIME", default_value = "1ms", value_parser = wait)]
     waiting_time: Duration,
     /// How long to go on, not ready, after being told to stop, so that balancers notice
     #[arg(long, env = "NBO_DRAIN_DELAY", value_name = "TIME", default_value = "0s", value_parser = short)]
