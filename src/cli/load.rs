@@ -30,7 +30,8 @@ const MIB: f64 = 1_048_576.0;
 #[command(after_help = "Examples:
   nbo load                                 a server of its own: top rate, then latencies at half of it
   nbo load --calls floor,events --rate 2000 --duration 30s
-  nbo load --calls offers --overload 10    ten times as much as it can answer
+  nbo load --calls offers --overload 10 --connections 16
+                                           ten times as much as it can answer
   nbo load --to http://127.0.0.1:50051     a server that runs already")]
 pub struct Args {
     /// The server to measure, as in `http://127.0.0.1:50051`; without it a process of its own serves the built-in bank
@@ -47,7 +48,8 @@ pub struct Args {
     /// Calls due per second; `max` for the top rate only, `half` for the top rate and then the latencies at half of it
     #[arg(long, default_value = "half", value_parser = rate)]
     rate: Rate,
-    /// Measure each kind of call at so many times its top rate as well: what is answered, how fast, and what is refused
+    /// Measure each kind of call that does something at so many times its top rate as well, in turns with that rate, which takes three
+    /// times as long: what is answered, how fast, and what is refused
     #[arg(long, value_name = "TIMES", value_parser = times)]
     overload: Option<f64>,
     /// How long to measure each kind of call, as in `10s`; for the top rate and for the latencies each, and a quarter of it (2 s at
@@ -394,7 +396,9 @@ fn failures(report: &Report) -> BTreeMap<String, Errors> {
     {
         let top = top.iter().flat_map(|top| &top.errors);
         let paced = paced.iter().flat_map(|paced| &paced.errors);
-        let flooded = flooded.iter().flat_map(|flooded| &flooded.errors);
+        let flooded = flooded
+            .iter()
+            .flat_map(|flooded| flooded.top_errors.iter().chain(&flooded.errors));
         for (code, errors) in top.chain(paced).chain(flooded) {
             let first = || Errors {
                 count: 0,

@@ -188,6 +188,8 @@ pub struct Paced {
 pub struct Flooded {
     /// The top rate, measured in turns with this.
     pub top_rate: f64,
+    /// Calls that failed at that rate, by their code.
+    pub top_errors: BTreeMap<&'static str, Errors>,
     /// What calls took at that rate, from sending to the answer, with no more under way than there have to be.
     pub top_latency_us: Quantiles,
     /// Calls due per second.

@@ -60,6 +60,7 @@ impl Flood {
         let refused = self.tally.errors.remove(REFUSED).map_or(0, |errors| errors.count);
         Flooded {
             top_rate: top.rate(),
+            top_errors: top.errors.clone(),
             top_latency_us: top.latencies.quantiles(),
             rate_wanted: self.rate,
             rate_offered: self.sent as f64 / seconds,

@@ -10,7 +10,7 @@
 //!
 //! **The top rate** is measured by a closed loop: a fixed number of calls always under way.
 //!
-//! **Overload** is measured on request, at a multiple of the top rate ([`flood`]).
+//! **Overload** is measured on request, at a multiple of the top rate and in turns with it ([`flood`]).
 //!
 //! **The floor** is a call that does nothing, the standard health check, over the same connections, to the same server
 //! and in the same run: what gRPC, the kernel and the shared cores cost. On shared machines the ratio to the floor is the

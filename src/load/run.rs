@@ -68,7 +68,7 @@ pub struct Settings {
     pub calls: Vec<Call>,
     /// The rate.
     pub rate: Rate,
-    /// At which multiple of its top rate each kind is measured as well, when that rate is known.
+    /// At which multiple of its top rate each kind that does something is measured as well, in turns with that rate, when it is known.
     pub overload: Option<f64>,
     /// How long each kind is measured, for the top rate and for the latencies each.
     pub duration: Duration,

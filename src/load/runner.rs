@@ -14,14 +14,16 @@ use super::flood::{self, Flood};
 use super::pacer::{self, Schedule, now};
 use super::windows::Windows;
 
-/// Calls that each connection has under way at most, and always while the top rate is measured: well under the number of
+/// Calls that each connection has under way at most: well under the number of
 /// streams that a server allows, so that none waits where it cannot be seen.
 const IN_FLIGHT_PER_CONNECTION: usize = 32;
 /// How many slices a top rate is measured in, in turns with the other kinds of calls.
 pub(super) const SLICES: u32 = 5;
 /// How many slices an overload is measured in, in turns with the top rate: few, since each has its beginning.
 const FLOODS: u32 = 2;
-/// Calls under way at most over all connections: if a closed loop had more, many of them would wait in the server for as long as if
+/// How long the server rests after each.
+const REST: Duration = Duration::from_millis(1_500);
+/// Calls under way at most over all connections, always while the top rate is measured, unless there are more connections: if a closed loop had more, many of them would wait in the server for as long as if
 /// it was overloaded, and be refused.
 const IN_FLIGHT_MAX: usize = 128;
 /// How long before the first call is due everything is in place.
@@ -75,6 +77,8 @@ impl Runner {
             let sent = flood.sent();
             flood = flood::flood(&self.callers, call, slice, self.numbers, flood).await;
             self.numbers += flood.sent() - sent;
+            // Until the server finds that it is over.
+            tokio::time::sleep(REST).await;
         }
         let mut flooded = flood.told(&top);
         flooded.resident_bytes = before.zip(self.callers[0].resident_bytes().await);

@@ -6,6 +6,7 @@
 //! again. The last part is kept for the beginnings of requests, which are the whole of nearly every one: whoever sends
 //! long ones without end does not keep page views out.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -107,6 +108,9 @@ impl Framing {
     }
 }
 
+/// A part of a body, a fault, or the end.
+type Part = Option<Result<Frame<Bytes>, axum::BoxError>>;
+
 /// The body of a request, counted.
 pub(super) struct Counted {
     body: Incoming,
@@ -114,8 +118,9 @@ pub(super) struct Counted {
     /// Absent when the whole body is one message.
     framing: Option<Framing>,
     held: usize,
-    /// What was read before anybody asked for it, if anything: a part, or the end.
-    first: Poll<Option<Result<Frame<Bytes>, axum::BoxError>>>,
+    /// What was read before anybody asked for it.
+    early: VecDeque<Part>,
+    early_bytes: usize,
 }
 
 impl Counted {
@@ -130,26 +135,41 @@ impl Counted {
             room: Arc::clone(room),
             framing: is_framed.then(Framing::default),
             held: 0,
-            first: Poll::Pending,
+            early: VecDeque::new(),
+            early_bytes: 0,
         }
     }
 
-    /// Tells whether something of the body has come, or its end. To be asked before the body is read.
+    /// Tells whether all of the body has come, or as much as is not short any more. To be asked before it is read.
     pub(super) async fn is_there(&mut self) -> bool {
-        poll_fn(|context| Poll::Ready(self.poll_first(context).is_ready())).await
+        poll_fn(|context| Poll::Ready(self.poll_early(context).is_ready())).await
     }
 
     /// Waits until it is so.
     pub(super) async fn comes(&mut self) {
-        poll_fn(|context| self.poll_first(context)).await;
+        poll_fn(|context| self.poll_early(context)).await;
     }
 
-    fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.first = Pin::new(&mut *self).poll_frame(context);
-        match self.first {
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => Poll::Pending,
+    fn poll_early(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let goes_on = |part: Option<&Part>| part.is_none_or(|part| matches!(part, Some(Ok(_))));
+        while goes_on(self.early.back()) && self.early_bytes <= BODY_BYTES_SHORT {
+            let part = ready!(self.poll_part(context));
+            if let Some(Ok(frame)) = &part {
+                self.early_bytes += frame.data_ref().map_or(0, Bytes::len);
+            }
+            self.early.push_back(part);
         }
+        Poll::Ready(())
+    }
+
+    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Part> {
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else {
+            return Poll::Ready(None);
+        };
+        if let Some(data) = frame.data_ref() {
+            self.count(data)?;
+        }
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn count(&mut self, data: &[u8]) -> Result<(), Status> {
@@ -178,27 +198,21 @@ impl HttpBody for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if self.first.is_ready() {
-            return std::mem::replace(&mut self.first, Poll::Pending);
+        match self.early.pop_front() {
+            Some(part) => Poll::Ready(part),
+            None => self.poll_part(context),
         }
-        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else {
-            return Poll::Ready(None);
-        };
-        if let Some(data) = frame.data_ref() {
-            self.count(data)?;
-        }
-        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_pending() && self.body.is_end_stream()
+        self.early.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.first.is_ready() {
-            SizeHint::default()
-        } else {
+        if self.early.is_empty() {
             self.body.size_hint()
+        } else {
+            SizeHint::default()
         }
     }
 }

@@ -4,8 +4,9 @@
 //! decision from the cache a tenth of its time, for routes that it does not need.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -102,6 +103,19 @@ struct Turn {
     left: Left,
 }
 
+impl Turn {
+    /// Tells whether it takes one message, and no stream that may last.
+    fn is_of_messages(&self) -> bool {
+        self.row.is_some_and(|row| row.shape != Shape::Stream)
+    }
+
+    /// Returns how long its caller still waits.
+    fn left_now(&self) -> Option<Duration> {
+        let begun = self.arrived + self.waited;
+        self.left.0.map(|left| left.saturating_sub(begun.elapsed()))
+    }
+}
+
 /// All that answers requests, behind the gate of a port.
 pub(super) struct Front {
     gate: Gate,
@@ -142,8 +156,8 @@ impl Front {
         self.desk.meters.refused_connection();
     }
 
-    /// Answers a request within the time that its caller waits, and within `request_time` when it is no stream; or refuses it,
-    /// before anything of it is read, when there are too many.
+    /// Answers a request within the time that its caller waits, and within `request_time` when it is no stream; or refuses it when
+    /// there are too many.
     pub(super) fn answer(
         self: &Arc<Self>,
         mut request: Request<Incoming>,
@@ -172,65 +186,100 @@ impl Front {
                 Ok(waited) => waited,
                 Err(excess) => return front.refuse(request, excess, deadline, &of).await,
             };
-            let left = Left::of(deadline, waited);
-            match straight(&request) {
-                Some(service) => {
-                    let turn = Turn {
-                        row,
-                        class,
-                        arrived,
-                        waited,
-                        left,
-                    };
-                    front.begin(service, request, turn, &of).await
-                }
-                None => front.begin_routed(request, left).await,
-            }
+            let turn = Turn {
+                row,
+                class,
+                arrived,
+                waited,
+                left: Left::of(deadline, waited),
+            };
+            front.begin(request, turn, &of).await
         };
         observe::observed(desk, method, traced, arrived, answering)
     }
 
-    /// Answers a call to a service to which there is a straight way, whose turn has come, and whose caller still waits.
+    /// Answers a call whose turn has come, and whose caller still waits.
     async fn begin(
         &self,
-        service: Hot,
         request: Request<Incoming>,
         turn: Turn,
         of: &Connection,
     ) -> Result<Response<Body>, Infallible> {
-        let mut request = self.counted(request);
+        let request = self.counted(request);
+        match straight(&request) {
+            Some(service) => self.begin_straight(service, request, turn, of).await,
+            None => self.begin_routed(request, turn, of).await,
+        }
+    }
+
+    async fn begin_straight(
+        &self,
+        service: Hot,
+        mut request: Request<Counted>,
+        turn: Turn,
+        of: &Connection,
+    ) -> Result<Response<Body>, Infallible> {
         if let Err(status) = self.gate.pass(turn.row, &mut request) {
             return Ok(status.into_http());
         }
-        let has_message = turn.row.is_some_and(|row| row.shape != Shape::Stream);
         let answering = async {
-            let mut was_in_line = turn.waited > WAITED_MIN;
-            if has_message && !request.body_mut().is_there().await {
-                let reading = self.queue.read();
-                request.body_mut().comes().await;
-                if let Err(excess) = reading.begin(turn.class, turn.arrived.max(of.busy.since())) {
-                    drop(request);
-                    return Ok(self.refuse_straight(excess, turn.left.0, of).await);
-                }
-                was_in_line = true;
+            if let Err(excess) = self.comes(request.body_mut(), &turn, of).await {
+                drop(request);
+                return Err(excess);
             }
-            if !was_in_line {
-                return self.behind.call(service, request).await;
-            }
-            let begun = Instant::now();
-            let answer = self.behind.call(service, request).await;
-            self.queue.took(begun.elapsed());
-            answer
+            Ok(self.measured(&turn, self.behind.call(service, request)).await)
         };
-        deadline::within(turn.left.0, answering, |status| Ok(status.into_http())).await
+        let answered = deadline::within(turn.left.0, answering, |status| Ok(Ok(status.into_http()))).await;
+        match answered {
+            Ok(answer) => answer,
+            Err(excess) => Ok(self.refuse_straight(excess, turn.left_now(), of).await),
+        }
     }
 
-    /// Answers any other call.
-    async fn begin_routed(&self, request: Request<Incoming>, left: Left) -> Result<Response<Body>, Infallible> {
-        let mut request = self.counted(request);
+    async fn begin_routed(
+        &self,
+        mut request: Request<Counted>,
+        turn: Turn,
+        of: &Connection,
+    ) -> Result<Response<Body>, Infallible> {
+        let comes = self.comes(request.body_mut(), &turn, of);
+        let in_time = match turn.left.0 {
+            Some(left) => tokio::time::timeout(left, comes).await.unwrap_or(Ok(())),
+            None => comes.await,
+        };
+        if let Err(excess) = in_time {
+            return self.refuse_routed(request, excess, turn.left_now(), of).await;
+        }
         // It looks after deadlines itself, in the caller's form.
-        request.extensions_mut().insert(left);
-        self.routed(request).await
+        request.extensions_mut().insert(Left(turn.left_now()));
+        self.measured(&turn, self.routed(request)).await
+    }
+
+    /// Waits under overload until a call's message is there, if it has one, and judges it once more if it was not there at once.
+    async fn comes(&self, body: &mut Counted, turn: &Turn, of: &Connection) -> Result<(), Excess> {
+        if turn.is_of_messages() && self.queue.is_overloaded_now() && !body.is_there().await {
+            body.comes().await;
+            let since = turn.arrived.max(of.busy.since());
+            self.queue.judge_again(turn.class, since)?;
+        }
+        Ok(())
+    }
+
+    /// Measures how long a thread works for a call that had to wait for its turn.
+    async fn measured<R>(&self, turn: &Turn, answering: impl Future<Output = R>) -> R {
+        if turn.waited < WAITED_MIN || !turn.is_of_messages() {
+            return answering.await;
+        }
+        let (mut answering, mut worked) = (pin!(answering), Duration::ZERO);
+        let work = poll_fn(|context| {
+            let begun = Instant::now();
+            let polled = answering.as_mut().poll(context);
+            worked += begun.elapsed();
+            polled
+        });
+        let answer = work.await;
+        self.queue.took(worked);
+        answer
     }
 
     fn counted(&self, request: Request<Incoming>) -> Request<Counted> {
@@ -240,20 +289,31 @@ impl Front {
     }
 
     /// Refuses a call for which there is no room.
-    async fn refuse(
+    async fn refuse<B>(
         &self,
-        request: Request<Incoming>,
+        request: Request<B>,
+        excess: Excess,
+        deadline: Option<Duration>,
+        of: &Connection,
+    ) -> Result<Response<Body>, Infallible> {
+        if straight(&request).is_some() {
+            drop(request);
+            return Ok(self.refuse_straight(excess, deadline, of).await);
+        }
+        self.refuse_routed(request, excess, deadline, of).await
+    }
+
+    /// Refuses it in its caller's form, and so that pages of other origins may read it.
+    async fn refuse_routed<B>(
+        &self,
+        request: Request<B>,
         excess: Excess,
         deadline: Option<Duration>,
         of: &Connection,
     ) -> Result<Response<Body>, Infallible> {
         // Nobody reads the rest: it takes no memory meanwhile, nor the connection's window.
         let mut request = request.map(|_| axum::body::Body::empty());
-        if straight(&request).is_some() {
-            return Ok(self.refuse_straight(excess, deadline, of).await);
-        }
         self.hold(excess, deadline, of).await;
-        // In the caller's form, and so that pages of other origins may read it.
         request.extensions_mut().insert(excess);
         self.routed(request).await
     }

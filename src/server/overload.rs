@@ -1,4 +1,4 @@
-//! What happens when more is asked than can be answered: the excess is refused before it is read, the least important first.
+//! What happens when more is asked than can be answered: the excess is refused, the least important first.
 //!
 //! A decision is made in one go and takes some ten microseconds, so there are never many *at work*; what grows under overload
 //! is the number of calls that *wait for their turn*, from the headers until a thread begins the work. Both are measured: how
@@ -7,24 +7,27 @@
 //! **The server is overloaded** when for [`STANDING`] there was no pause of [`PAUSE`] without a call that had waited for [`LONG`] times as
 //! long as a page view may while more than [`FEW`] others did. A burst is no overload: it is worked off
 //! before. Nor is a slow disk or a thread that the system took away: then few wait, and to refuse them would win nothing.
-//! It is over after [`OVER`] without a call that had waited for longer than a page view may, however few others did: refusals keep the
-//! others few, and whose refusal was held back comes again after [`HELD`]. Were it over before, all would be let in until calls
-//! stood for long once more.
+//! It is over when of the calls of [`SHARE_OF`] less than one in [`SLOW_SHARE`] had waited for longer than a page view may, or when none
+//! had for [`OVER`]: whose refusal was held back comes again after up to [`HELD_LONGEST`]. Were it over whenever few
+//! wait, which refusals see to, all would be let in until calls stood for long once more.
 //!
 //! **Then** a page view that has waited for longer than it may is refused: longer than [`Bounds::wait`](super::limits::Bounds), and than
-//! [`IN_LINE`] calls take, as was measured of those that waited, so that some are always in line however long one takes. Those that waited less are answered, so the
-//! server goes on at its top rate and what it answers, it answers in time. (A fixed number of calls at a time would do neither on
-//! all machines.) Calls of less importance are refused
-//! whatever they waited; those of more wait up to [`PATIENCE`] times as long; health, a person's rights and what operates the server are
-//! not refused.
-//! The class of each method stands in its row ([`Class`]).
+//! [`IN_LINE`] calls take, as is measured of those that waited, so that some are always in line however long one takes. Those that
+//! waited less are answered, so the server goes on at its top rate and what it answers, it answers in time. (A fixed number of calls at a
+//! time would do neither on all machines.) Calls of less importance are refused whatever they waited; those of more wait up to
+//! [`PATIENCE`] times as long; health, a person's rights and what operates the server are not refused. The class of each method
+//! stands in its row ([`Class`]).
+//!
+//! Many calls at once over one connection come as all their headers, then all their messages, then all their ends, so that a call has its
+//! turn before its message was read. Under overload it is judged once more when that is whole, by how long it waited since the
+//! connection had something to read: what a caller takes to send it is not the server's wait.
 //!
 //! **A refusal has a price too**: reading and answering a call that does nothing costs up to half of what a page view from the
 //! cache costs. So if every refusal were told at once, callers that come again at once would leave no time for the others. At once
 //! are told [`AT_ONCE`] in [`WINDOW`]; any other is held back for [`HELD`], and for longer the more are held, so that [`TOLD`] a second are
 //! told, but for no longer than [`HELD_LONGEST`], nor than half of the time that its caller waits. That costs nothing, and meanwhile it takes
 //! one of the streams that its connection may have: a caller that floods waits for its own refusals. At most [`HELD_MAX`] are held, and
-//! [`HELD_OF_ONE_MAX`] of a connection, which has streams left for what matters more; a report is told at once, and everybody while
+//! [`OF_ONE`] of the streams of a connection, which has streams left for what matters more; a report is told at once, and everybody while
 //! he still waits.
 //!
 //! **However it is** no more than [`Bounds::waiting`](super::limits::Bounds) calls wait, which bounds their memory: of page views
@@ -34,10 +37,6 @@
 //! Over HTTP/1 a connection has one call at a time, which begins as soon as it is read: such calls do not wait here, and what
 //! bounds them is the number of connections. What waits in a socket's buffer is not seen either: a connection takes 8 KiB when its
 //! turn comes ([`super::turns`]), some thirty page views. So a flood over one connection alone is no overload: it waits in its own socket.
-//!
-//! Many calls at once over one connection come as all their headers and then all their messages, so that a call has its turn before its
-//! message was read. Such a call is judged once more when the message is there, by how long that was since the server last had read all
-//! that its connection sent: what a caller takes to send it is not the server's wait.
 //!
 //! A call whose caller does not wait any longer when its turn comes is not begun either ([`super::deadline`]). The items of
 //! a stream are read one by one, so a stream holds back its own caller.
@@ -60,8 +59,12 @@ use super::limits::Bounds;
 const STANDING: Duration = Duration::from_millis(100);
 /// After how long without a slow call those before are no overload that begins.
 const PAUSE: Duration = Duration::from_millis(25);
-/// After how long without a slow call an overload is over: longer than [`HELD`].
-const OVER: Duration = Duration::from_millis(300);
+/// After how long without a slow call an overload is over: longer than [`HELD_LONGEST`].
+const OVER: Duration = Duration::from_millis(1_200);
+/// The calls of so long are looked at together.
+const SHARE_OF: Duration = Duration::from_millis(250);
+/// An overload is over when fewer of them than one in so many were slow: some are on a machine that stands still now and then.
+const SLOW_SHARE: u64 = 10;
 /// So many calls are worked off in a few milliseconds; a call that is slow while no more wait was held up by something else.
 const FEW: usize = 128;
 /// So many times as long as a page view may wait is no burst any more.
@@ -79,12 +82,16 @@ const WINDOW: Duration = Duration::from_millis(100);
 const HELD: Duration = Duration::from_millis(200);
 /// And at most: a page view is told to try again after as long.
 const HELD_LONGEST: Duration = Duration::from_secs(1);
+/// Those that were refused together are told over so much of their time: were they told together, they would come again together.
+const SPREAD: f64 = 0.25;
+/// The golden section.
+const GOLDEN: f64 = 0.618_033_988_749_894_8;
 /// How many of those that are held are told in a second, as far as [`HELD_LONGEST`] allows: a twentieth of a thread's time.
 const TOLD: f64 = 3_300.0;
 /// How many calls are held back at a time: each is a timer and headers.
 const HELD_MAX: usize = 15_360;
-/// How many of one connection: of the 256 streams that it has by default, some are left for reports, which take them for a moment only.
-const HELD_OF_ONE_MAX: usize = 240;
+/// How much of the streams of one connection: some are left for reports, which take them for a moment only.
+const OF_ONE: (usize, usize) = (15, 16);
 /// How many calls that are never refused may wait at a time: more are not asked by whoever operates a server.
 const VITAL_MAX: usize = 256;
 /// How many times as long as a page view a call that reports or serves may wait.
@@ -95,10 +102,9 @@ const PATIENCE: u32 = 100;
 pub(super) struct Queue {
     began: Instant,
     waiting_max: usize,
+    held_of_one_max: usize,
     wait: Duration,
     waiting: AtomicUsize,
-    /// How many had their turn before their message.
-    reading: AtomicUsize,
     /// Those of [`Class::Vital`], which take no place of others.
     vital: AtomicUsize,
     /// How long a call takes whose turn has come, in nanoseconds, on average of those that had waited lately.
@@ -107,6 +113,8 @@ pub(super) struct Queue {
     slow_at: AtomicU64,
     /// The same to the first of those without a pause between them.
     slow_since: AtomicU64,
+    /// Of the calls of [`SHARE_OF`] under overload its number, how many were slow, and how many there were (20 bits each of the latter).
+    share: AtomicU64,
     /// The number of the window, and how many were refused at once in it (the last 20 bits).
     at_once: AtomicU64,
     held: AtomicUsize,
@@ -117,13 +125,14 @@ impl Queue {
         Arc::new(Self {
             began: Instant::now(),
             waiting_max: bounds.waiting,
+            held_of_one_max: bounds.streams_per_connection as usize * OF_ONE.0 / OF_ONE.1,
             wait: bounds.wait,
             waiting: AtomicUsize::new(0),
-            reading: AtomicUsize::new(0),
             vital: AtomicUsize::new(0),
             takes: AtomicU64::new(0),
             slow_at: AtomicU64::new(0),
             slow_since: AtomicU64::new(0),
+            share: AtomicU64::new(0),
             at_once: AtomicU64::new(0),
             held: AtomicUsize::new(0),
         })
@@ -158,12 +167,6 @@ impl Queue {
         }
     }
 
-    /// Takes note of a call whose turn came before its message, until the result is dropped.
-    pub(super) fn read(&self) -> Reading<'_> {
-        self.reading.fetch_add(1, Ordering::Relaxed);
-        Reading(self)
-    }
-
     fn places(&self, class: Class) -> usize {
         match class {
             Class::Vital | Class::Report => self.waiting_max,
@@ -181,8 +184,11 @@ impl Queue {
         deadline: Option<Duration>,
         own: &'a AtomicUsize,
     ) -> Option<Held<'a>> {
-        let held = self.held.load(Ordering::Relaxed) as f64;
-        let long = Duration::from_secs_f64(held / TOLD).clamp(HELD, HELD_LONGEST);
+        let held = self.held.load(Ordering::Relaxed);
+        let longest = Duration::from_secs_f64(held as f64 / TOLD).min(HELD_LONGEST);
+        // Multiples of the golden section lie evenly between 0 and 1.
+        let part = (held as f64 * GOLDEN).fract();
+        let long = longest.mul_f64(1.0 - SPREAD * part).max(HELD);
         let span = deadline.map_or(long, |deadline| long.min(deadline / 2));
         (excess.0 != Class::Report && !self.is_told_at_once(self.began.elapsed()))
             .then(|| self.held_back(span, own))
@@ -208,14 +214,26 @@ impl Queue {
         };
         let all = self.held.fetch_add(1, Ordering::Relaxed);
         let of_one = own.fetch_add(1, Ordering::Relaxed);
-        (all < HELD_MAX && of_one < HELD_OF_ONE_MAX).then_some(held)
+        (all < HELD_MAX && of_one < self.held_of_one_max).then_some(held)
+    }
+
+    /// Judges a call once more whose message was not there when its turn came: the server has had it to read since then at most.
+    ///
+    /// # Errors
+    /// When it is too late for the call.
+    pub(super) fn judge_again(&self, class: Class, since: Instant) -> Result<(), Excess> {
+        self.judge(class, since.elapsed(), 0, self.began.elapsed())
     }
 
     /// Judges a call that waited, `now` after the beginning, beside `others` that still do.
     fn judge(&self, class: Class, waited: Duration, others: usize, now: Duration) -> Result<(), Excess> {
         let wait = self.wait.max(self.in_line());
+        let is_slow = waited > wait && class != Class::Vital;
         let is_overloaded = self.is_overloaded(now);
-        if waited > wait && (is_overloaded || (waited > wait * LONG && others > FEW)) {
+        if is_overloaded {
+            self.count(is_slow, now);
+        }
+        if is_slow && (is_overloaded || (waited > wait * LONG && others > FEW)) {
             self.note_slow(now);
         }
         let allowed = match class {
@@ -232,10 +250,11 @@ impl Queue {
 
     /// Returns how long those take who are in line before a call.
     fn in_line(&self) -> Duration {
-        Duration::from_nanos(self.takes.load(Ordering::Relaxed).saturating_mul(IN_LINE))
+        let nanos = self.takes.load(Ordering::Relaxed).saturating_mul(IN_LINE);
+        Duration::from_nanos(nanos).min(self.wait * PATIENCE)
     }
 
-    /// Says how long a call took that had waited for its turn. What another thread says at the same time may be lost.
+    /// Says how long a thread worked for a call that had waited for its turn. What another thread says at the same time may be lost.
     pub(super) fn took(&self, span: Duration) {
         let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         let before = self.takes.load(Ordering::Relaxed);
@@ -254,12 +273,52 @@ impl Queue {
         }
     }
 
-    fn is_overloaded(&self, now: Duration) -> bool {
+    /// Counts a call under overload, and ends it when few calls were slow lately.
+    fn count(&self, is_slow: bool, now: Duration) {
+        const COUNT: u64 = 0xf_ffff;
+        let number = micros(now) / micros(SHARE_OF);
+        let parts = |share: u64| (share >> 40, share >> 20 & COUNT, share & COUNT);
+        let add = |before: u64| {
+            let (of, slow, all) = parts(before);
+            let (slow, all) = if of == number { (slow, all) } else { (0, 0) };
+            Some(number << 40 | (slow + u64::from(is_slow)).min(COUNT) << 20 | (all + 1).min(COUNT))
+        };
+        let before = self.share.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        let (of, slow, all) = parts(before.unwrap_or_default());
+        if of + 1 == number && slow * SLOW_SHARE < all {
+            self.end();
+        }
+    }
+
+    /// Notes that there is no overload.
+    fn end(&self) {
+        self.slow_since.store(0, Ordering::Relaxed);
+        self.slow_at.store(0, Ordering::Relaxed);
+    }
+
+    /// Tells whether more is asked than can be answered.
+    pub(super) fn is_overloaded_now(&self) -> bool {
+        self.has_stood() && self.is_overloaded(self.began.elapsed())
+    }
+
+    /// Tells whether there was an overload that nobody has found to be over: without a look at the clock.
+    fn has_stood(&self) -> bool {
         let (since, at) = (
             self.slow_since.load(Ordering::Relaxed),
             self.slow_at.load(Ordering::Relaxed),
         );
-        at.saturating_sub(since) >= micros(STANDING) && micros(now).saturating_sub(at) <= micros(OVER)
+        at.saturating_sub(since) >= micros(STANDING)
+    }
+
+    fn is_overloaded(&self, now: Duration) -> bool {
+        if !self.has_stood() {
+            return false;
+        }
+        let is_over = micros(now).saturating_sub(self.slow_at.load(Ordering::Relaxed)) > micros(OVER);
+        if is_over {
+            self.end();
+        }
+        !is_over
     }
 }
 
@@ -283,7 +342,7 @@ impl Waiting {
     pub(super) fn begin(self) -> Result<Duration, Excess> {
         let queue = &*self.queue;
         let waited = self.at.elapsed();
-        if waited <= queue.wait && self.class != Class::Bulk {
+        if waited <= queue.wait && !queue.has_stood() {
             return Ok(waited);
         }
         let own = usize::from(self.class != Class::Vital);
@@ -301,29 +360,6 @@ impl Drop for Waiting {
             _ => &self.queue.waiting,
         };
         count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A call whose message is not there yet, until this is dropped.
-#[derive(Debug)]
-pub(super) struct Reading<'a>(&'a Queue);
-
-impl Reading<'_> {
-    /// Says that the message is there, since when the server has had it to read at most.
-    ///
-    /// # Errors
-    /// When it is too late for the call.
-    pub(super) fn begin(self, class: Class, since: Instant) -> Result<(), Excess> {
-        let queue = self.0;
-        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
-        let others = (count(&queue.waiting) + count(&queue.reading)).saturating_sub(1);
-        queue.judge(class, since.elapsed(), others, queue.began.elapsed())
-    }
-}
-
-impl Drop for Reading<'_> {
-    fn drop(&mut self) {
-        self.0.reading.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

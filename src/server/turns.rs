@@ -179,8 +179,15 @@ mod tests {
     #[test]
     fn a_connection_that_always_has_more_gives_way_after_a_turn_and_loses_nothing() {
         let data = vec![7; 20_000];
-        let mut connection = InTurns::new(&data[..], Arc::default());
-        let turns = [turn(&mut connection), turn(&mut connection), turn(&mut connection)];
-        assert_eq!(turns, [9_000, 9_000, 2_000]);
+        let busy = Arc::<Busy>::default();
+        let mut connection = InTurns::new(&data[..], Arc::clone(&busy));
+        let first = turn(&mut connection);
+        // It is busy all the while.
+        busy.since.store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(
+            [first, turn(&mut connection), turn(&mut connection)],
+            [9_000, 9_000, 2_000]
+        );
+        assert_eq!(busy.since.load(Ordering::Relaxed), u64::MAX);
     }
 }

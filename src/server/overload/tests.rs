@@ -31,12 +31,12 @@ fn slow_calls_are_refused_after_they_stood_for_some_time_and_no_longer_after_a_p
         [false, false, false, false, false, true, true, true, true, true]
     );
     // Few others wait, since the rest is refused.
-    for now in [1_204, 1_480, 1_780] {
+    for now in [1_204, 1_480, 2_000, 3_200] {
         assert_eq!(queue.judge(Class::Page, ms(6), 0, ms(now)), Err(Excess(Class::Page)));
     }
-    assert_eq!(queue.judge(Class::Page, ms(4), 900, ms(1_790)), Ok(()));
-    assert_eq!(queue.judge(Class::Page, ms(6), 0, ms(2_081)), Ok(()));
-    assert_eq!(slow_at(&queue, [2_090, 2_110]), [false, false]);
+    assert_eq!(queue.judge(Class::Page, ms(4), 900, ms(3_210)), Ok(()));
+    assert_eq!(queue.judge(Class::Page, ms(6), 0, ms(4_401)), Ok(()));
+    assert_eq!(slow_at(&queue, [4_410, 4_430]), [false, false]);
 }
 
 #[test]
@@ -55,21 +55,43 @@ fn a_burst_and_a_few_calls_that_something_else_held_up_are_no_overload() {
 
 #[test]
 fn a_call_whose_message_comes_after_its_turn_is_judged_once_more_by_how_long_the_server_had_it_to_read() {
-    let calm = queue();
-    let begin = |queue: &Queue, class, had| queue.read().begin(class, Instant::now() - ms(had));
-    // Calls that wait for their messages are in line as well: they make a slow one an overload that begins.
-    for (others, is_slow) in [(FEW, false), (FEW + 1, true)] {
-        let line: Vec<_> = (0..others).map(|_| calm.read()).collect();
-        assert_eq!(begin(&calm, Class::Page, 26), Ok(()));
-        assert_eq!(calm.slow_at.load(Ordering::Relaxed) > 0, is_slow, "{others}");
-        drop(line);
+    let queue = queue();
+    let judge = |class, had| queue.judge_again(class, Instant::now() - ms(had));
+    assert_eq!(judge(Class::Page, 26), Ok(()));
+    slow_at(&queue, (0..=200).step_by(10));
+    assert_eq!(judge(Class::Page, 0), Ok(()));
+    assert_eq!(judge(Class::Page, 6), Err(Excess(Class::Page)));
+    assert_eq!(judge(Class::Report, 6), Ok(()));
+}
+
+#[test]
+fn an_overload_is_over_when_few_calls_are_slow_whatever_holds_those_up() {
+    for (one_in, lasts) in [(2, true), (9, true), (12, false), (100, false)] {
+        let queue = queue();
+        slow_at(&queue, (0..=200).step_by(10));
+        // Two seconds of a call in each millisecond.
+        for now in 201..2_201 {
+            let waited = if now % one_in == 0 { ms(6) } else { ms(1) };
+            let _ = queue.judge(Class::Page, waited, 0, ms(now));
+        }
+        assert_eq!(queue.is_overloaded(ms(2_201)), lasts, "{one_in}");
+        // The least important is taken again once it is over.
+        assert_eq!(
+            queue.judge(Class::Bulk, ms(1), 0, ms(2_201)).is_err(),
+            lasts,
+            "{one_in}"
+        );
     }
-    let overloaded = queue();
-    slow_at(&overloaded, (0..=200).step_by(10));
-    assert_eq!(begin(&overloaded, Class::Page, 0), Ok(()));
-    assert_eq!(begin(&overloaded, Class::Page, 6), Err(Excess(Class::Page)));
-    assert_eq!(begin(&overloaded, Class::Report, 6), Ok(()));
-    assert_eq!(overloaded.reading.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn calls_that_are_never_refused_make_no_overload_last() {
+    let queue = queue();
+    slow_at(&queue, (0..=200).step_by(10));
+    for now in 201..2_000 {
+        assert_eq!(queue.judge(Class::Vital, ms(900), 900, ms(now)), Ok(()));
+    }
+    assert!(!queue.is_overloaded(ms(2_000)));
 }
 
 #[test]
@@ -131,18 +153,18 @@ fn some_refusals_are_told_at_once_and_more_are_held_back_up_to_a_bound_for_all_a
         let at_once = (0..=AT_ONCE).filter(|_| queue.is_told_at_once(now)).count();
         assert_eq!(at_once as u64, AT_ONCE);
     }
-    let own: Vec<AtomicUsize> = (0..=HELD_MAX / HELD_OF_ONE_MAX).map(|_| AtomicUsize::new(0)).collect();
+    let of_one_max = queue.held_of_one_max;
+    assert_eq!((of_one_max, HELD_MAX % of_one_max), (240, 0));
+    let own: Vec<AtomicUsize> = (0..=HELD_MAX / of_one_max).map(|_| AtomicUsize::new(0)).collect();
     let of_each = own.iter().map(|own| {
-        let held: Vec<_> = (0..=HELD_OF_ONE_MAX)
-            .map_while(|_| queue.held_back(HELD, own))
-            .collect();
+        let held: Vec<_> = (0..=of_one_max).map_while(|_| queue.held_back(HELD, own)).collect();
         held
     });
     let of_each: Vec<_> = of_each.collect();
     assert!(
-        of_each[..HELD_MAX / HELD_OF_ONE_MAX]
+        of_each[..HELD_MAX / of_one_max]
             .iter()
-            .all(|held| held.len() == HELD_OF_ONE_MAX)
+            .all(|held| held.len() == of_one_max)
     );
     assert!(of_each.last().is_some_and(Vec::is_empty));
     drop(of_each);
@@ -164,11 +186,21 @@ fn a_refusal_is_told_while_its_caller_still_waits_and_a_report_is_told_at_once()
     assert_eq!(span(Class::Page, Some(ms(60_000))), Some(HELD));
     assert_eq!(span(Class::Bulk, None), Some(HELD));
     assert_eq!(span(Class::Report, None), None);
-    // The more are held the longer.
-    for (held, expected) in [(600, HELD), (1_650, ms(500)), (HELD_MAX - 1, HELD_LONGEST)] {
-        queue.held.store(held, Ordering::Relaxed);
-        assert_eq!(span(Class::Page, None), Some(expected), "{held}");
-        assert_eq!(span(Class::Page, Some(ms(100))), Some(ms(50)), "{held}");
+    // The more are held the longer, and those of one moment not for as long as each other.
+    for (held, longest) in [(600, HELD), (1_650, ms(500)), (HELD_MAX - 1, HELD_LONGEST)] {
+        let spans = (held - 10..held).map(|held| {
+            queue.held.store(held, Ordering::Relaxed);
+            assert_eq!(span(Class::Page, Some(ms(100))), Some(ms(50)), "{held}");
+            span(Class::Page, None).unwrap()
+        });
+        let spans: Vec<_> = spans.collect();
+        let shortest = longest.mul_f64(1.0 - SPREAD - 0.01).max(HELD);
+        assert!(
+            spans.iter().all(|span| (shortest..=longest).contains(span)),
+            "{held}: {spans:?}"
+        );
+        let differ = spans.windows(2).filter(|two| two[0] != two[1]).count();
+        assert_eq!(differ, if longest == HELD { 0 } else { 9 }, "{held}: {spans:?}");
     }
 }
 
