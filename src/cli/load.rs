@@ -48,8 +48,8 @@ pub struct Args {
     /// Calls due per second; `max` for the top rate only, `half` for the top rate and then the latencies at half of it
     #[arg(long, default_value = "half", value_parser = rate)]
     rate: Rate,
-    /// Measure each kind of call that does something at so many times its top rate as well, in turns with that rate, which takes three
-    /// times as long: what is answered, how fast, and what is refused
+    /// Measure each kind of call that does something at so many times its top rate as well, in turns with that rate, which takes
+    /// --duration twice: what is answered, how fast, and what is refused
     #[arg(long, value_name = "TIMES", value_parser = times)]
     overload: Option<f64>,
     /// How long to measure each kind of call, as in `10s`; for the top rate and for the latencies each, and a quarter of it (2 s at

@@ -108,6 +108,9 @@ impl Framing {
     }
 }
 
+/// What a part takes besides its data.
+const PART_BYTES: usize = 256;
+
 /// A part of a body, a fault, or the end.
 type Part = Option<Result<Frame<Bytes>, axum::BoxError>>;
 
@@ -120,7 +123,9 @@ pub(super) struct Counted {
     held: usize,
     /// What was read before anybody asked for it.
     early: VecDeque<Part>,
+    /// What that takes of the room.
     early_bytes: usize,
+    is_early_over: bool,
 }
 
 impl Counted {
@@ -137,6 +142,7 @@ impl Counted {
             held: 0,
             early: VecDeque::new(),
             early_bytes: 0,
+            is_early_over: false,
         }
     }
 
@@ -151,15 +157,25 @@ impl Counted {
     }
 
     fn poll_early(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let goes_on = |part: Option<&Part>| part.is_none_or(|part| matches!(part, Some(Ok(_))));
-        while goes_on(self.early.back()) && self.early_bytes <= BODY_BYTES_SHORT {
+        while !self.is_early_over {
             let part = ready!(self.poll_part(context));
-            if let Some(Ok(frame)) = &part {
-                self.early_bytes += frame.data_ref().map_or(0, Bytes::len);
-            }
+            let data = match &part {
+                Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) | None => 0,
+            };
+            let bytes = data + PART_BYTES;
+            let is_counted = self.room.take(bytes, BODY_BYTES_SHORT);
+            self.early_bytes += if is_counted { bytes } else { 0 };
+            let is_last = !matches!(part, Some(Ok(_)));
+            self.is_early_over = is_last || !is_counted || self.early_bytes > BODY_BYTES_SHORT;
             self.early.push_back(part);
         }
         Poll::Ready(())
+    }
+
+    /// Gives back what was read early takes.
+    fn end_early(&mut self) {
+        self.room.give_back(std::mem::take(&mut self.early_bytes));
     }
 
     fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Part> {
@@ -199,7 +215,12 @@ impl HttpBody for Counted {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.early.pop_front() {
-            Some(part) => Poll::Ready(part),
+            Some(part) => {
+                if self.early.is_empty() {
+                    self.end_early();
+                }
+                Poll::Ready(part)
+            }
             None => self.poll_part(context),
         }
     }
@@ -220,6 +241,7 @@ impl HttpBody for Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.room.give_back(self.held);
+        self.end_early();
     }
 }
 

@@ -184,7 +184,10 @@ impl Front {
             let turn = waiting.and_then(Waiting::begin);
             let waited = match turn {
                 Ok(waited) => waited,
-                Err(excess) => return front.refuse(request, excess, deadline, &of).await,
+                Err(excess) => {
+                    let left = Left::of(deadline, arrived.elapsed());
+                    return front.refuse(request, excess, left.0, &of).await;
+                }
             };
             let turn = Turn {
                 row,
@@ -265,7 +268,7 @@ impl Front {
         Ok(())
     }
 
-    /// Measures how long a thread works for a call that had to wait for its turn.
+    /// Measures how long a thread is at work for a call that had to wait for its turn.
     async fn measured<R>(&self, turn: &Turn, answering: impl Future<Output = R>) -> R {
         if turn.waited < WAITED_MIN || !turn.is_of_messages() {
             return answering.await;

@@ -7,8 +7,8 @@
 //! **The server is overloaded** when for [`STANDING`] there was no pause of [`PAUSE`] without a call that had waited for [`LONG`] times as
 //! long as a page view may while more than [`FEW`] others did. A burst is no overload: it is worked off
 //! before. Nor is a slow disk or a thread that the system took away: then few wait, and to refuse them would win nothing.
-//! It is over when of the calls of [`SHARE_OF`] less than one in [`SLOW_SHARE`] had waited for longer than a page view may, or when none
-//! had for [`OVER`]: whose refusal was held back comes again after up to [`HELD_LONGEST`]. Were it over whenever few
+//! It is over when of the calls of [`SHARE_OF`] less than one in [`SLOW_SHARE`] had waited for longer than a page view may and few
+//! refusals are held back, or when none had waited so long for [`OVER`]: whose refusal was held back comes again after up to [`HELD_LONGEST`]. Were it over whenever few
 //! wait, which refusals see to, all would be let in until calls stood for long once more.
 //!
 //! **Then** a page view that has waited for longer than it may is refused: longer than [`Bounds::wait`](super::limits::Bounds), and than
@@ -19,8 +19,9 @@
 //! stands in its row ([`Class`]).
 //!
 //! Many calls at once over one connection come as all their headers, then all their messages, then all their ends, so that a call has its
-//! turn before its message was read. Under overload it is judged once more when that is whole, by how long it waited since the
-//! connection had something to read: what a caller takes to send it is not the server's wait.
+//! turn before its message was read. Under overload it is judged once more when that is whole, or no longer short, by how long it waited
+//! since the connection had something to read: what a caller takes to send it is not the server's wait, as far as that
+//! can be told, which it cannot of a connection that always has something to read.
 //!
 //! **A refusal has a price too**: reading and answering a call that does nothing costs up to half of what a page view from the
 //! cache costs. So if every refusal were told at once, callers that come again at once would leave no time for the others. At once
@@ -82,7 +83,8 @@ const WINDOW: Duration = Duration::from_millis(100);
 const HELD: Duration = Duration::from_millis(200);
 /// And at most: a page view is told to try again after as long.
 const HELD_LONGEST: Duration = Duration::from_secs(1);
-/// Those that were refused together are told over so much of their time: were they told together, they would come again together.
+/// Those that were refused together, and are held for longer than [`HELD`], are told over so much of their time: were they told together,
+/// they would come again together.
 const SPREAD: f64 = 0.25;
 /// The golden section.
 const GOLDEN: f64 = 0.618_033_988_749_894_8;
@@ -230,7 +232,7 @@ impl Queue {
         let wait = self.wait.max(self.in_line());
         let is_slow = waited > wait && class != Class::Vital;
         let is_overloaded = self.is_overloaded(now);
-        if is_overloaded {
+        if is_overloaded && class != Class::Vital {
             self.count(is_slow, now);
         }
         if is_slow && (is_overloaded || (waited > wait * LONG && others > FEW)) {
@@ -254,7 +256,7 @@ impl Queue {
         Duration::from_nanos(nanos).min(self.wait * PATIENCE)
     }
 
-    /// Says how long a thread worked for a call that had waited for its turn. What another thread says at the same time may be lost.
+    /// Says how long a thread was at work for a call that had waited for its turn. What another thread says at the same time may be lost.
     pub(super) fn took(&self, span: Duration) {
         let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         let before = self.takes.load(Ordering::Relaxed);
@@ -267,16 +269,17 @@ impl Queue {
     fn note_slow(&self, now: Duration) {
         let pause = if self.is_overloaded(now) { OVER } else { PAUSE };
         let now = micros(now);
-        let before = self.slow_at.fetch_max(now, Ordering::Relaxed);
-        if now.saturating_sub(before) > micros(pause) {
+        if now.saturating_sub(self.slow_at.load(Ordering::Relaxed)) > micros(pause) {
             self.slow_since.store(now, Ordering::Relaxed);
         }
+        self.slow_at.fetch_max(now, Ordering::Relaxed);
     }
 
     /// Counts a call under overload, and ends it when few calls were slow lately.
     fn count(&self, is_slow: bool, now: Duration) {
         const COUNT: u64 = 0xf_ffff;
-        let number = micros(now) / micros(SHARE_OF);
+        const NUMBER: u64 = 0xff_ffff;
+        let number = (micros(now) / micros(SHARE_OF)) & NUMBER;
         let parts = |share: u64| (share >> 40, share >> 20 & COUNT, share & COUNT);
         let add = |before: u64| {
             let (of, slow, all) = parts(before);
@@ -285,15 +288,16 @@ impl Queue {
         };
         let before = self.share.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         let (of, slow, all) = parts(before.unwrap_or_default());
-        if of + 1 == number && slow * SLOW_SHARE < all {
+        let is_calm = slow * SLOW_SHARE < all && self.held.load(Ordering::Relaxed) < FEW;
+        if (of + 1) & NUMBER == number && is_calm {
             self.end();
         }
     }
 
     /// Notes that there is no overload.
     fn end(&self) {
-        self.slow_since.store(0, Ordering::Relaxed);
         self.slow_at.store(0, Ordering::Relaxed);
+        self.slow_since.store(0, Ordering::Relaxed);
     }
 
     /// Tells whether more is asked than can be answered.

@@ -64,24 +64,36 @@ fn a_call_whose_message_comes_after_its_turn_is_judged_once_more_by_how_long_the
     assert_eq!(judge(Class::Report, 6), Ok(()));
 }
 
-#[test]
-fn an_overload_is_over_when_few_calls_are_slow_whatever_holds_those_up() {
-    for (one_in, lasts) in [(2, true), (9, true), (12, false), (100, false)] {
-        let queue = queue();
-        slow_at(&queue, (0..=200).step_by(10));
-        // Two seconds of a call in each millisecond.
-        for now in 201..2_201 {
-            let waited = if now % one_in == 0 { ms(6) } else { ms(1) };
-            let _ = queue.judge(Class::Page, waited, 0, ms(now));
-        }
-        assert_eq!(queue.is_overloaded(ms(2_201)), lasts, "{one_in}");
-        // The least important is taken again once it is over.
-        assert_eq!(
-            queue.judge(Class::Bulk, ms(1), 0, ms(2_201)).is_err(),
-            lasts,
-            "{one_in}"
-        );
+/// Begins an overload, lets a call have its turn in each millisecond of two seconds, of which one in so many is slow, and tells whether
+/// it lasts.
+fn lasts(queue: &Queue, start: u64, one_in: u64) -> bool {
+    slow_at(queue, (start..=start + 200).step_by(10));
+    for now in start + 201..start + 2_201 {
+        let waited = if now % one_in == 0 { ms(6) } else { ms(1) };
+        let _ = queue.judge(Class::Page, waited, 0, ms(now));
+        let _ = queue.judge(Class::Vital, ms(1), 0, ms(now));
     }
+    let lasts = queue.is_overloaded(ms(start + 2_201));
+    // The least important is taken again once it is over.
+    let bulk = queue.judge(Class::Bulk, ms(1), 0, ms(start + 2_201));
+    assert_eq!(bulk.is_err(), lasts, "{one_in}");
+    lasts
+}
+
+#[test]
+fn an_overload_is_over_when_few_calls_are_slow_whatever_holds_those_up_and_however_long_the_server_runs() {
+    for start in [0, 100 * 24 * 60 * 60 * 1_000] {
+        for (one_in, expected) in [(2, true), (9, true), (12, false), (100, false)] {
+            assert_eq!(lasts(&queue(), start, one_in), expected, "{one_in} after {start} ms");
+        }
+    }
+}
+
+#[test]
+fn an_overload_is_not_over_while_many_wait_for_their_refusals_to_come_again() {
+    let queue = queue();
+    queue.held.store(FEW, Ordering::Relaxed);
+    assert!(lasts(&queue, 0, 100));
 }
 
 #[test]
