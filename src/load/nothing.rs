@@ -21,7 +21,7 @@ use super::figures::{Paced, Tally, Top};
 use super::runner::{Calls, Runner};
 use crate::server::client::{Connection, Credentials};
 
-/// Calls that one write sends at most: as many as are under way on a connection at most.
+/// Calls that one write sends at most: as many as may be under way on a connection.
 const SENT_TOGETHER_MAX: usize = 32;
 /// How much is read at once.
 const READ_BYTES: usize = 16 * 1024;

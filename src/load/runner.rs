@@ -23,8 +23,8 @@ pub(super) const SLICES: u32 = 5;
 const FLOODS: u32 = 2;
 /// How long the server rests after each.
 const REST: Duration = Duration::from_millis(1_500);
-/// Calls under way at most over all connections, always while the top rate is measured, unless there are more connections: if a closed loop had more, many of them would wait in the server for as long as if
-/// it was overloaded, and be refused.
+/// Calls under way at most over all connections, or one on each when there are more of those, and always while the top rate is
+/// measured: if a closed loop had more, many of them would wait in the server for as long as if it was overloaded, and be refused.
 const IN_FLIGHT_MAX: usize = 128;
 /// How long before the first call is due everything is in place.
 const BEFORE_START: Duration = Duration::from_millis(10);

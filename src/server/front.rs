@@ -251,7 +251,7 @@ impl Front {
             None => comes.await,
         };
         if let Err(excess) = in_time {
-            return self.refuse_routed(request, excess, turn.left_now(), of).await;
+            return self.refuse(request, excess, turn.left_now(), of).await;
         }
         // It looks after deadlines itself, in the caller's form.
         request.extensions_mut().insert(Left(turn.left_now()));
@@ -299,24 +299,13 @@ impl Front {
         deadline: Option<Duration>,
         of: &Connection,
     ) -> Result<Response<Body>, Infallible> {
-        if straight(&request).is_some() {
-            drop(request);
-            return Ok(self.refuse_straight(excess, deadline, of).await);
-        }
-        self.refuse_routed(request, excess, deadline, of).await
-    }
-
-    /// Refuses it in its caller's form, and so that pages of other origins may read it.
-    async fn refuse_routed<B>(
-        &self,
-        request: Request<B>,
-        excess: Excess,
-        deadline: Option<Duration>,
-        of: &Connection,
-    ) -> Result<Response<Body>, Infallible> {
         // Nobody reads the rest: it takes no memory meanwhile, nor the connection's window.
         let mut request = request.map(|_| axum::body::Body::empty());
+        if straight(&request).is_some() {
+            return Ok(self.refuse_straight(excess, deadline, of).await);
+        }
         self.hold(excess, deadline, of).await;
+        // In the caller's form, and so that pages of other origins may read it.
         request.extensions_mut().insert(excess);
         self.routed(request).await
     }
