@@ -167,7 +167,8 @@ impl Counted {
             let is_counted = self.room.take(bytes, BODY_BYTES_SHORT);
             self.early_bytes += if is_counted { bytes } else { 0 };
             let is_last = !matches!(part, Some(Ok(_)));
-            self.is_early_over = is_last || !is_counted || self.early_bytes > BODY_BYTES_SHORT;
+            self.is_early_over =
+                is_last || !is_counted || self.early_bytes > BODY_BYTES_SHORT || self.body.is_end_stream();
             self.early.push_back(part);
         }
         Poll::Ready(())

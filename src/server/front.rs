@@ -245,7 +245,14 @@ impl Front {
         turn: Turn,
         of: &Connection,
     ) -> Result<Response<Body>, Infallible> {
-        let comes = self.comes(request.body_mut(), &turn, of);
+        let comes = async {
+            // Otherwise nobody reads what comes from callers that the gate may not know.
+            if self.queue.is_overloaded_now() {
+                self.comes(request.body_mut(), &turn, of).await
+            } else {
+                Ok(())
+            }
+        };
         let in_time = match turn.left.0 {
             Some(left) => tokio::time::timeout(left, comes).await.unwrap_or(Ok(())),
             None => comes.await,
@@ -258,14 +265,14 @@ impl Front {
         self.measured(&turn, self.routed(request)).await
     }
 
-    /// Waits under overload until a call's message is there, if it has one, and judges it once more if it was not there at once.
+    /// Waits until a call's message is there, if it has one, and judges it once more if it was not there at once.
     async fn comes(&self, body: &mut Counted, turn: &Turn, of: &Connection) -> Result<(), Excess> {
-        if turn.is_of_messages() && self.queue.is_overloaded_now() && !body.is_there().await {
-            body.comes().await;
-            let since = turn.arrived.max(of.busy.since());
-            self.queue.judge_again(turn.class, since)?;
+        if !turn.is_of_messages() || body.is_there().await {
+            return Ok(());
         }
-        Ok(())
+        let coming = self.queue.comes();
+        body.comes().await;
+        coming.judge(turn.class, turn.arrived.max(of.busy.since()))
     }
 
     /// Measures how long a thread is at work for a call that had to wait for its turn.

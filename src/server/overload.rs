@@ -19,9 +19,11 @@
 //! stands in its row ([`Class`]).
 //!
 //! Many calls at once over one connection come as all their headers, then all their messages, then all their ends, so that a call has its
-//! turn before its message was read. Under overload it is judged once more when that is whole, or no longer short, by how long it waited
+//! turn before its message was read. It is judged once more when that is whole, or no longer short, by how long it waited
 //! since the connection had something to read: what a caller takes to send it is not the server's wait, as far as that
-//! can be told, which it cannot of a connection that always has something to read.
+//! can be told, which it cannot of a connection that always has something to read. (Calls that look after who may make them
+//! behind the door, as JSON, are only under overload.) So a burst of thousands is worked off until it has stood for too long, and
+//! what is left of it is refused.
 //!
 //! **A refusal has a price too**: reading and answering a call that does nothing costs up to half of what a page view from the
 //! cache costs. So if every refusal were told at once, callers that come again at once would leave no time for the others. At once
@@ -120,6 +122,8 @@ pub(super) struct Queue {
     /// The number of the window, and how many were refused at once in it (the last 20 bits).
     at_once: AtomicU64,
     held: AtomicUsize,
+    /// Those whose turn came before their message.
+    coming: AtomicUsize,
 }
 
 impl Queue {
@@ -137,6 +141,7 @@ impl Queue {
             share: AtomicU64::new(0),
             at_once: AtomicU64::new(0),
             held: AtomicUsize::new(0),
+            coming: AtomicUsize::new(0),
         })
     }
 
@@ -219,12 +224,11 @@ impl Queue {
         (all < HELD_MAX && of_one < self.held_of_one_max).then_some(held)
     }
 
-    /// Judges a call once more whose message was not there when its turn came: the server has had it to read since then at most.
-    ///
-    /// # Errors
-    /// When it is too late for the call.
-    pub(super) fn judge_again(&self, class: Class, since: Instant) -> Result<(), Excess> {
-        self.judge(class, since.elapsed(), 0, self.began.elapsed())
+    /// Counts a call whose message was not there when its turn came.
+    pub(super) fn comes(&self) -> Coming<'_> {
+        // From here on it counts until this is dropped.
+        self.coming.fetch_add(1, Ordering::Relaxed);
+        Coming { queue: self }
     }
 
     /// Judges a call that waited, `now` after the beginning, beside `others` that still do.
@@ -364,6 +368,30 @@ impl Drop for Waiting {
             _ => &self.queue.waiting,
         };
         count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A call whose message comes, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Coming<'a> {
+    queue: &'a Queue,
+}
+
+impl Coming<'_> {
+    /// Judges the call once more when its message is there, which the server has had to read since then at most.
+    ///
+    /// # Errors
+    /// When it is too late for the call.
+    pub(super) fn judge(self, class: Class, since: Instant) -> Result<(), Excess> {
+        let queue = self.queue;
+        let others = queue.coming.load(Ordering::Relaxed).saturating_sub(1);
+        queue.judge(class, since.elapsed(), others, queue.began.elapsed())
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.queue.coming.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

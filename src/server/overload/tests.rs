@@ -56,7 +56,7 @@ fn a_burst_and_a_few_calls_that_something_else_held_up_are_no_overload() {
 #[test]
 fn a_call_whose_message_comes_after_its_turn_is_judged_once_more_by_how_long_the_server_had_it_to_read() {
     let queue = queue();
-    let judge = |class, had| queue.judge_again(class, Instant::now() - ms(had));
+    let judge = |class, had| queue.comes().judge(class, Instant::now() - ms(had));
     assert_eq!(judge(Class::Page, 26), Ok(()));
     slow_at(&queue, (0..=200).step_by(10));
     assert_eq!(judge(Class::Page, 0), Ok(()));
