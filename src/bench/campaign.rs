@@ -441,6 +441,7 @@ mod tests {
             offers: 14,
             conditions: catalog::Conditions::default(),
             calls: 8,
+            ..Options::default()
         };
         let report = measure(&options, &|_| ()).unwrap();
         assert_eq!((report.runs.len(), report.live.len()), (5, 2));

@@ -55,7 +55,7 @@ impl Bench {
         let trees = with_model(TREES, &plain)?;
         let linear = with_model(LINEAR, &trees)?;
         let before = memory::resident_bytes();
-        let world = World::new(&linear, options.customers)?;
+        let world = World::with_contacts(&linear, options.customers, options.contacts)?;
         let grown = memory::resident_bytes().zip(before);
         Ok(Self {
             world,

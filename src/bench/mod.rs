@@ -48,6 +48,8 @@ pub struct Options {
     pub conditions: Conditions,
     /// How many calls each scenario makes at most; each has an eighth of the customers.
     pub calls: usize,
+    /// How many contacts each customer has, at most as many as are kept.
+    pub contacts: usize,
 }
 
 impl Default for Options {
@@ -57,6 +59,7 @@ impl Default for Options {
             offers: 100,
             conditions: Conditions::default(),
             calls: 12_500,
+            contacts: world::CONTACTS,
         }
     }
 }

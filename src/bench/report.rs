@@ -38,6 +38,8 @@ pub struct Report {
     pub offers: usize,
     /// Which conditions they had.
     pub conditions: Conditions,
+    /// How many contacts each customer had.
+    pub contacts: usize,
     /// What was timed.
     pub sections: Vec<Section>,
     /// What a customer costs.
@@ -62,6 +64,7 @@ impl Report {
             customers: options.customers,
             offers: options.offers,
             conditions: options.conditions,
+            contacts: options.contacts,
             sections: Vec::new(),
             memory: None,
         }
@@ -82,9 +85,10 @@ impl Report {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "{}; {} customers, {} offers with {} each, 30 features\n",
+            "{}; {} customers with {} contacts, {} offers with {} each, 30 features\n",
             self.machine,
             with_commas(self.customers),
+            self.contacts,
             with_commas(self.offers),
             self.conditions.phrase()
         );

@@ -1,6 +1,6 @@
 //! A store full of customers, the same ones for the same seed.
 //!
-//! Every customer has all 30 attributes, 8 to 15 events of the last month, and 10 contacts, half of them seen. The
+//! Every customer has all 30 attributes, 8 to 15 events of the last month, and 10 contacts or as many as are wanted, half of them seen. The
 //! entries are folded straight into the store, since a hundred thousand customers must be there in a second or two.
 
 use std::sync::Arc;
@@ -30,7 +30,8 @@ pub const NOW: Timestamp = Timestamp::from_millis(1_772_442_000_000);
 /// How far back behaviour and contacts reach.
 const PAST: Millis = Millis::new(28 * Millis::DAY.get());
 
-const CONTACTS: usize = 10;
+/// How many contacts a customer has, unless others are wanted.
+pub const CONTACTS: usize = 10;
 
 /// The kinds of draws; each customer has a stream of each.
 #[derive(Clone, Copy)]
@@ -55,8 +56,16 @@ impl World {
     /// # Errors
     /// Never for fewer than some millions of customers.
     pub fn new(catalog: &Arc<Catalog>, customers: usize) -> anyhow::Result<Self> {
+        Self::with_contacts(catalog, customers, CONTACTS)
+    }
+
+    /// Fills an engine with customers who have so many contacts each, at most as many as are kept.
+    ///
+    /// # Errors
+    /// As for [`World::new`].
+    pub fn with_contacts(catalog: &Arc<Catalog>, customers: usize, contacts: usize) -> anyhow::Result<Self> {
         let engine = Engine::new(Active::new(Arc::clone(catalog), vec![None]), Limits::default());
-        Self::fill(engine, catalog, customers)
+        Self::filled(engine, catalog, customers, contacts)
     }
 
     /// Fills this engine, past its journal if it has one.
@@ -64,6 +73,10 @@ impl World {
     /// # Errors
     /// As for [`World::new`].
     pub fn fill(engine: Engine, catalog: &Catalog, customers: usize) -> anyhow::Result<Self> {
+        Self::filled(engine, catalog, customers, CONTACTS)
+    }
+
+    fn filled(engine: Engine, catalog: &Catalog, customers: usize, contacts: usize) -> anyhow::Result<Self> {
         let mut world = Self {
             engine,
             customers: Vec::with_capacity(customers),
@@ -71,7 +84,7 @@ impl World {
         let mut buffers = Buffers::default();
         for number in 0..customers {
             let id = population::customer_id(number + 1)?;
-            let profile = profile(catalog, number);
+            let profile = profile_with(catalog, number, contacts);
             world.engine.store().with(&id, id.key(), &mut buffers, |stored, _| {
                 *stored = profile;
                 ((), Then::Keep)
@@ -99,6 +112,11 @@ fn draw(stream: Stream, number: usize) -> Draw {
 /// Returns customer number `number` as of [`NOW`].
 #[must_use]
 pub fn profile(catalog: &Catalog, number: usize) -> Profile {
+    profile_with(catalog, number, CONTACTS)
+}
+
+/// Returns the same with so many contacts.
+fn profile_with(catalog: &Catalog, number: usize, contacts: usize) -> Profile {
     let mut profile = Profile::default();
     let mut draws = draw(Stream::Attributes, number);
     let attributes = catalog.profile.attributes.iter();
@@ -116,7 +134,7 @@ pub fn profile(catalog: &Catalog, number: usize) -> Profile {
         let event = event(catalog, number, at, NOW - ago, &mut draws);
         fold::apply(&mut profile, &Entry::Event(event), catalog);
     }
-    add_contacts(catalog, &mut profile, &mut draw(Stream::Contacts, number));
+    add_contacts(catalog, &mut profile, contacts, &mut draw(Stream::Contacts, number));
     profile
 }
 
@@ -137,10 +155,10 @@ pub fn event(catalog: &Catalog, number: usize, at: usize, time: Timestamp, draws
     event
 }
 
-fn add_contacts(catalog: &Catalog, profile: &mut Profile, draws: &mut Draw) {
+fn add_contacts(catalog: &Catalog, profile: &mut Profile, contacts: usize, draws: &mut Draw) {
     let channel = catalog.channels[draws.below(catalog.channels.len())].symbol;
-    for number in 0..CONTACTS / 2 {
-        let at = NOW - back(CONTACTS / 2 - number, CONTACTS / 2);
+    for number in 0..contacts / 2 {
+        let at = NOW - back(contacts / 2 - number, contacts / 2);
         let (first, second) = (draws.below(catalog.offers.len()), draws.below(catalog.offers.len()));
         let decision = profile.decisions + 1;
         let reservation = Reservation {

@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::bench::{self, Options, catalog::Conditions};
+use crate::domain::profile::CONTACTS_KEPT;
 
 /// Measures decisions and memory on this machine, in about half a minute, and prints the README's tables.
 ///
@@ -20,6 +21,7 @@ use crate::bench::{self, Options, catalog::Conditions};
   nbo bench --offers 1000        what ten times the offers cost
   nbo bench --offers 10000 --conditions ten --customers 8000
                                  a large bank's catalog: 100,000 conditions
+  nbo bench --contacts 240       customers who were shown much in a month
   nbo bench --durability         what it costs that nothing is lost
   nbo bench --restart --customers 10000000
                                  how long a restart takes, and how much memory
@@ -43,6 +45,11 @@ pub struct Args {
     /// How many calls each scenario makes at most
     #[arg(long, default_value_t = Options::default().calls, value_name = "COUNT")]
     calls: usize,
+    /// How many contacts each customer has, the half of them seen
+    #[arg(long, default_value_t = Options::default().contacts, value_name = "COUNT",
+          conflicts_with_all = ["campaign", "durability", "what_if", "restart", "two_stages"],
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=CONTACTS_KEPT as u64))]
+    contacts: usize,
     /// Measure campaign runs instead, and what live calls feel of them
     #[arg(long)]
     campaign: bool,
@@ -80,6 +87,7 @@ impl Args {
             offers: self.offers,
             conditions: self.conditions,
             calls: self.calls,
+            contacts: self.contacts,
         };
         if let (Some(part), Some(folder)) = (self.restart_part, &self.restart_folder) {
             bench::restart::part(&options, part, folder, out)?;

@@ -117,35 +117,71 @@ struct Counting {
     release: Timestamp,
 }
 
-/// From how many contacts on they are put in the order of their offers, so that those of one offer are found without looking at
-/// all: to sort a few costs more than to look at them.
-const MANY: usize = 32;
-
 /// When contacts stop counting; seldom more than these.
 type Releases = SmallVec<[Timestamp; 16]>;
 
-/// Of which offers and groups the contacts of a cap are, in 64 bits each: a cap that counts each offer by itself has nothing of
-/// most offers, and that is seen at once.
+/// Of which groups the contacts of a cap are, in 64 bits: a cap that counts each group by itself has nothing of many groups,
+/// and that is seen at once.
 #[derive(Clone, Copy, Debug, Default)]
-struct Among {
-    offers: u64,
-    groups: u64,
-}
+struct Among(u64);
 
 impl Among {
     const fn bit(position: usize) -> u64 {
-        1 << (position % 64)
+        1 << (position % PLACES)
     }
 
     fn add(&mut self, known: &Known<'_>) {
-        self.offers |= known.offer.map_or(0, Self::bit);
-        self.groups |= known.group.map_or(0, Self::bit);
+        self.0 |= known.group.map_or(0, Self::bit);
     }
 
-    /// Tells whether a contact may count together with a candidate; other bits of the same number may be meant.
+    /// Tells whether a contact may count together with a candidate; other groups of the same bit may be meant.
     const fn may_have(self, each: Combination, kind: &Kind) -> bool {
-        (!each.offer || self.offers & Self::bit(kind.offer) != 0)
-            && (!each.group || self.groups & Self::bit(kind.group) != 0)
+        !each.group || self.0 & Self::bit(kind.group) != 0
+    }
+}
+
+/// Among so many places offers and groups are shared out.
+const PLACES: usize = 64;
+
+/// Where the contacts of each offer are among all: offers are shared out over [`PLACES`], and the contacts of a place form a chain.
+/// To put them in order would cost more than all that is asked of them.
+#[derive(Debug)]
+struct Chains {
+    /// One more than the position of the first of each place; 0 when there is none.
+    first: [u16; PLACES],
+    /// How many there are.
+    length: [u16; PLACES],
+    /// The same as `first` for the one after each contact.
+    next: SmallVec<[u16; 32]>,
+}
+
+impl Chains {
+    fn of(known: &[Known<'_>]) -> Self {
+        let mut chains = Self {
+            first: [0; PLACES],
+            length: [0; PLACES],
+            next: SmallVec::from_elem(0, known.len()),
+        };
+        for (at, known) in known.iter().enumerate().rev() {
+            let Some(place) = known.offer.map(|offer| offer % PLACES) else {
+                continue;
+            };
+            chains.next[at] = chains.first[place];
+            chains.first[place] = u16::try_from(at + 1).unwrap_or(0);
+            chains.length[place] += 1;
+        }
+        chains
+    }
+
+    /// Returns how many contacts an offer has, at most.
+    fn most_of(&self, offer: usize) -> usize {
+        usize::from(self.length[offer % PLACES])
+    }
+
+    /// Returns the positions of those that may be of an offer, in their order.
+    fn may_be_of(&self, offer: usize) -> impl Iterator<Item = usize> {
+        let link = |link: u16| usize::from(link).checked_sub(1);
+        std::iter::successors(link(self.first[offer % PLACES]), move |&at| link(self.next[at]))
     }
 }
 
@@ -168,28 +204,34 @@ struct Most {
     all: usize,
     of_offer: usize,
     of_group: usize,
+    /// How many were reported as each of [`Counted::ALL`].
+    reported: [usize; Counted::ALL.len()],
 }
 
 impl Most {
-    fn of(known: &[Known<'_>]) -> Self {
-        let largest = |of: fn(&Known<'_>) -> Option<usize>| {
-            // As in [`Among`], some share a place, so that it may be more than there are.
-            let mut places = [0_u16; 64];
-            known.iter().filter_map(of).fold(0, |largest, position| {
-                let place = &mut places[position % 64];
-                *place += 1;
-                largest.max(usize::from(*place))
-            })
-        };
+    /// Those that share a place count together, so it may be more than there are.
+    fn of(known: &[Known<'_>], chains: &Chains) -> Self {
+        let mut groups = [0_u16; PLACES];
+        let mut reported = [0; Counted::ALL.len()];
+        for known in known {
+            if let Some(group) = known.group {
+                groups[group % PLACES] += 1;
+            }
+            for (count, time) in reported.iter_mut().zip(&known.contact.times) {
+                *count += usize::from(time.is_some());
+            }
+        }
+        let largest = |places: [u16; PLACES]| usize::from(places.into_iter().max().unwrap_or_default());
         Self {
             all: known.len(),
-            of_offer: largest(|known| known.offer),
-            of_group: largest(|known| known.group),
+            of_offer: largest(chains.length),
+            of_group: largest(groups),
+            reported,
         }
     }
 
     /// Returns of how many contacts a cap may count together, at most; windows and filters are not asked.
-    fn for_cap(&self, cap: &Cap, known: &[Known<'_>]) -> usize {
+    fn for_cap(&self, cap: &Cap) -> usize {
         let together = if cap.each.offer {
             self.of_offer
         } else if cap.each.group {
@@ -200,10 +242,7 @@ impl Most {
         if is_reserved_by_decision(cap.counted) {
             return together;
         }
-        let acts = known
-            .iter()
-            .filter(|known| known.contact.time_of(cap.counted).is_some());
-        together.min(acts.count())
+        together.min(self.reported[cap.counted.index()])
     }
 }
 
@@ -212,8 +251,9 @@ impl Most {
 struct Near {
     /// Its position among the caps, and the attempts after them.
     at: usize,
-    /// Where its part of what counts begins and ends.
-    part: (usize, usize),
+    /// Where its part of what counts begins and ends; `None` for a cap that counts each offer by itself: what counts of
+    /// an offer is found when that is asked for.
+    part: Option<(usize, usize)>,
     /// Of what its contacts are.
     among: Among,
 }
@@ -227,8 +267,7 @@ pub struct Ledger<'a> {
     now: Timestamp,
     calendar: Calendar<'a>,
     known: SmallVec<[Known<'a>; 16]>,
-    /// Whether they, and with them what counts against each cap, stand in the order of their offers.
-    by_offer: bool,
+    chains: Chains,
     /// What counts, near cap after near cap.
     counting: SmallVec<[Counting; 32]>,
     /// The caps, and then the attempts, that can be reached at all; mostly few.
@@ -243,12 +282,9 @@ impl<'a> Ledger<'a> {
         let calendar = Calendar::new(catalog.zone_of(profile), catalog.week_starts, now);
         let contacts = &profile.contacts;
         let contacts = contacts.iter().filter_map(|contact| Known::of(catalog, contact));
-        let mut known: SmallVec<[Known<'_>; 16]> = contacts.collect();
-        let by_offer = known.len() > MANY;
-        if by_offer {
-            known.sort_by_key(|known| known.offer);
-        }
-        let most = Most::of(&known);
+        let known: SmallVec<[Known<'_>; 16]> = contacts.collect();
+        let chains = Chains::of(&known);
+        let most = Most::of(&known, &chains);
         let mut counting: SmallVec<[Counting; 32]> = SmallVec::new();
         let mut near = SmallVec::new();
         for (at, cap) in caps(catalog).enumerate() {
@@ -259,7 +295,12 @@ impl<'a> Ledger<'a> {
             };
             // Mostly, not even everything together would reach it.
             let missing = (cap.limit as usize).saturating_sub(of_call);
-            if !can_stop(cap, asked) || most.for_cap(cap, &known) < missing {
+            if !can_stop(cap, asked) || most.for_cap(cap) < missing {
+                continue;
+            }
+            if cap.each.offer {
+                let among = Among::default();
+                near.push(Near { at, part: None, among });
                 continue;
             }
             let first = counting.len();
@@ -273,7 +314,7 @@ impl<'a> Ledger<'a> {
                 counting.truncate(first);
                 continue;
             }
-            let part = (first, counting.len());
+            let part = Some((first, counting.len()));
             near.push(Near { at, part, among });
         }
         let rests = Rests::new(catalog, &known, now);
@@ -284,7 +325,7 @@ impl<'a> Ledger<'a> {
             now,
             calendar,
             known,
-            by_offer,
+            chains,
             counting,
             near,
             rests,
@@ -330,17 +371,13 @@ impl<'a> Ledger<'a> {
         candidate: Candidate,
     ) -> Option<Reached> {
         let cap = cap(self.catalog, near.at);
-        let most = self.of_cap(near).len() + earlier.len();
+        let most = self.most_of(near, candidate) + earlier.len();
         if most < cap.limit as usize || !concerns(cap, self.asked, candidate) {
             return None;
         }
         let kind = self.kind(candidate);
         let of_call = self.of_this_call(cap, earlier, kind);
-        let mut releases = if near.among.may_have(cap.each, &kind) {
-            self.of_kind(near, cap, kind)
-        } else {
-            SmallVec::new()
-        };
+        let mut releases = self.of_kind(near, cap, &kind);
         let count = u32::try_from(releases.len() + of_call).unwrap_or(u32::MAX);
         if count < cap.limit {
             return None;
@@ -392,24 +429,31 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn of_cap(&self, near: &Near) -> &[Counting] {
-        let (first, end) = near.part;
-        &self.counting[first..end]
+    /// Returns of how many contacts a cap counts together with a candidate, at most.
+    fn most_of(&self, near: &Near, candidate: Candidate) -> usize {
+        match near.part {
+            Some((first, end)) => end - first,
+            None => self.chains.most_of(candidate.offer),
+        }
     }
 
     /// Returns when each contact that counts together with a candidate stops counting.
-    fn of_kind(&self, near: &Near, cap: &Cap, kind: Kind) -> Releases {
-        let mut counting = self.of_cap(near);
-        if self.by_offer && cap.each.offer {
-            let offer_of = |counting: &Counting| self.known[counting.known].offer;
-            let first = counting.partition_point(|counting| offer_of(counting) < Some(kind.offer));
-            let after = counting.partition_point(|counting| offer_of(counting) <= Some(kind.offer));
-            counting = &counting[first..after];
+    fn of_kind(&self, near: &Near, cap: &Cap, kind: &Kind) -> Releases {
+        let Some((first, end)) = near.part else {
+            let of_offer = self.chains.may_be_of(kind.offer).map(|at| &self.known[at]);
+            return of_offer
+                .filter(|known| known.is_with(cap.each, kind))
+                .filter_map(|known| known.counts_until(cap, self.catalog, &self.calendar, self.now))
+                .collect();
+        };
+        if !near.among.may_have(cap.each, kind) {
+            return SmallVec::new();
         }
-        let with = counting
-            .iter()
-            .filter(|counting| self.known[counting.known].is_with(cap.each, &kind));
-        with.map(|counting| counting.release).collect()
+        let counting = self.counting[first..end].iter();
+        counting
+            .filter(|counting| cap.each.is_none() || self.known[counting.known].is_with(cap.each, kind))
+            .map(|counting| counting.release)
+            .collect()
     }
 
     /// Counts the offers that the same call already chose; channel and campaign are the candidate's.
@@ -445,8 +489,7 @@ impl<'a> Ledger<'a> {
             releases.extend(std::iter::repeat_n(release_then, of_call));
         }
         let at = releases.len().checked_sub(limit)?;
-        releases.sort_unstable();
-        let at = *releases.get(at)?;
+        let at = *releases.select_nth_unstable(at).1;
         (at != Timestamp::FAR_FUTURE).then_some(at)
     }
 }

@@ -100,20 +100,57 @@ pub fn pack_contacts_anew(
     copy(bytes, parts.counters_end, contacts_at.at);
     let mut writer = Writer::new(bytes);
     writer.time = contacts_at.time;
-    let contacts_at = writer.contacts_at();
+    let begin = writer.contacts_at();
     writer.length(profile.contacts.len());
-    // Had any been dropped, a new one would stand where the last one stood; no two decisions have one number.
-    let before = parts.contacts.checked_sub(1).and_then(|at| profile.contacts.get(at));
-    if only_added && before.is_some_and(|before| before.decision == last.decision) {
-        copy(bytes, parts.contacts_begin, parts.contacts_end);
+    let still_there = if only_added {
+        still_there(profile, old, &parts)
+    } else {
+        None
+    };
+    if let Some(StillThere { first, count, rest_at }) = still_there {
+        pack_contacts(&profile.contacts[..first], Last::default(), &mut writer);
+        copy(bytes, rest_at, parts.contacts_end);
         let mut writer = Writer::new(bytes);
         writer.time = last.time;
-        pack_contacts(&profile.contacts[parts.contacts..], last, &mut writer);
+        pack_contacts(&profile.contacts[count..], last, &mut writer);
     } else {
         pack_contacts(&profile.contacts, Last::default(), &mut writer);
     }
+    let contacts_at = begin;
     pack_rarities(profile, &mut Writer::new(bytes));
     contacts_at
+}
+
+/// What a packed form holds of the contacts of now, in a row up to its end.
+struct StillThere {
+    /// How many of them to write: the first is a difference to nothing, where others stood before it.
+    first: usize,
+    /// How many they are.
+    count: usize,
+    /// Where the others lie.
+    rest_at: usize,
+}
+
+/// Finds the contacts that are there still when none but the first were dropped; `None` when others were, or all.
+fn still_there(profile: &Profile, old: &[u8], parts: &Parts) -> Option<StillThere> {
+    // New ones stand behind those that are there still, and no two decisions have one number.
+    let is_last = |contact: &Contact| contact.decision == parts.last.decision;
+    let count = profile.contacts.iter().rposition(is_last)? + 1;
+    let dropped = parts.contacts.checked_sub(count)?;
+    if dropped == 0 {
+        let (first, rest_at) = (0, parts.contacts_begin);
+        return Some(StillThere { first, count, rest_at });
+    }
+    let mut reader = Reader::new(old, parts.contacts_begin);
+    reader.time = parts.contacts_at.time;
+    let mut before = Last::default();
+    let first = (0..=dropped).map(|_| unpack_contact(&mut reader, &mut before)).last()?;
+    // As many are left from it on as are there still, so these are they.
+    let now = profile.contacts[0];
+    let is_first = first.is_of(now.decision, Some(now.offer), Some(now.placement))
+        && (first.channel, first.times) == (now.channel, now.times);
+    let (first, rest_at) = (1, reader.at);
+    is_first.then_some(StillThere { first, count, rest_at })
 }
 
 fn pack_counters(profile: &Profile, writer: &mut Writer<'_>) {
@@ -386,35 +423,38 @@ fn unpack_behaviour(reader: &mut Reader<'_>, profile: &mut Profile) {
     }));
 }
 
+fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>, parts: &mut Parts) {
+    let mut before = Last::default();
+    let count = reader.length();
+    (parts.contacts, parts.contacts_begin) = (count, reader.at);
+    contacts.extend((0..count).map(|_| unpack_contact(reader, &mut before)));
+    parts.contacts_end = reader.at;
+    parts.last = Last {
+        time: reader.time,
+        ..before
+    };
+}
+
+/// Reads a contact that was written as the difference to `before`, which becomes it.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "what was packed as a u32 comes back as one"
 )]
-fn unpack_contacts(reader: &mut Reader<'_>, contacts: &mut Vec<Contact>, parts: &mut Parts) {
-    let (mut decision, mut offer, mut channel, mut placement) = (0_u32, 0, 0, 0);
-    let count = reader.length();
-    (parts.contacts, parts.contacts_begin) = (count, reader.at);
-    contacts.extend((0..count).map(|_| {
-        let decision_and_reported = reader.unsigned();
-        decision = decision.wrapping_add((decision_and_reported >> OUTCOMES) as u32);
-        let (offer, channel) = (reader.symbol(&mut offer), reader.symbol(&mut channel));
-        let placement = reader.symbol(&mut placement);
-        let decided_at = reader.instant();
-        let mut contact = Contact::decided(decision, offer, channel, placement, decided_at);
-        for (at, time) in contact.times[1..].iter_mut().enumerate() {
-            if decision_and_reported >> (OUTCOMES - 1 - at) & 1 == 1 {
-                let millis = decided_at.as_millis().wrapping_add(reader.signed());
-                *time = Some(Timestamp::from_millis(millis));
-            }
-        }
-        contact
-    }));
-    parts.contacts_end = reader.at;
-    parts.last = Last {
-        decision,
-        offer,
-        channel,
-        placement,
-        time: reader.time,
-    };
+#[inline]
+fn unpack_contact(reader: &mut Reader<'_>, before: &mut Last) -> Contact {
+    let decision_and_reported = reader.unsigned();
+    before.decision = before.decision.wrapping_add((decision_and_reported >> OUTCOMES) as u32);
+    let (offer, channel) = (reader.symbol(&mut before.offer), reader.symbol(&mut before.channel));
+    let placement = reader.symbol(&mut before.placement);
+    let decided_at = reader.instant();
+    let mut contact = Contact::decided(before.decision, offer, channel, placement, decided_at);
+    // Of most contacts nothing was reported.
+    let mut reported = decision_and_reported & ((1 << OUTCOMES) - 1);
+    while reported != 0 {
+        let bit = reported.ilog2() as usize;
+        reported &= !(1 << bit);
+        let millis = decided_at.as_millis().wrapping_add(reader.signed());
+        contact.times[OUTCOMES - bit] = Some(Timestamp::from_millis(millis));
+    }
+    contact
 }

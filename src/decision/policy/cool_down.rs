@@ -190,6 +190,27 @@ fn is_on(cool_down: &CoolDown, catalog: &Catalog, offer: usize, source: Option<u
     by_kind || cool_down.also[offer]
 }
 
+/// Tells whether a contact is of the kind after which the cool-down comes, whatever its offer and the time.
+pub(super) fn may_begin(cool_down: &CoolDown, contact: &Contact) -> bool {
+    let is_after = match reported_as(cool_down.after) {
+        Some(counted) => contact.time_of(counted).is_some(),
+        None => !is_clicked(contact),
+    };
+    is_after && cool_down.contacts.takes_place(contact)
+}
+
+/// Returns what a contact has to be reported as, if it is that; the other trigger is that nothing was.
+const fn reported_as(after: Trigger) -> Option<Counted> {
+    match after {
+        Trigger::Refused => Some(Counted::Refused),
+        Trigger::Accepted => Some(Counted::Accepted),
+        Trigger::Converted => Some(Counted::Converted),
+        Trigger::Clicked => Some(Counted::Clicked),
+        Trigger::Attempted => Some(Counted::Decided),
+        Trigger::Ignored => None,
+    }
+}
+
 /// Finds the contacts that can begin a rest, by source and time.
 pub(super) fn starts(catalog: &Catalog, at: usize, known: &[Known<'_>], now: Timestamp, starts: &mut Starts) {
     let cool_down = &catalog.cool_downs[at];
@@ -226,22 +247,17 @@ pub(super) fn starts(catalog: &Catalog, at: usize, known: &[Known<'_>], now: Tim
 /// Returns when the contact became what a rest comes after, and when that lapses; `None` when it is not that.
 fn happened(after: Trigger, known: &Known<'_>, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     let contact = known.contact;
-    let counted = match after {
-        Trigger::Refused => Counted::Refused,
-        Trigger::Accepted => Counted::Accepted,
-        Trigger::Converted => Counted::Converted,
-        Trigger::Clicked => Counted::Clicked,
-        Trigger::Attempted => Counted::Decided,
-        Trigger::Ignored if is_clicked(contact) => return None,
-        Trigger::Ignored => {
-            return match counted_at(contact, Counted::Delivered) {
-                Some(presented) => Some((presented, Timestamp::FAR_FUTURE)),
-                None if now < known.reserved_until => Some((contact.decided_at(), known.reserved_until)),
-                None => None,
-            };
-        }
-    };
-    contact.time_of(counted).map(|at| (at, Timestamp::FAR_FUTURE))
+    if let Some(counted) = reported_as(after) {
+        return contact.time_of(counted).map(|at| (at, Timestamp::FAR_FUTURE));
+    }
+    if is_clicked(contact) {
+        return None;
+    }
+    match counted_at(contact, Counted::Delivered) {
+        Some(presented) => Some((presented, Timestamp::FAR_FUTURE)),
+        None if now < known.reserved_until => Some((contact.decided_at(), known.reserved_until)),
+        None => None,
+    }
 }
 
 /// Tells whether the customer took interest in the contact.

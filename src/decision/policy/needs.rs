@@ -12,7 +12,7 @@
 
 use super::super::calendar::Calendar;
 use super::caps;
-use super::cool_down::{Start, Starts, clicked_in, is_clicked, starts};
+use super::cool_down::{Start, Starts, clicked_in, is_clicked, may_begin, starts};
 use super::counting::{Known, counted_at};
 use crate::catalog::{Catalog, CoolDown, Trigger};
 use crate::domain::contact::Counted;
@@ -36,7 +36,9 @@ pub fn oldest_unneeded(profile: &Profile, catalog: &Catalog, now: Timestamp) -> 
 
 /// Tells for each contact whether a cool-down needs it; empty when there are none.
 fn needed_by_rests(profile: &Profile, catalog: &Catalog, now: Timestamp) -> Vec<bool> {
-    if catalog.cool_downs.is_empty() {
+    // Mostly nothing was reported and nothing is outbound, so that none begins a rest.
+    let begins = |cool_down: &CoolDown| profile.contacts.iter().any(|contact| may_begin(cool_down, contact));
+    if !catalog.cool_downs.iter().any(begins) {
         return Vec::new();
     }
     let contacts = || profile.contacts.iter().enumerate();
