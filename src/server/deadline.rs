@@ -47,7 +47,8 @@ pub(super) fn bound(row: Option<&Row>, headers: &HeaderMap, unary_max: Duration)
     Some(waits.map_or(unary_max, |waits| waits.min(unary_max)))
 }
 
-/// Answers within the caller's and the server's time, or with what `over` makes of the status that says that it is over.
+/// Answers within the caller's and the server's time, or with what `over` makes of the status that says that it is over. What is
+/// large is better handed in by its place, for it would lie in this future twice.
 pub(super) async fn within<R>(
     deadline: Option<Duration>,
     answering: impl Future<Output = R>,

@@ -179,14 +179,15 @@ impl Front {
         let method = self.desk.meters.calls.method(request.uri().path());
         let traced = observe::trace(&self.desk, request.headers(), self.gate.knows_callers());
         let desk = Arc::clone(&self.desk);
-        let answering = async move {
+        // What is seldom met is kept elsewhere, so that the others need not keep room for it.
+        let answer = move || async move {
             let deadline = deadline::bound(row, request.headers(), request_time);
             let turn = waiting.and_then(Waiting::begin);
             let waited = match turn {
                 Ok(waited) => waited,
                 Err(excess) => {
                     let left = Left::of(deadline, arrived.elapsed());
-                    return front.refuse(request, excess, left.0, &of).await;
+                    return Box::pin(front.refuse(request, excess, left.0, &of)).await;
                 }
             };
             let turn = Turn {
@@ -196,42 +197,33 @@ impl Front {
                 waited,
                 left: Left::of(deadline, waited),
             };
-            front.begin(request, turn, &of).await
+            // From here on its caller still waits.
+            match straight(&request) {
+                Some(service) => front.begin_straight(service, request, turn, &of).await,
+                None => Box::pin(front.begin_routed(request, turn, &of)).await,
+            }
         };
-        observe::observed(desk, method, traced, arrived, answering)
-    }
-
-    /// Answers a call whose turn has come, and whose caller still waits.
-    async fn begin(
-        &self,
-        request: Request<Incoming>,
-        turn: Turn,
-        of: &Connection,
-    ) -> Result<Response<Body>, Infallible> {
-        let request = self.counted(request);
-        match straight(&request) {
-            Some(service) => self.begin_straight(service, request, turn, of).await,
-            None => self.begin_routed(request, turn, of).await,
-        }
+        observe::observed(desk, method, traced, arrived, answer)
     }
 
     async fn begin_straight(
         &self,
         service: Hot,
-        mut request: Request<Counted>,
+        request: Request<Incoming>,
         turn: Turn,
         of: &Connection,
     ) -> Result<Response<Body>, Infallible> {
+        let mut request = self.counted(request);
         if let Err(status) = self.gate.pass(turn.row, &mut request) {
             return Ok(status.into_http());
         }
-        let answering = async {
+        let answering = pin!(async {
             if let Err(excess) = self.comes(request.body_mut(), &turn, of).await {
                 drop(request);
                 return Err(excess);
             }
             Ok(self.measured(&turn, self.behind.call(service, request)).await)
-        };
+        });
         let answered = deadline::within(turn.left.0, answering, |status| Ok(Ok(status.into_http()))).await;
         match answered {
             Ok(answer) => answer,
@@ -241,10 +233,11 @@ impl Front {
 
     async fn begin_routed(
         &self,
-        mut request: Request<Counted>,
+        request: Request<Incoming>,
         turn: Turn,
         of: &Connection,
     ) -> Result<Response<Body>, Infallible> {
+        let mut request = self.counted(request);
         let comes = async {
             // Otherwise nobody reads what comes from callers that the gate may not know.
             if self.queue.is_overloaded_now() {

@@ -32,13 +32,14 @@ impl Drop for Tracing<'_> {
     }
 }
 
-/// Answers a call that arrived some time ago, and takes note of it.
+/// Answers a call that arrived some time ago, and takes note of it. What answers it is made here, for a future that is handed in
+/// would lie in this one twice.
 pub(super) async fn observed<F, B>(
     desk: Arc<Desk>,
     method: MethodAt,
     traced: Option<Traced>,
     arrived: Instant,
-    answering: F,
+    answer: impl FnOnce() -> F,
 ) -> Result<Response<B>, Infallible>
 where
     F: Future<Output = Result<Response<B>, Infallible>>,
@@ -48,7 +49,7 @@ where
         traced,
         call: desk.meters.calls.begin(method, Stopwatch::since(arrived.into_std())),
     };
-    let mut answering = pin!(answering);
+    let mut answering = pin!(answer());
     let answer =
         std::future::poll_fn(|context| Traced::within(&mut tracing.traced, || answering.as_mut().poll(context)));
     let Ok(answer) = answer.await;
