@@ -383,9 +383,13 @@ impl Coming<'_> {
     /// # Errors
     /// When it is too late for the call.
     pub(super) fn judge(self, class: Class, since: Instant) -> Result<(), Excess> {
-        let queue = self.queue;
-        let others = queue.coming.load(Ordering::Relaxed).saturating_sub(1);
-        queue.judge(class, since.elapsed(), others, queue.began.elapsed())
+        let now = self.queue.began.elapsed();
+        self.judge_at(class, since.elapsed(), now)
+    }
+
+    fn judge_at(self, class: Class, waited: Duration, now: Duration) -> Result<(), Excess> {
+        let others = self.queue.coming.load(Ordering::Relaxed).saturating_sub(1);
+        self.queue.judge(class, waited, others, now)
     }
 }
 

@@ -64,6 +64,29 @@ fn a_call_whose_message_comes_after_its_turn_is_judged_once_more_by_how_long_the
     assert_eq!(judge(Class::Report, 6), Ok(()));
 }
 
+#[test]
+fn what_came_as_many_headers_before_its_messages_is_worked_off_until_it_has_stood_for_too_long() {
+    for (many, expected) in [(FEW + 1, true), (FEW / 2, false)] {
+        let queue = queue();
+        let burst: Vec<Coming<'_>> = (0..many * 2).map(|_| queue.comes()).collect();
+        // One after the other, half of them within 150 ms.
+        let step = ms(150) / u32::try_from(many).unwrap();
+        let mut now = Duration::ZERO;
+        let mut answered = Vec::new();
+        for call in burst {
+            now += step;
+            if call.judge_at(Class::Page, now, now).is_ok() {
+                answered.push(now);
+            }
+        }
+        assert_eq!(answered.len() < many * 2, expected, "{many}");
+        if expected {
+            assert!(answered.iter().all(|after| *after <= ms(160)), "{answered:?}");
+            assert!(answered.len() > many / 2, "{}", answered.len());
+        }
+    }
+}
+
 /// Begins an overload, lets a call have its turn in each millisecond of two seconds, of which one in so many is slow, and tells whether
 /// it lasts.
 fn lasts(queue: &Queue, start: u64, one_in: u64) -> bool {
