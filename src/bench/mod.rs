@@ -76,7 +76,8 @@ pub fn run(options: &Options, progress: Progress<'_>) -> anyhow::Result<Report> 
     report.sections.push(stages(options, &[options.offers], progress)?);
     let (section, memory) = whole_calls(options, progress)?;
     report.sections.push(section);
-    report.memory = Some(memory);
+    // What is wanted of it is wanted with so many contacts.
+    report.memory = (options.contacts == world::CONTACTS).then_some(memory);
     Ok(report)
 }
 
@@ -98,7 +99,8 @@ pub fn run_engine(options: &Options, progress: Progress<'_>) -> anyhow::Result<R
     let mut report = Report::new(options);
     let (section, memory) = whole_calls(options, progress)?;
     report.sections.push(section);
-    report.memory = Some(memory);
+    // What is wanted of it is wanted with so many contacts.
+    report.memory = (options.contacts == world::CONTACTS).then_some(memory);
     Ok(report)
 }
 

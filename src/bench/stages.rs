@@ -44,7 +44,9 @@ pub fn run(options: &Options, offers: usize) -> anyhow::Result<Vec<Timing>> {
         &Symbols::default(),
     )?;
     let stages = Stages {
-        profiles: (0..CUSTOMERS).map(|number| world::profile(&catalog, number)).collect(),
+        profiles: (0..CUSTOMERS)
+            .map(|number| world::profile_with(&catalog, number, options.contacts))
+            .collect(),
         calls: (options.calls * 100 / offers.max(100)).max(200),
         size: format!("{offers} offers"),
         catalog,

@@ -116,7 +116,8 @@ pub fn profile(catalog: &Catalog, number: usize) -> Profile {
 }
 
 /// Returns the same with so many contacts.
-fn profile_with(catalog: &Catalog, number: usize, contacts: usize) -> Profile {
+#[must_use]
+pub fn profile_with(catalog: &Catalog, number: usize, contacts: usize) -> Profile {
     let mut profile = Profile::default();
     let mut draws = draw(Stream::Attributes, number);
     let attributes = catalog.profile.attributes.iter();
@@ -157,19 +158,22 @@ pub fn event(catalog: &Catalog, number: usize, at: usize, time: Timestamp, draws
 
 fn add_contacts(catalog: &Catalog, profile: &mut Profile, contacts: usize, draws: &mut Draw) {
     let channel = catalog.channels[draws.below(catalog.channels.len())].symbol;
-    for number in 0..contacts / 2 {
-        let at = NOW - back(contacts / 2 - number, contacts / 2);
+    let decisions = contacts.div_ceil(2);
+    for number in 0..decisions {
+        let at = NOW - back(decisions - number, decisions);
         let (first, second) = (draws.below(catalog.offers.len()), draws.below(catalog.offers.len()));
         let decision = profile.decisions + 1;
+        let mut shown = vec![
+            (catalog.placements[0].symbol, catalog.offers[first].symbol),
+            (catalog.placements[1].symbol, catalog.offers[second].symbol),
+        ];
+        shown.truncate(contacts - 2 * number);
         let reservation = Reservation {
             decision,
             channel,
             campaign: None,
             at,
-            contacts: vec![
-                (catalog.placements[0].symbol, catalog.offers[first].symbol),
-                (catalog.placements[1].symbol, catalog.offers[second].symbol),
-            ],
+            contacts: shown,
             in_volumes: false,
             request: None,
         };

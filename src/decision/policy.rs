@@ -148,11 +148,11 @@ const PLACES: usize = 64;
 #[derive(Debug)]
 struct Chains {
     /// One more than the position of the first of each place; 0 when there is none.
-    first: [u16; PLACES],
+    first: [u32; PLACES],
     /// How many there are.
-    length: [u16; PLACES],
+    length: [u32; PLACES],
     /// The same as `first` for the one after each contact.
-    next: SmallVec<[u16; 32]>,
+    next: SmallVec<[u32; 32]>,
 }
 
 impl Chains {
@@ -167,7 +167,7 @@ impl Chains {
                 continue;
             };
             chains.next[at] = chains.first[place];
-            chains.first[place] = u16::try_from(at + 1).unwrap_or(0);
+            chains.first[place] = u32::try_from(at + 1).unwrap_or(0);
             chains.length[place] += 1;
         }
         chains
@@ -175,12 +175,12 @@ impl Chains {
 
     /// Returns how many contacts an offer has, at most.
     fn most_of(&self, offer: usize) -> usize {
-        usize::from(self.length[offer % PLACES])
+        self.length[offer % PLACES] as usize
     }
 
     /// Returns the positions of those that may be of an offer, in their order.
     fn may_be_of(&self, offer: usize) -> impl Iterator<Item = usize> {
-        let link = |link: u16| usize::from(link).checked_sub(1);
+        let link = |link: u32| (link as usize).checked_sub(1);
         std::iter::successors(link(self.first[offer % PLACES]), move |&at| link(self.next[at]))
     }
 }
@@ -211,7 +211,7 @@ struct Most {
 impl Most {
     /// Those that share a place count together, so it may be more than there are.
     fn of(known: &[Known<'_>], chains: &Chains) -> Self {
-        let mut groups = [0_u16; PLACES];
+        let mut groups = [0_u32; PLACES];
         let mut reported = [0; Counted::ALL.len()];
         for known in known {
             if let Some(group) = known.group {
@@ -221,7 +221,7 @@ impl Most {
                 *count += usize::from(time.is_some());
             }
         }
-        let largest = |places: [u16; PLACES]| usize::from(places.into_iter().max().unwrap_or_default());
+        let largest = |places: [u32; PLACES]| places.into_iter().max().unwrap_or_default() as usize;
         Self {
             all: known.len(),
             of_offer: largest(chains.length),
@@ -251,11 +251,16 @@ impl Most {
 struct Near {
     /// Its position among the caps, and the attempts after them.
     at: usize,
-    /// Where its part of what counts begins and ends; `None` for a cap that counts each offer by itself: what counts of
-    /// an offer is found when that is asked for.
-    part: Option<(usize, usize)>,
-    /// Of what its contacts are.
-    among: Among,
+    part: Part,
+}
+
+/// What counts against a cap.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// From one position to another, of contacts of these groups.
+    Counted(usize, usize, Among),
+    /// The cap counts each offer by itself: what counts is found when an offer is asked for.
+    OfEachOffer,
 }
 
 /// A customer's contacts counted against every limit, at one instant, for one channel and campaign.
@@ -299,8 +304,8 @@ impl<'a> Ledger<'a> {
                 continue;
             }
             if cap.each.offer {
-                let among = Among::default();
-                near.push(Near { at, part: None, among });
+                let part = Part::OfEachOffer;
+                near.push(Near { at, part });
                 continue;
             }
             let first = counting.len();
@@ -314,8 +319,8 @@ impl<'a> Ledger<'a> {
                 counting.truncate(first);
                 continue;
             }
-            let part = Some((first, counting.len()));
-            near.push(Near { at, part, among });
+            let part = Part::Counted(first, counting.len(), among);
+            near.push(Near { at, part });
         }
         let rests = Rests::new(catalog, &known, now);
         Self {
@@ -432,21 +437,21 @@ impl<'a> Ledger<'a> {
     /// Returns of how many contacts a cap counts together with a candidate, at most.
     fn most_of(&self, near: &Near, candidate: Candidate) -> usize {
         match near.part {
-            Some((first, end)) => end - first,
-            None => self.chains.most_of(candidate.offer),
+            Part::Counted(first, end, _) => end - first,
+            Part::OfEachOffer => self.chains.most_of(candidate.offer),
         }
     }
 
     /// Returns when each contact that counts together with a candidate stops counting.
     fn of_kind(&self, near: &Near, cap: &Cap, kind: &Kind) -> Releases {
-        let Some((first, end)) = near.part else {
+        let Part::Counted(first, end, among) = near.part else {
             let of_offer = self.chains.may_be_of(kind.offer).map(|at| &self.known[at]);
             return of_offer
                 .filter(|known| known.is_with(cap.each, kind))
                 .filter_map(|known| known.counts_until(cap, self.catalog, &self.calendar, self.now))
                 .collect();
         };
-        if !near.among.may_have(cap.each, kind) {
+        if !among.may_have(cap.each, kind) {
             return SmallVec::new();
         }
         let counting = self.counting[first..end].iter();

@@ -263,9 +263,9 @@ impl Front {
         if !turn.is_of_messages() || body.is_there().await {
             return Ok(());
         }
-        let coming = self.queue.comes();
+        let coming = self.queue.coming(turn.class);
         body.comes().await;
-        coming.judge(turn.class, turn.arrived.max(of.busy.since()))
+        coming.judge(turn.arrived.max(of.busy.since()))
     }
 
     /// Measures how long a thread is at work for a call that had to wait for its turn.
@@ -299,11 +299,12 @@ impl Front {
         deadline: Option<Duration>,
         of: &Connection,
     ) -> Result<Response<Body>, Infallible> {
-        // Nobody reads the rest: it takes no memory meanwhile, nor the connection's window.
-        let mut request = request.map(|_| axum::body::Body::empty());
         if straight(&request).is_some() {
+            // Nobody asks for it any more: it takes no memory meanwhile, nor the connection's window.
+            drop(request);
             return Ok(self.refuse_straight(excess, deadline, of).await);
         }
+        let mut request = request.map(|_| axum::body::Body::empty());
         self.hold(excess, deadline, of).await;
         // In the caller's form, and so that pages of other origins may read it.
         request.extensions_mut().insert(excess);

@@ -23,7 +23,9 @@
 //! since the connection had something to read: what a caller takes to send it is not the server's wait, as far as that
 //! can be told, which it cannot of a connection that always has something to read. (Calls that look after who may make them
 //! behind the door, as JSON, are only under overload.) So a burst of thousands is worked off until it has stood for too long, and
-//! what is left of it is refused.
+//! what is left of it is refused. How many messages may be on their way, the streams of all connections and the room for unfinished
+//! requests bound; whoever sends many and does not end them can make a slow server begin to refuse earlier, with
+//! [`FEW`] in front of nobody, but not a fast one.
 //!
 //! **A refusal has a price too**: reading and answering a call that does nothing costs up to half of what a page view from the
 //! cache costs. So if every refusal were told at once, callers that come again at once would leave no time for the others. At once
@@ -224,11 +226,13 @@ impl Queue {
         (all < HELD_MAX && of_one < self.held_of_one_max).then_some(held)
     }
 
-    /// Counts a call whose message was not there when its turn came.
-    pub(super) fn comes(&self) -> Coming<'_> {
+    /// Counts a call whose message was not there when its turn came; not those of health, which everybody may begin and leave.
+    pub(super) fn coming(&self, class: Class) -> Coming<'_> {
         // From here on it counts until this is dropped.
-        self.coming.fetch_add(1, Ordering::Relaxed);
-        Coming { queue: self }
+        if class != Class::Vital {
+            self.coming.fetch_add(1, Ordering::Relaxed);
+        }
+        Coming { queue: self, class }
     }
 
     /// Judges a call that waited, `now` after the beginning, beside `others` that still do.
@@ -375,6 +379,7 @@ impl Drop for Waiting {
 #[derive(Debug)]
 pub(super) struct Coming<'a> {
     queue: &'a Queue,
+    class: Class,
 }
 
 impl Coming<'_> {
@@ -382,20 +387,23 @@ impl Coming<'_> {
     ///
     /// # Errors
     /// When it is too late for the call.
-    pub(super) fn judge(self, class: Class, since: Instant) -> Result<(), Excess> {
+    pub(super) fn judge(self, since: Instant) -> Result<(), Excess> {
         let now = self.queue.began.elapsed();
-        self.judge_at(class, since.elapsed(), now)
+        self.judge_at(since.elapsed(), now)
     }
 
-    fn judge_at(self, class: Class, waited: Duration, now: Duration) -> Result<(), Excess> {
-        let others = self.queue.coming.load(Ordering::Relaxed).saturating_sub(1);
-        self.queue.judge(class, waited, others, now)
+    fn judge_at(self, waited: Duration, now: Duration) -> Result<(), Excess> {
+        let own = usize::from(self.class != Class::Vital);
+        let others = self.queue.coming.load(Ordering::Relaxed).saturating_sub(own);
+        self.queue.judge(self.class, waited, others, now)
     }
 }
 
 impl Drop for Coming<'_> {
     fn drop(&mut self) {
-        self.queue.coming.fetch_sub(1, Ordering::Relaxed);
+        if self.class != Class::Vital {
+            self.queue.coming.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

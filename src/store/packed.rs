@@ -100,7 +100,7 @@ pub fn pack_contacts_anew(
     copy(bytes, parts.counters_end, contacts_at.at);
     let mut writer = Writer::new(bytes);
     writer.time = contacts_at.time;
-    let begin = writer.contacts_at();
+    let begins = writer.contacts_at();
     writer.length(profile.contacts.len());
     let still_there = if only_added {
         still_there(profile, old, &parts)
@@ -116,9 +116,8 @@ pub fn pack_contacts_anew(
     } else {
         pack_contacts(&profile.contacts, Last::default(), &mut writer);
     }
-    let contacts_at = begin;
     pack_rarities(profile, &mut Writer::new(bytes));
-    contacts_at
+    begins
 }
 
 /// What a packed form holds of the contacts of now, in a row up to its end.
@@ -144,11 +143,10 @@ fn still_there(profile: &Profile, old: &[u8], parts: &Parts) -> Option<StillTher
     let mut reader = Reader::new(old, parts.contacts_begin);
     reader.time = parts.contacts_at.time;
     let mut before = Last::default();
-    let first = (0..=dropped).map(|_| unpack_contact(&mut reader, &mut before)).last()?;
-    // As many are left from it on as are there still, so these are they.
-    let now = profile.contacts[0];
-    let is_first = first.is_of(now.decision, Some(now.offer), Some(now.placement))
-        && (first.channel, first.times) == (now.channel, now.times);
+    let last_dropped = (0..dropped).map(|_| unpack_contact(&mut reader, &mut before)).last()?;
+    let first = unpack_contact(&mut reader, &mut before);
+    // The first that is there still is of this decision, of which none stood before; and as many follow as are there still.
+    let is_first = first.decision == profile.contacts[0].decision && last_dropped.decision != first.decision;
     let (first, rest_at) = (1, reader.at);
     is_first.then_some(StillThere { first, count, rest_at })
 }

@@ -207,9 +207,19 @@ proptest! {
     #[test]
     fn after_a_decision_the_same_bytes_are_packed_whether_all_was_read_and_packed_or_only_what_was_added(
         before in profile(), joined in joined(), added in prop::collection::vec(contact(), 0..4),
-        dropped in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+        dropped in prop::collection::vec(any::<prop::sample::Index>(), 0..3), first in 0_usize..4,
+        steps in prop::collection::vec(0_u32..2, 1..9), are_alike in any::<bool>(),
     ) {
-        let before = Profile { joined, ..before };
+        let mut before = Profile { joined, ..before };
+        // A decision may have several contacts, which follow each other, and may be the same.
+        let mut decision = 7;
+        for at in 0..before.contacts.len() {
+            decision += steps[at % steps.len()];
+            before.contacts[at].decision = decision;
+            if are_alike && at > 0 && before.contacts[at - 1].decision == decision {
+                before.contacts[at] = before.contacts[at - 1];
+            }
+        }
         let mut old = packed_with_id(&before).0;
         let id_end = id_length(&old);
         old.truncate(id_end);
@@ -235,6 +245,7 @@ proptest! {
             profile.version = profile.version.wrapping_add(1);
             profile.decisions = profile.decisions.wrapping_add(1);
             profile.contacts.extend(added.iter().copied());
+            profile.contacts.drain(..first.min(profile.contacts.len()));
             for at in &dropped {
                 if !profile.contacts.is_empty() {
                     profile.contacts.remove(at.index(profile.contacts.len()));

@@ -457,3 +457,88 @@ fn the_budget_says_what_is_left_on_every_limit_and_what_rests() {
         ]
     );
 }
+
+/// 130 offers, so that three of them stand 64 positions apart, and every way to count an offer by itself.
+fn crowded() -> Arc<Catalog> {
+    let offer = |at: usize| {
+        format!("  - {{id: o{at}, group: savings, name: O, treatments: {{web: {{t: x}}, mail: {{t: x}}}}}}")
+    };
+    let each = ["offer", "[offer, channel]", "[offer, placement]"];
+    let cap = |at: usize| {
+        let (at_most, each) = (at / 3, each[at % 3]);
+        format!("  - {{id: c{at}, at_most: {at_most}, of: decided, within: 7d, each: {each}}}")
+    };
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<Vec<_>>().join("\n");
+    catalog_with(&format!(
+        "offers:\n{}\ncaps:\n{}\n",
+        lines(130, &offer),
+        lines(12, &cap)
+    ))
+}
+
+#[test]
+fn what_counts_of_an_offer_is_found_however_many_other_contacts_there_are() {
+    let catalog = crowded();
+    let now = instant("2026-03-02", "10:00");
+    let named = |name: &str| symbol(&catalog, name);
+    let (channels, placements) = ([named("web"), named("mail")], [named("top"), named("side")]);
+    // The first three share a place.
+    let offers = [1, 65, 129, 2];
+    let at = |position: usize| catalog.offers[position].symbol;
+    // Of each of the first three one more than of the one before, beside many others and one that is gone.
+    let mut contacts = Vec::new();
+    for number in 0..90_u32 {
+        let which = number as usize;
+        let offer = match which % 10 {
+            0 => at(1),
+            1 | 2 => at(65),
+            3..=5 if which > 30 => at(129),
+            6 => Symbol::from_packed(60_000),
+            _ => at(3 + which % 50),
+        };
+        let at = now - Millis::HOUR.times(i64::from(90 - number) * 2);
+        contacts.push(Contact::decided(
+            number,
+            offer,
+            channels[which % 3 % 2],
+            placements[which % 2],
+            at,
+        ));
+    }
+    let profile = Profile {
+        contacts,
+        ..Profile::default()
+    };
+    for (channel, placement) in channels
+        .into_iter()
+        .flat_map(|channel| placements.map(|placement| (channel, placement)))
+    {
+        let asked = Asked {
+            channel,
+            campaign: None,
+        };
+        let ledger = Ledger::new(&catalog, &profile, asked, Choices::NONE, now);
+        for offer in offers {
+            let candidate = Candidate { offer, placement };
+            let found = ledger.reached(&[], candidate);
+            let found: Vec<(Limit, u32)> = found.map(|reached| (reached.limit, reached.count)).collect();
+            let of_offer = || {
+                profile
+                    .contacts
+                    .iter()
+                    .filter(|contact| contact.offer == at(offer) && now - contact.decided_at() < Millis::DAY.times(7))
+            };
+            let counts = [
+                of_offer().count(),
+                of_offer().filter(|contact| contact.channel == channel).count(),
+                of_offer().filter(|contact| contact.placement == placement).count(),
+            ];
+            let reached = |(at, cap): (usize, &crate::catalog::Cap)| {
+                let count = u32::try_from(counts[at % 3]).unwrap();
+                (count >= cap.limit).then_some((Limit::Cap(at), count))
+            };
+            let expected: Vec<(Limit, u32)> = catalog.caps.iter().enumerate().filter_map(reached).collect();
+            assert_eq!(found, expected, "{offer} on {channel:?} in {placement:?}");
+        }
+    }
+}

@@ -56,7 +56,7 @@ fn a_burst_and_a_few_calls_that_something_else_held_up_are_no_overload() {
 #[test]
 fn a_call_whose_message_comes_after_its_turn_is_judged_once_more_by_how_long_the_server_had_it_to_read() {
     let queue = queue();
-    let judge = |class, had| queue.comes().judge(class, Instant::now() - ms(had));
+    let judge = |class, had| queue.coming(class).judge(Instant::now() - ms(had));
     assert_eq!(judge(Class::Page, 26), Ok(()));
     slow_at(&queue, (0..=200).step_by(10));
     assert_eq!(judge(Class::Page, 0), Ok(()));
@@ -68,14 +68,14 @@ fn a_call_whose_message_comes_after_its_turn_is_judged_once_more_by_how_long_the
 fn what_came_as_many_headers_before_its_messages_is_worked_off_until_it_has_stood_for_too_long() {
     for (many, expected) in [(FEW + 1, true), (FEW / 2, false)] {
         let queue = queue();
-        let burst: Vec<Coming<'_>> = (0..many * 2).map(|_| queue.comes()).collect();
+        let burst: Vec<Coming<'_>> = (0..many * 2).map(|_| queue.coming(Class::Page)).collect();
         // One after the other, half of them within 150 ms.
         let step = ms(150) / u32::try_from(many).unwrap();
         let mut now = Duration::ZERO;
         let mut answered = Vec::new();
         for call in burst {
             now += step;
-            if call.judge_at(Class::Page, now, now).is_ok() {
+            if call.judge_at(now, now).is_ok() {
                 answered.push(now);
             }
         }
@@ -85,6 +85,17 @@ fn what_came_as_many_headers_before_its_messages_is_worked_off_until_it_has_stoo
             assert!(answered.len() > many / 2, "{}", answered.len());
         }
     }
+}
+
+#[test]
+fn health_checks_that_are_begun_and_left_let_no_few_slow_calls_begin_an_overload() {
+    let queue = queue();
+    let left: Vec<Coming<'_>> = (0..2 * FEW).map(|_| queue.coming(Class::Vital)).collect();
+    for now in (0..1_000).step_by(10).map(ms) {
+        assert_eq!(queue.coming(Class::Page).judge_at(ms(900), now), Ok(()));
+    }
+    drop(left);
+    assert_eq!(queue.coming.load(Ordering::Relaxed), 0);
 }
 
 /// Begins an overload, lets a call have its turn in each millisecond of two seconds, of which one in so many is slow, and tells whether
