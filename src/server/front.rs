@@ -239,7 +239,7 @@ impl Front {
     ) -> Result<Response<Body>, Infallible> {
         let mut request = self.counted(request);
         let comes = async {
-            // Otherwise nobody reads what comes from callers that the gate may not know.
+            // Unless it has to be, nothing is read in front of the gate, which may not know the caller.
             if self.queue.is_overloaded_now() {
                 self.comes(request.body_mut(), &turn, of).await
             } else {

@@ -23,9 +23,9 @@
 //! since the connection had something to read: what a caller takes to send it is not the server's wait, as far as that
 //! can be told, which it cannot of a connection that always has something to read. (Calls that look after who may make them
 //! behind the door, as JSON, are only under overload.) So a burst of thousands is worked off until it has stood for too long, and
-//! what is left of it is refused. How many messages may be on their way, the streams of all connections and the room for unfinished
-//! requests bound; whoever sends many and does not end them can make a slow server begin to refuse earlier, with
-//! [`FEW`] in front of nobody, but not a fast one.
+//! what is left of it is refused. How many messages may be on their way is bounded by the streams of all connections and the room for
+//! unfinished requests. Whoever begins more than [`FEW`] and does not end them can have a server that is slow for another reason refuse
+//! page views although few wait.
 //!
 //! **A refusal has a price too**: reading and answering a call that does nothing costs up to half of what a page view from the
 //! cache costs. So if every refusal were told at once, callers that come again at once would leave no time for the others. At once
