@@ -76,8 +76,7 @@ pub fn run(options: &Options, progress: Progress<'_>) -> anyhow::Result<Report> 
     report.sections.push(stages(options, &[options.offers], progress)?);
     let (section, memory) = whole_calls(options, progress)?;
     report.sections.push(section);
-    // What is wanted of it is wanted with so many contacts.
-    report.memory = (options.contacts == world::CONTACTS).then_some(memory);
+    report.memory = memory;
     Ok(report)
 }
 
@@ -99,8 +98,7 @@ pub fn run_engine(options: &Options, progress: Progress<'_>) -> anyhow::Result<R
     let mut report = Report::new(options);
     let (section, memory) = whole_calls(options, progress)?;
     report.sections.push(section);
-    // What is wanted of it is wanted with so many contacts.
-    report.memory = (options.contacts == world::CONTACTS).then_some(memory);
+    report.memory = memory;
     Ok(report)
 }
 
@@ -116,10 +114,11 @@ fn stages(options: &Options, sizes: &[usize], progress: Progress<'_>) -> anyhow:
     })
 }
 
-fn whole_calls(options: &Options, progress: Progress<'_>) -> anyhow::Result<(Section, memory::Memory)> {
+/// Measures whole calls; and the memory, of which something is wanted with as many contacts as there are unless others are asked for.
+fn whole_calls(options: &Options, progress: Progress<'_>) -> anyhow::Result<(Section, Option<memory::Memory>)> {
     progress(&format!("{} customers", options.customers));
     let bench = Bench::new(options)?;
-    let memory = bench.memory();
+    let memory = (options.contacts == world::CONTACTS).then(|| bench.memory());
     let section = Section {
         title: "whole calls of the engine",
         timings: bench.run(progress)?,

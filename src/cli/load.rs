@@ -30,7 +30,7 @@ const MIB: f64 = 1_048_576.0;
 #[command(after_help = "Examples:
   nbo load                                 a server of its own: top rate, then latencies at half of it
   nbo load --calls floor,events --rate 2000 --duration 30s
-  nbo load --calls offers --overload 10 --connections 16
+  nbo load --calls offers --overload 10 --connections 16 --customers 100000
                                            ten times as much as it can answer
   nbo load --to http://127.0.0.1:50051     a server that runs already")]
 pub struct Args {
